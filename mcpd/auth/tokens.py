@@ -1,0 +1,237 @@
+"""Bearer tokens: JSON Web Tokens with HS256 (RFC 6750, RFC 7519). Pure but for the cache.
+
+The algorithm is fixed by configuration and never taken from the token. Verified tokens are
+remembered by their digest until they expire, so that a token costs its signature once.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+
+from mcpd.auth.principals import SCOPE_EXECUTE, Principal
+from mcpd.auth.secrets import Secret
+from mcpd.errors import InsufficientScope, Unauthorized
+
+ALGORITHM = "HS256"
+TOKEN_TYPES = ("access", "api_token")
+MAX_TOKEN_BYTES = 8192
+CACHE_ENTRIES = 4096
+HOW_TO_GET = "Make a token with: mcpd token create --sub YOUR_NAME"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """What a token must satisfy."""
+
+    issuer: str | None = None
+    audience: str | None = None
+    leeway_s: float = 10.0
+    scope: str = SCOPE_EXECUTE
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    principal: Principal
+    expires_at: float  # Unix seconds, leeway included
+
+
+class Verifier:
+    """Check Authorization headers against a set of secrets.
+
+    ``verify`` is synchronous and, for a token seen before, one digest and one look-up.
+    """
+
+    def __init__(self, secrets: tuple[Secret, ...], rules: TokenRules = TokenRules()) -> None:
+        self._secrets = secrets
+        self._by_kid = {secret.kid: secret for secret in secrets}
+        self._rules = rules
+        self._cache: dict[bytes, _Verified] = {}
+
+    def verify(self, authorization: bytes | None, now: float) -> Principal:
+        """The principal of an Authorization header's value at ``now`` (Unix seconds).
+
+        Raises:
+            Unauthorized: no token, or one that is not valid; says why, never shows it.
+            InsufficientScope: a valid token without the scope.
+        """
+        digest = hashlib.sha256(authorization).digest() if authorization else b""
+        known = self._cache.get(digest)
+        if known is not None and now < known.expires_at:
+            return known.principal
+        self._cache.pop(digest, None)
+        verified = self._verify(_bearer_token(authorization, self._rules.scope), now)
+        if len(self._cache) >= CACHE_ENTRIES:
+            del self._cache[next(iter(self._cache))]
+        self._cache[digest] = verified
+        return verified.principal
+
+    def _verify(self, token: str, now: float) -> _Verified:
+        claims = self._claims(token)
+        expires_at = _check_times(claims, now, self._rules)
+        principal = _principal(claims, self._rules.scope)
+        if self._rules.scope not in principal.scopes:
+            raise InsufficientScope(
+                f"The token lacks the scope {self._rules.scope}.",
+                fix=f"Make one with it: mcpd token create --scope {self._rules.scope}",
+                headers=_challenge(
+                    "insufficient_scope", "The token lacks a scope.", self._rules.scope
+                ),
+            )
+        return _Verified(principal, expires_at)
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        """Check signature, issuer and audience; times are checked apart, against our clock."""
+        rules, reason = self._rules, "it cannot be read"
+        for secret in self._candidates(token):
+            try:
+                return jwt.decode(
+                    token,
+                    secret.reveal(),
+                    algorithms=[ALGORITHM],
+                    audience=rules.audience,
+                    issuer=rules.issuer,
+                    options={
+                        "verify_exp": False, "verify_nbf": False, "verify_iat": False,
+                        "verify_aud": rules.audience is not None, "verify_sub": False,
+                    },
+                )  # fmt: skip
+            except jwt.InvalidSignatureError:
+                reason = "its signature does not match any secret of this server"
+            except jwt.PyJWTError as error:
+                raise self._refuse(_reason(error)) from None
+        raise self._refuse(reason)
+
+    def _candidates(self, token: str) -> tuple[Secret, ...]:
+        """kid chooses; a token without one, or from another library, is tried on all."""
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.PyJWTError:
+            raise self._refuse("it is not a JSON Web Token") from None
+        if header.get("alg") != ALGORITHM:
+            raise self._refuse(f"its algorithm is not {ALGORITHM}")
+        named = self._by_kid.get(str(header.get("kid")))
+        return self._secrets if named is None else (named,)
+
+    def _refuse(self, reason: str) -> Unauthorized:
+        return refuse(f"The token is not valid: {reason}.", self._rules.scope)
+
+
+def refuse(description: str, scope: str, fix: str = HOW_TO_GET) -> Unauthorized:
+    """A 401 with its challenge (RFC 6750, section 3)."""
+    return Unauthorized(
+        description, fix=fix, headers=_challenge("invalid_token", description, scope)
+    )
+
+
+def _challenge(error: str, description: str, scope: str) -> tuple[tuple[bytes, bytes], ...]:
+    value = f'Bearer realm="mcpd", error="{error}", error_description="{description}", scope="{scope}"'
+    return ((b"www-authenticate", value.encode("ascii", "replace")),)
+
+
+def _bearer_token(authorization: bytes | None, scope: str) -> str:
+    if not authorization:
+        raise refuse(
+            "No bearer token was sent.", scope, fix=f"Send Authorization: Bearer TOKEN. {HOW_TO_GET}"
+        )
+    scheme, _, token = authorization.decode("latin-1").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise refuse("The Authorization header is not of the form Bearer TOKEN.", scope)
+    if len(token) > MAX_TOKEN_BYTES:
+        raise refuse(f"The token has more than {MAX_TOKEN_BYTES} bytes.", scope)
+    return token.strip()
+
+
+def _reason(error: jwt.PyJWTError) -> str:
+    """A reason in our words: the library's own may quote the token."""
+    reasons: dict[type[jwt.PyJWTError], str] = {
+        jwt.InvalidIssuerError: "its iss is not the configured issuer",
+        jwt.InvalidAudienceError: "its aud does not name this server",
+        jwt.InvalidAlgorithmError: f"its algorithm is not {ALGORITHM}",
+        jwt.DecodeError: "it is not a JSON Web Token",
+    }
+    if isinstance(error, jwt.MissingRequiredClaimError):
+        return f"it has no {error.claim}"
+    return next((text for kind, text in reasons.items() if isinstance(error, kind)), "it is malformed")
+
+
+def _check_times(claims: Mapping[str, Any], now: float, rules: TokenRules) -> float:
+    """exp, nbf and iat (RFC 7519, section 4.1); returns when the token stops being valid."""
+    expires_at = _seconds(claims, "exp", rules)
+    if expires_at is None:
+        raise refuse("The token is not valid: it has no exp.", rules.scope)
+    if now >= expires_at + rules.leeway_s:
+        raise refuse(f"The token expired at {_utc(expires_at)}.", rules.scope)
+    for claim in ("nbf", "iat"):
+        start = _seconds(claims, claim, rules)
+        if start is not None and now < start - rules.leeway_s:
+            raise refuse(
+                f"The token is not valid before {_utc(start)}.",
+                rules.scope,
+                fix="Compare the clocks of this server and of whoever made the token.",
+            )
+    return expires_at + rules.leeway_s
+
+
+def _seconds(claims: Mapping[str, Any], name: str, rules: TokenRules) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e11:
+        raise refuse(f"The token is not valid: its {name} is not a time.", rules.scope)
+    return float(value)
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _principal(claims: Mapping[str, Any], scope: str) -> Principal:
+    subject = claims.get("sub") or claims.get("user_id")
+    if not isinstance(subject, str | int) or isinstance(subject, bool) or not str(subject):
+        raise refuse("The token is not valid: it names no user in sub or user_id.", scope)
+    token_type = claims.get("type")
+    if token_type not in TOKEN_TYPES:
+        raise refuse(
+            "The token is not valid: its type is neither access nor api_token.", scope
+        )
+    return Principal(str(subject), str(claims.get("iss") or ""), _scopes(claims), token_type)
+
+
+def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
+    found = claims.get("scopes", claims.get("scope", ()))
+    if isinstance(found, str):
+        return frozenset(found.split())
+    if isinstance(found, list | tuple):
+        return frozenset(item for item in found if isinstance(item, str))
+    return frozenset()
+
+
+def create_token(
+    secret: Secret,
+    *,
+    subject: str,
+    scopes: tuple[str, ...],
+    token_type: str,
+    now: int,
+    ttl_s: int,
+    issuer: str | None = None,
+    audience: str | None = None,
+) -> str:
+    """Sign a token that ``Verifier`` accepts until ``now + ttl_s`` (Unix seconds)."""
+    claims: dict[str, Any] = {
+        "sub": subject,
+        "user_id": subject,
+        "type": token_type,
+        "scopes": list(scopes),
+        "iat": now,
+        "exp": now + ttl_s,
+    }
+    if issuer:
+        claims["iss"] = issuer
+    if audience:
+        claims["aud"] = audience
+    return jwt.encode(claims, secret.reveal(), algorithm=ALGORITHM, headers={"kid": secret.kid})

@@ -1,0 +1,117 @@
+"""Host, Origin and CORS: who may speak to this server from a browser. Pure.
+
+An ordered ladder; the first rung that refuses wins. A page that a browser got from elsewhere
+reaches a local server in two ways: with its own Origin, or, after DNS rebinding, with its own
+name in Host. Both are refused whatever else is right.
+"""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from mcpd.errors import Forbidden, MisdirectedRequest
+from mcpd.http.messages import HeaderPairs, Request
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_ALLOW_HEADERS = (
+    b"Authorization, Content-Type, Accept, Last-Event-ID, Mcp-Session-Id, X-Session-ID,"
+    b" MCP-Protocol-Version, Mcp-Method, Mcp-Name"
+)
+_EXPOSE_HEADERS = b"Mcp-Session-Id, X-Session-ID, MCP-Protocol-Version, WWW-Authenticate"
+_PREFLIGHT_MAX_AGE_S = b"600"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What Host and Origin may be.
+
+    Args:
+        hosts: names without port, in lower case.
+        origins: scheme://host[:port] of pages that may call; they get CORS headers.
+        loopback_origins: pages served by this machine may call too (development mode).
+        ip_literals: an address as Host is accepted. Rebinding needs a name, so this is safe,
+            and needed where a server is reached by address.
+    """
+
+    hosts: frozenset[str] = LOOPBACK_NAMES
+    origins: frozenset[str] = frozenset()
+    loopback_origins: bool = True
+    ip_literals: bool = False
+
+    def check_host(self, host: str | None) -> None:
+        """Refuse a name that is not ours.
+
+        Raises:
+            MisdirectedRequest: with the setting that admits the name.
+        """
+        if host is None:
+            return  # HTTP/1.0; no browser sends it
+        name = host_name(host)
+        if name in self.hosts or (self.ip_literals and _is_ip_literal(name)):
+            return
+        raise MisdirectedRequest(
+            "This server does not answer for that Host.",
+            received=host[:255],
+            fix=f"Start it with --allow-host {name[:255]} if that is its name,"
+            " or let the proxy in front pass a Host that is allowed.",
+        )
+
+    def allows_origin(self, origin: str) -> bool:
+        """Whether a page of this origin may call."""
+        if origin in self.origins:
+            return True
+        return self.loopback_origins and _is_loopback_origin(origin)
+
+    def check_origin(self, origin: str) -> None:
+        """Refuse a foreign page.
+
+        Raises:
+            Forbidden: with the setting that admits the origin.
+        """
+        if not self.allows_origin(origin):
+            raise Forbidden(
+                "Pages of that Origin may not call this server.",
+                received=origin[:255],
+                fix=f"Start it with --allow-origin {origin[:255]} if you trust that page.",
+            )
+
+
+def host_name(host: str) -> str:
+    """Host without its port, in lower case; IPv6 keeps its brackets."""
+    host = host.lower()
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0].removesuffix(".")
+
+
+def cors_headers(origin: str, *, credentials: bool) -> HeaderPairs:
+    """What lets a page of ``origin`` read the answer (Fetch standard, section 3.3)."""
+    headers: HeaderPairs = (
+        (b"access-control-allow-origin", origin.encode("latin-1") if credentials else b"*"),
+        (b"access-control-expose-headers", _EXPOSE_HEADERS),
+        (b"vary", b"Origin"),
+    )
+    return headers
+
+
+def preflight_headers(request: Request, methods: bytes) -> HeaderPairs:
+    """Answer to "may I send this?" beyond the CORS headers themselves."""
+    wanted = request.headers.joined(b"access-control-request-headers").lower().encode("latin-1")
+    extra = [name.strip() for name in wanted.split(b",") if name.strip().startswith(b"mcp-param-")]
+    return (
+        (b"access-control-allow-methods", methods),
+        (b"access-control-allow-headers", b", ".join([_ALLOW_HEADERS, *extra])),
+        (b"access-control-max-age", _PREFLIGHT_MAX_AGE_S),
+    )
+
+
+def _is_ip_literal(name: str) -> bool:
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback_origin(origin: str) -> bool:
+    scheme, separator, host = origin.partition("://")
+    return bool(separator) and scheme in ("http", "https") and host_name(host) in LOOPBACK_NAMES

@@ -1,0 +1,159 @@
+"""One socket with bounds: every read and write has a deadline, and a peer's leaving is noticed.
+
+The watch for a peer that goes away is a second task; it starts only when a request has run for
+WATCH_AFTER_S, so that ordinary requests pay nothing for it. Deadlines live on the shared wheel.
+"""
+
+from enum import Enum, auto
+from math import inf
+
+import trio
+
+from mcpd.http.bounds import (
+    PIPELINE_BYTES,
+    READ_BYTES,
+    WATCH_AFTER_S,
+    WRITE_PIECE_BYTES,
+    Bounds,
+)
+from mcpd.http.timers import Timed, Timers
+
+
+class Phase(Enum):
+    """What the connection is doing, and so what a passed deadline means."""
+
+    IDLE = auto()  # between requests: close
+    HEAD = auto()  # answer 408
+    BODY = auto()  # answer 408
+    RUNNING = auto()  # answer 503
+    WRITING = auto()  # the peer does not read: drop it
+
+
+class Link(Timed):
+    """A stream, its phase and its deadline. ``scope`` cancelled means: the connection is over."""
+
+    __slots__ = (
+        "_bounds", "_limit", "_pending", "_timers", "_watch_done", "_watch_scope",
+        "gone", "keep", "nursery", "phase", "scope", "stream",
+    )  # fmt: skip
+
+    def __init__(self, stream: trio.abc.Stream, timers: Timers, bounds: Bounds) -> None:
+        super().__init__()
+        self.stream = stream
+        self.phase = Phase.IDLE
+        self.scope = trio.CancelScope()
+        self.nursery: trio.Nursery | None = None  # of the connection; owns the watch
+        self.gone = False  # the peer has left
+        self.keep = False  # and that does not stop the running request
+        self._timers = timers
+        self._bounds = bounds
+        self._pending = b""  # read by the watch while a request ran
+        self._limit = inf  # of the running request, Trio clock
+        self._watch_scope: trio.CancelScope | None = None
+        self._watch_done: trio.Event | None = None
+
+    # --- deadlines ----------------------------------------------------------------------------
+
+    def arm(self, phase: Phase, seconds: float) -> None:
+        """Enter a phase that may take this long."""
+        self.phase = phase
+        self._timers.arm(self, trio.current_time() + seconds)
+
+    def run_until(self, limit: float) -> None:
+        """Enter RUNNING until ``limit`` (Trio clock); watch the peer if it takes long."""
+        self._limit = limit
+        self.resume()
+
+    def resume(self) -> None:
+        """Go back to RUNNING after a read or a write in between."""
+        self.phase = Phase.RUNNING
+        if self._watch_scope is None:
+            self._timers.arm(self, min(self._limit, trio.current_time() + WATCH_AFTER_S))
+        else:
+            self._timers.arm(self, self._limit)
+
+    def disarm(self) -> None:
+        """No deadline any more."""
+        self._timers.forget(self)
+
+    def on_due(self, now: float) -> None:
+        """A deadline passed, or a running request is to be watched from now on."""
+        if self.phase is not Phase.RUNNING or now >= self._limit:
+            self.scope.cancel()
+        elif self._watch_scope is None and self.nursery is not None:
+            self._watch_scope = trio.CancelScope()
+            self._watch_done = trio.Event()
+            self.nursery.start_soon(self._watch, self._watch_scope, self._watch_done)
+            self._timers.arm(self, self._limit)
+
+    # --- the watch ----------------------------------------------------------------------------
+
+    async def _watch(self, scope: trio.CancelScope, done: trio.Event) -> None:
+        """Read while a request runs: bytes are kept for later, the end is the peer's leaving."""
+        with scope:
+            while len(self._pending) < PIPELINE_BYTES:
+                data = await self._receive_some(READ_BYTES)
+                if not data:
+                    self._lose_peer()
+                    break
+                self._pending += data
+        done.set()
+
+    async def stop_watch(self) -> None:
+        """The socket is the caller's again; cheap when there was no watch."""
+        if self._watch_scope is None or self._watch_done is None:
+            return
+        self._watch_scope.cancel()
+        await self._watch_done.wait()
+        self._watch_scope = self._watch_done = None
+
+    def _lose_peer(self) -> None:
+        self.gone = True
+        if not self.keep:
+            self.scope.cancel()
+
+    # --- bytes --------------------------------------------------------------------------------
+
+    async def _receive_some(self, max_bytes: int) -> bytes:
+        try:
+            return bytes(await self.stream.receive_some(max_bytes))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return b""
+
+    async def receive(self, max_bytes: int) -> bytes:
+        """What the watch kept, then the socket's bytes; b"": the peer has left."""
+        if self._pending:
+            data, self._pending = self._pending, b""
+            return data
+        return b"" if self.gone else await self._receive_some(max_bytes)
+
+    async def receive_or_end(self, max_bytes: int) -> bytes:
+        """Like ``receive``, but a peer that has left ends the connection by cancellation."""
+        data = await self.receive(max_bytes)
+        if not data:
+            self.keep = False
+            self._lose_peer()
+            await trio.lowlevel.checkpoint()
+        return data
+
+    async def send(self, data: bytes) -> None:
+        """Write; a peer that takes no piece within write_timeout_s is dropped.
+
+        With ``keep`` set, bytes for a peer that has left are dropped instead.
+        """
+        if len(data) <= WRITE_PIECE_BYTES:
+            await self._send_piece(data)
+            return
+        for start in range(0, len(data), WRITE_PIECE_BYTES):
+            await self._send_piece(data[start : start + WRITE_PIECE_BYTES])
+
+    async def _send_piece(self, data: bytes) -> None:
+        if self.gone:
+            return
+        self.phase = Phase.WRITING
+        self._timers.arm(self, trio.current_time() + self._bounds.write_timeout_s)
+        try:
+            await self.stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._lose_peer()
+            await trio.lowlevel.checkpoint_if_cancelled()

@@ -1,0 +1,159 @@
+"""The values that pass through the HTTP layer: Request in, Response or EventStream out."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mcpd.errors import BadRequest
+
+HeaderPairs = tuple[tuple[bytes, bytes], ...]
+
+JSON_HEADERS: HeaderPairs = ((b"content-type", b"application/json"),)
+
+
+class Headers:
+    """Header fields of one request, names in lower case.
+
+    A field that came twice is remembered as such: taking the first of two is how one gateway
+    and the next come to disagree about a request.
+    """
+
+    __slots__ = ("_fields", "_repeated")
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        fields: dict[bytes, bytes] = {}
+        repeated: dict[bytes, list[bytes]] = {}
+        for name, value in pairs:
+            if name in fields:
+                repeated.setdefault(name, [fields[name]]).append(value)
+            else:
+                fields[name] = value
+        self._fields = fields
+        self._repeated = repeated
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._fields
+
+    def raw(self, name: bytes) -> bytes | None:
+        """The single value as bytes, or None.
+
+        Raises:
+            BadRequest: the field came more than once.
+        """
+        if self._repeated and name in self._repeated:
+            shown = name.decode("ascii", "replace")
+            raise BadRequest(
+                f"The header {shown} came more than once.", fix=f"Send {shown} once."
+            )
+        return self._fields.get(name)
+
+    def one(self, name: bytes) -> str | None:
+        """Like ``raw``, as text (latin-1: one character a byte, nothing is lost)."""
+        value = self.raw(name)
+        return None if value is None else value.decode("latin-1")
+
+    def joined(self, name: bytes) -> str:
+        """All values of a list-valued field, joined by commas (RFC 9110, section 5.3)."""
+        if name in self._repeated:
+            return ", ".join(v.decode("latin-1") for v in self._repeated[name])
+        return self._fields.get(name, b"").decode("latin-1")
+
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
+        """Every field once; repeated ones with their first value."""
+        return self._fields.items()
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end, as the socket or a trusted proxy reports it."""
+
+    address: str
+    is_loopback: bool
+    scheme: str = "http"
+    host: str | None = None  # as a trusted proxy reports it, else None
+
+
+class BodyReader(Protocol):
+    """Reads the rest of one request; given by the connection."""
+
+    async def read_body(self, max_bytes: int) -> bytes: ...
+    def keep_on_disconnect(self) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One HTTP request whose head has arrived; the body is still to be read."""
+
+    method: str
+    path: str  # percent-decoded once
+    query: str  # as it came
+    headers: Headers
+    host: str | None  # of an absolute-form target, a trusted proxy, or the Host header
+    peer: Peer
+    connection_id: int
+    number: int  # counts the requests of the connection
+    _reader: BodyReader
+    notes: dict[str, str] = field(default_factory=dict)  # for the log: session, method, user
+
+    @property
+    def id(self) -> str:
+        """An id for the logs, unique in this process."""
+        return f"{self.connection_id:x}-{self.number:x}"
+
+    async def body(self, max_bytes: int) -> bytes:
+        """Read the whole body.
+
+        Raises:
+            ContentTooLarge: it has more than ``max_bytes``; known from Content-Length before
+                a byte is read, else as soon as the bound is passed.
+            BadRequest: its framing is broken.
+
+        Cancellation: the connection cannot be used afterwards and closes.
+        """
+        return await self._reader.read_body(max_bytes)
+
+    def keep_on_disconnect(self) -> None:
+        """Let the endpoint finish although the peer has gone; what it sends is dropped."""
+        self._reader.keep_on_disconnect()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A complete answer. Content-Length, Date and Connection are the connection's to add."""
+
+    status: int
+    body: bytes = b""
+    headers: HeaderPairs = ()
+
+
+class EventSink(Protocol):
+    """Where the events of one stream go. The head is sent with the first event."""
+
+    async def send(self, event: bytes) -> None:
+        """Write encoded events; returns when the socket took them (backpressure)."""
+
+    async def open(self) -> None:
+        """Send the head now, before there is an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """An answer that may become a text/event-stream.
+
+    ``run`` writes events to the sink. If it returns a Response and has sent nothing, that plain
+    response is the answer; so a call that turns out to have nothing to stream stays plain.
+    ``open_ended`` marks a stream that ends only with the peer or the server: a drain ends it
+    at once, where it lets others finish.
+    """
+
+    run: Callable[[EventSink], Awaitable[Response | None]]
+    headers: HeaderPairs = ()
+    open_ended: bool = False
+
+
+Answer = Response | EventStream
+Endpoint = Callable[[Request], Awaitable[Answer]]
+AccessLog = Callable[[Request, int, int, float], None]  # request, status, bytes, seconds
+
+current_request: ContextVar[Request | None] = ContextVar("mcpd_request", default=None)

@@ -1,0 +1,93 @@
+"""Requests to endpoints: guards, preflight, the table of paths and methods, errors as answers."""
+
+import difflib
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from mcpd.errors import InternalError, McpdError, MethodNotAllowed, NotFound
+from mcpd.http.answers import problem
+from mcpd.http.guards import Guard, cors_headers, preflight_headers
+from mcpd.http.messages import Answer, Endpoint, HeaderPairs, Request, Response
+
+log = logging.getLogger("mcpd.http")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path. ``any_origin`` lets every page read its answers, without credentials."""
+
+    path: str
+    endpoints: Mapping[str, Endpoint]
+    any_origin: bool = False
+
+    @property
+    def allow(self) -> bytes:
+        """The value of Allow (RFC 9110, section 10.2.1)."""
+        return ", ".join([*sorted(self.endpoints), "OPTIONS"]).encode("ascii")
+
+
+class Router:
+    """The endpoint of the whole server. Never raises but on cancellation."""
+
+    def __init__(self, routes: Iterable[Route], guard: Guard, *, hint: str = "") -> None:
+        self._routes = {route.path: route for route in routes}
+        self._guard = guard
+        self._hint = hint  # where to go from a path that is not served
+
+    async def __call__(self, request: Request) -> Answer:
+        """Guards, then the endpoint; whatever goes wrong becomes an answer."""
+        cors: HeaderPairs = ()
+        try:
+            self._guard.check_host(request.host)
+            route = self._routes.get(request.path)
+            if b"origin" in request.headers:
+                cors = self._check_origin(request, route)
+            return _with_headers(await self._serve(request, route), cors)
+        except McpdError as error:
+            answer = problem(error)
+        except Exception:
+            log.exception("request failed", extra={"fields": {"request": request.id}})
+            answer = problem(InternalError(f"A fault of this server, logged as {request.id}."))
+        return _with_headers(answer, cors)
+
+    async def _serve(self, request: Request, route: Route | None) -> Answer:
+        if route is None:
+            raise self._not_found(request.path)
+        endpoint = route.endpoints.get(request.method)
+        if endpoint is not None:
+            return await endpoint(request)
+        if request.method == "OPTIONS":
+            return Response(204, headers=self._options_headers(request, route))
+        raise MethodNotAllowed(
+            f"{request.path} does not take {request.method}.",
+            received=request.method,
+            fix=f"It takes {route.allow.decode('ascii')}.",
+            headers=((b"allow", route.allow),),
+        )
+
+    def _check_origin(self, request: Request, route: Route | None) -> HeaderPairs:
+        origin = request.headers.one(b"origin") or ""
+        if not self._guard.allows_origin(origin):
+            if route is not None and route.any_origin:
+                return cors_headers(origin, credentials=False)
+            self._guard.check_origin(origin)
+        return cors_headers(origin, credentials=True)
+
+    def _options_headers(self, request: Request, route: Route) -> HeaderPairs:
+        allow = ((b"allow", route.allow),)
+        if b"access-control-request-method" in request.headers and b"origin" in request.headers:
+            return allow + preflight_headers(request, route.allow)
+        return allow
+
+    def _not_found(self, path: str) -> NotFound:
+        near = difflib.get_close_matches(path, self._routes, n=1)
+        return NotFound(
+            "Nothing is served at this path.",
+            received=path[:255],
+            fix=f"Did you mean {near[0]}?" if near else self._hint,
+        )
+
+
+def _with_headers(answer: Answer, headers: HeaderPairs) -> Answer:
+    return replace(answer, headers=answer.headers + headers) if headers else answer

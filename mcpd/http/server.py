@@ -1,0 +1,125 @@
+"""Listeners to connections: who may connect, how many, and how all of them end."""
+
+import itertools
+import logging
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+
+import trio
+
+from mcpd.errors import Unavailable
+from mcpd.http import answers, closing
+from mcpd.http.connection import Connection, Site
+from mcpd.http.forwarded import UNIX_ADDRESS
+from mcpd.http.messages import Peer
+
+log = logging.getLogger("mcpd.http")
+
+RETRY_AFTER_S = 5  # told to a connection that is one too many
+SocketStreams = Sequence[trio.SocketListener]
+WrapTls = Callable[[trio.SocketStream], trio.SSLStream[trio.SocketStream]]
+
+
+class HttpServer:
+    """Serve a site on listeners; each connection is a task of the nursery given to ``serve``."""
+
+    def __init__(self, site: Site, *, wrap_tls: WrapTls | None = None) -> None:
+        self._site = site
+        self._wrap_tls = wrap_tls
+        self._numbers = itertools.count(1)
+        self._connections: set[Connection] = set()
+        self._per_address: Counter[str] = Counter()
+
+    @property
+    def connection_count(self) -> int:
+        """Connections that are being served."""
+        return len(self._connections)
+
+    async def serve(
+        self,
+        listeners: SocketStreams,
+        *,
+        handler_nursery: trio.Nursery,
+        task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Accept for ever; connections live in ``handler_nursery``, so they outlast a cancel."""
+        await trio.serve_listeners(
+            self._handle, list(listeners), handler_nursery=handler_nursery, task_status=task_status
+        )
+
+    def drain(self) -> None:
+        """Let running requests finish; everything else ends now."""
+        self._site.draining = True
+        for connection in list(self._connections):
+            connection.drain()
+
+    async def _handle(self, raw: trio.SocketStream) -> None:
+        peer = _peer_of(raw, "http" if self._wrap_tls is None else "https")
+        if peer is None:
+            await trio.aclose_forcefully(raw)  # it left before it was looked at
+            return
+        refusal = self._one_too_many(peer)
+        stream: trio.abc.Stream = raw if self._wrap_tls is None else self._wrap_tls(raw)
+        if refusal is not None:
+            await self._turn_away(stream, refusal)
+            return
+        connection = Connection(stream, peer, next(self._numbers), self._site)
+        self._connections.add(connection)
+        self._per_address[peer.address] += 1
+        try:
+            await connection.run()
+        except* Exception:
+            log.exception("connection failed", extra={"fields": {"connection": connection.id}})
+        finally:
+            self._connections.discard(connection)
+            self._forget_address(peer.address)
+
+    def _one_too_many(self, peer: Peer) -> Unavailable | None:
+        bounds = self._site.bounds
+        if len(self._connections) >= bounds.max_connections:
+            what = f"This server holds its {bounds.max_connections} connections already."
+            setting = "max_connections"
+        elif (
+            not peer.is_loopback
+            and self._per_address[peer.address] >= bounds.max_connections_per_address
+        ):
+            what = f"Your address holds its {bounds.max_connections_per_address} connections already."
+            setting = "max_connections_per_address"
+        else:
+            return None
+        return Unavailable(
+            what,
+            fix=f"Reuse connections, try again later, or raise {setting}.",
+            headers=((b"retry-after", b"%d" % RETRY_AFTER_S),),
+        )
+
+    async def _turn_away(self, stream: trio.abc.Stream, refusal: Unavailable) -> None:
+        """Answer without reading, so that being too many costs next to nothing."""
+        data = answers.response_bytes(
+            answers.problem(refusal), close=True, head_only=False, http_10=False
+        )
+        with trio.move_on_after(closing.LINGER_S):
+            try:
+                await stream.send_all(data)
+                await closing.linger(stream)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+        await trio.aclose_forcefully(stream)
+
+    def _forget_address(self, address: str) -> None:
+        self._per_address[address] -= 1
+        if self._per_address[address] <= 0:
+            del self._per_address[address]
+
+
+def _peer_of(stream: trio.SocketStream, scheme: str) -> Peer | None:
+    if stream.socket.family == socket.AF_UNIX:
+        return Peer(UNIX_ADDRESS, is_loopback=True, scheme=scheme)
+    try:
+        address = ip_address(stream.socket.getpeername()[0].partition("%")[0])
+    except OSError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return Peer(str(mapped), is_loopback=mapped.is_loopback, scheme=scheme)

@@ -1,0 +1,26 @@
+"""text/event-stream: events to bytes (HTML Living Standard, section 9.2)."""
+
+from mcpd.http.messages import HeaderPairs
+
+STREAM_HEADERS: HeaderPairs = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold events back
+)
+HEARTBEAT = b": keep-alive\n\n"
+
+
+def event(data: bytes, *, name: str = "message", event_id: str | None = None) -> bytes:
+    """One event. ``data`` is one line, as compact JSON is."""
+    if event_id is None:
+        return b"event: %b\ndata: %b\n\n" % (name.encode("ascii"), data)
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (
+        name.encode("ascii"),
+        event_id.encode("ascii"),
+        data,
+    )
+
+
+def retry(delay_ms: int) -> bytes:
+    """A hint for how long the client waits before it reconnects, in milliseconds."""
+    return b"retry: %d\n\n" % delay_ms

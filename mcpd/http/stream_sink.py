@@ -1,0 +1,80 @@
+"""The writing end of one event stream: head on demand, chunks, heartbeats, a clean end."""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from mcpd.http import sse
+from mcpd.http.answers import LAST_CHUNK, chunk
+from mcpd.http.timers import Timed, Timers
+
+
+class StreamSink(Timed):
+    """See messages.EventSink. Writes wait for the socket, so a slow reader slows its stream."""
+
+    __slots__ = (
+        "_beat_s", "_head", "_http_10", "_lock", "_nursery", "_timers", "_write",
+        "opened", "sent_bytes",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        write: Callable[[bytes], Awaitable[None]],
+        head: bytes,
+        timers: Timers,
+        nursery: trio.Nursery,
+        *,
+        heartbeat_s: float,
+        http_10: bool,
+    ) -> None:
+        super().__init__()
+        self._write = write
+        self._head = head
+        self._timers = timers
+        self._nursery = nursery
+        self._beat_s = heartbeat_s
+        self._http_10 = http_10
+        self._lock = trio.Lock()
+        self.opened = False
+        self.sent_bytes = 0
+
+    async def open(self) -> None:
+        """Send the head now."""
+        if not self.opened:
+            await self._put(b"")
+
+    async def send(self, event: bytes) -> None:
+        """Send one encoded event.
+
+        Cancellation: the event may be cut off; the connection ends with it.
+        """
+        await self._put(chunk(event, http_10=self._http_10))
+
+    async def finish(self, *, retry_ms: int | None) -> None:
+        """End the stream, with a hint for when to come back if it was ended by us."""
+        self.stop_heartbeat()
+        if retry_ms is not None:
+            await self.send(sse.retry(retry_ms))
+        await self._put(b"" if self._http_10 else LAST_CHUNK)
+        self.stop_heartbeat()
+
+    def stop_heartbeat(self) -> None:
+        """No more comments; the stream is over."""
+        self._timers.forget(self)
+
+    async def _put(self, data: bytes) -> None:
+        async with self._lock:
+            if not self.opened:
+                self.opened = True
+                data = self._head + data
+            self.sent_bytes += len(data)
+            if data:
+                await self._write(data)
+        self._timers.arm(self, trio.current_time() + self._beat_s)
+
+    def on_due(self, now: float) -> None:
+        """Quiet for a heartbeat's time. A write under way needs no comment beside it."""
+        if self._lock.locked():
+            self._timers.arm(self, now + self._beat_s)
+        else:
+            self._nursery.start_soon(self.send, sse.HEARTBEAT)

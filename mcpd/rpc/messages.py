@@ -1,0 +1,202 @@
+"""Bytes to messages and back (JSON-RPC 2.0, sections 4 to 6). Pure.
+
+Ids are kept as the bytes that came, so that ``1``, ``"1"`` and ``1.0`` go back as they were
+and stay apart in between. Params stay undecoded until the method that knows their shape.
+"""
+
+from dataclasses import dataclass
+from typing import NewType
+
+import msgspec
+
+from mcpd.errors import InvalidRequest, McpdError, ParseError
+from mcpd.rpc.hostile import check_shape
+
+RequestId = NewType("RequestId", bytes)  # JSON text of a string or a number
+EMPTY_PARAMS = msgspec.Raw(b"{}")
+
+_MAX_ID_BYTES = 1024
+_MAX_METHOD_CHARS = 256
+_VERSION = msgspec.Raw(b'"2.0"')
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request: it wants exactly one answer."""
+
+    id: RequestId
+    method: str
+    params: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notification: it is never answered."""
+
+    method: str
+    params: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The client's answer to a request of ours."""
+
+    id: RequestId
+    result: msgspec.Raw | None
+    error: msgspec.Raw | None
+
+
+Message = Call | Notice | Reply
+
+
+class _Envelope(msgspec.Struct):
+    jsonrpc: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    method: str | msgspec.UnsetType = msgspec.UNSET
+    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_batch = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def is_batch(body: bytes) -> bool:
+    """Whether the body is an array of messages."""
+    return body.lstrip()[:1] == b"["
+
+
+def decode(body: bytes) -> Message:
+    """Read one message.
+
+    Raises:
+        ParseError: it is not JSON, or not UTF-8.
+        InvalidRequest: it is no JSON-RPC 2.0 message, or passes the bounds of ``hostile``.
+            ``readable_id`` finds the id to answer with.
+    """
+    check_shape(body)
+    try:
+        envelope = _envelope.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"Not a JSON-RPC message: {error}.") from error
+    except msgspec.DecodeError as error:
+        raise ParseError(f"The body is not JSON: {error}.") from error
+    return _classify(envelope)
+
+
+def decode_batch(body: bytes, *, max_messages: int) -> list[Message | McpdError]:
+    """Read an array of messages; a broken one becomes its error (section 6).
+
+    Raises:
+        ParseError: it is not JSON.
+        InvalidRequest: it is empty or too long.
+    """
+    check_shape(body)
+    try:
+        parts = _batch.decode(body)
+    except msgspec.DecodeError as error:
+        raise ParseError(f"The body is not JSON: {error}.") from error
+    if not 0 < len(parts) <= max_messages:
+        raise InvalidRequest(
+            f"A batch holds 1 to {max_messages} messages.", received=len(parts)
+        )
+    return [_decode_part(bytes(part)) for part in parts]
+
+
+def _decode_part(part: bytes) -> Message | McpdError:
+    try:
+        return decode(part)
+    except McpdError as error:
+        return error
+
+
+def _classify(envelope: _Envelope) -> Message:
+    if envelope.jsonrpc != _VERSION:
+        raise InvalidRequest('Not a JSON-RPC 2.0 message: "jsonrpc" must be "2.0".')
+    if isinstance(envelope.method, str):
+        if len(envelope.method) > _MAX_METHOD_CHARS:
+            raise InvalidRequest(f'"method" has more than {_MAX_METHOD_CHARS} characters.')
+        params = _params(envelope.params)
+        if isinstance(envelope.id, msgspec.UnsetType):
+            return Notice(envelope.method, params)
+        return Call(_request_id(envelope.id), envelope.method, params)
+    return _reply(envelope)
+
+
+def _reply(envelope: _Envelope) -> Reply:
+    has_result = not isinstance(envelope.result, msgspec.UnsetType)
+    has_error = not isinstance(envelope.error, msgspec.UnsetType)
+    if isinstance(envelope.id, msgspec.UnsetType) or has_result == has_error:
+        raise InvalidRequest(
+            'A message has "method", or an "id" with exactly one of "result" and "error".'
+        )
+    result, error = envelope.result, envelope.error
+    return Reply(
+        _request_id(envelope.id),
+        None if isinstance(result, msgspec.UnsetType) else result,
+        None if isinstance(error, msgspec.UnsetType) else error,
+    )
+
+
+def _params(params: msgspec.Raw | msgspec.UnsetType) -> msgspec.Raw:
+    if isinstance(params, msgspec.UnsetType):
+        return EMPTY_PARAMS
+    if bytes(params)[:1] != b"{":
+        raise InvalidRequest('"params" must be an object.')
+    return params
+
+
+def _request_id(raw: msgspec.Raw) -> RequestId:
+    """MCP, "Requests": a string or a number, never null."""
+    value = bytes(raw)
+    if value[:1] not in b'"-0123456789' or len(value) > _MAX_ID_BYTES:
+        raise InvalidRequest(
+            f'"id" must be a string or a number of at most {_MAX_ID_BYTES} bytes.'
+        )
+    return RequestId(value)
+
+
+def readable_id(body: bytes) -> RequestId | None:
+    """The id of a message that was refused, if it can be read and is legal."""
+    try:
+        envelope = _envelope.decode(body)
+        return None if isinstance(envelope.id, msgspec.UnsetType) else _request_id(envelope.id)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, McpdError):
+        return None
+
+
+# --- encoding --------------------------------------------------------------------------------
+
+
+def encode_result(request_id: RequestId, result: bytes) -> bytes:
+    """A response around an encoded result."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (request_id, result)
+
+
+def encode_error(request_id: RequestId | None, error: McpdError) -> bytes:
+    """An error response; without an id where none could be read (MCP has no null id)."""
+    body: dict[str, object] = {"code": error.rpc_code, "message": _sentence(error)}
+    data = dict(error.data)
+    if error.received is not None:
+        data.setdefault("received", error.received)
+    if data:
+        body["data"] = data
+    encoded = msgspec.json.encode(body)
+    if request_id is None:
+        return b'{"jsonrpc":"2.0","error":%b}' % encoded
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, encoded)
+
+
+def encode_notice(method: str, params: object) -> bytes:
+    """A notification."""
+    return msgspec.json.encode({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+def encode_batch(messages: list[bytes]) -> bytes:
+    """An array of encoded messages."""
+    return b"[%b]" % b",".join(messages)
+
+
+def _sentence(error: McpdError) -> str:
+    return f"{error.message} {error.fix}" if error.fix else error.message

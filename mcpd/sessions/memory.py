@@ -1,0 +1,109 @@
+"""Sessions in this process: for development, and the front of durable stores."""
+
+import heapq
+from collections import OrderedDict
+
+from msgspec.structs import replace
+
+from mcpd.sessions.record import Session, SessionId
+from mcpd.sessions.store import EXPIRE_BATCH, Counts
+
+
+class _Entry:
+    __slots__ = ("last_activity", "session")
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.last_activity = session.last_activity
+
+    def current(self) -> Session:
+        return replace(self.session, last_activity=self.last_activity)
+
+
+class MemoryStore:
+    """See SessionStore. Entries stand in the order of their last activity."""
+
+    kind = "memory"
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[SessionId, _Entry] = OrderedDict()
+        self._unbound: OrderedDict[SessionId, None] = OrderedDict()
+
+    async def create(self, session: Session, *, max_unbound: int) -> list[SessionId]:
+        self._entries[session.id] = _Entry(session)
+        if session.subject is None:
+            self._unbound[session.id] = None
+        dropped = []
+        while len(self._unbound) > max_unbound:
+            oldest = next(iter(self._unbound))
+            dropped.append(oldest)
+            self._forget(oldest)
+        return dropped
+
+    async def get(self, session_id: SessionId, *, alive_since: float) -> Session | None:
+        entry = self._entries.get(session_id)
+        if entry is None or entry.last_activity <= alive_since:
+            return None
+        return entry.session
+
+    def touch(self, session_id: SessionId, now: float) -> None:
+        entry = self._entries.get(session_id)
+        if entry is not None:
+            entry.last_activity = now
+            self._entries.move_to_end(session_id)
+
+    async def update(self, session: Session) -> bool:
+        entry = self._entries.get(session.id)
+        if entry is None:
+            return False
+        old = entry.session
+        entry.session = replace(
+            session, created_at=old.created_at, issuer=old.issuer, subject=old.subject
+        )
+        return True
+
+    async def bind(self, session_id: SessionId, issuer: str, subject: str) -> Session | None:
+        entry = self._entries.get(session_id)
+        if entry is None:
+            return None
+        if entry.session.subject is None:
+            entry.session = replace(entry.session, issuer=issuer, subject=subject)
+            self._unbound.pop(session_id, None)
+        return entry.session
+
+    async def end(self, session_id: SessionId) -> bool:
+        return self._forget(session_id)
+
+    async def expire(self, cutoff: float) -> list[SessionId]:
+        expired = []
+        while self._entries and len(expired) < EXPIRE_BATCH:
+            session_id, entry = next(iter(self._entries.items()))
+            if entry.last_activity > cutoff:
+                break
+            expired.append(session_id)
+            self._forget(session_id)
+        return expired
+
+    async def list(
+        self, *, alive_since: float, limit: int, after: SessionId | None = None
+    ) -> list[Session]:
+        wanted = (
+            entry
+            for session_id, entry in self._entries.items()
+            if entry.last_activity > alive_since and (after is None or session_id > after)
+        )
+        chosen = heapq.nsmallest(limit, wanted, key=lambda entry: entry.session.id)
+        return [entry.current() for entry in chosen]
+
+    async def count(self) -> Counts:
+        return Counts(len(self._entries), len(self._unbound))
+
+    async def flush(self) -> None:
+        """Nothing is behind."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _forget(self, session_id: SessionId) -> bool:
+        self._unbound.pop(session_id, None)
+        return self._entries.pop(session_id, None) is not None

@@ -1,0 +1,156 @@
+"""Sessions as the rest of the server sees them: opened, found, owned, swept."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import trio
+from msgspec.structs import replace
+
+from mcpd.auth.principals import Principal
+from mcpd.errors import BadRequest, SessionNotFound, StoreError
+from mcpd.sessions.presence import Presence
+from mcpd.sessions.record import Move, Session, SessionId, step
+from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, SessionStore
+
+log = logging.getLogger("mcpd.sessions")
+
+MAX_SESSION_ID_CHARS = 128
+SWEEP_EVERY_S = 15.0
+
+
+@dataclass(slots=True)
+class Sessions:
+    """The store with its rules.
+
+    Args:
+        store: where the records are.
+        timeout_s: seconds without activity after which a session is gone.
+        max_unbound: sessions that may wait for their first authenticated request.
+        clock: Unix seconds.
+    """
+
+    store: SessionStore
+    timeout_s: float = 3600.0
+    max_unbound: int = 10_000
+    clock: Callable[[], float] = time.time
+    presence: Presence = field(default_factory=Presence)
+
+    async def open(self, session: Session) -> None:
+        """Keep a new session.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+        for dropped in await self.store.create(session, max_unbound=self.max_unbound):
+            self.presence.ended(dropped)
+
+    async def find(self, raw_id: str) -> Session:
+        """The live session of this id; its activity moves to now.
+
+        Raises:
+            SessionNotFound: unknown, ended or expired.
+            BadRequest: the id cannot be one.
+            StoreError: the store cannot be read.
+        """
+        if not raw_id or len(raw_id) > MAX_SESSION_ID_CHARS or not raw_id.isprintable():
+            raise BadRequest("The session id is malformed.", fix="Send it as it was given.")
+        session_id, now = SessionId(raw_id), self.clock()
+        session = await self.store.get(session_id, alive_since=now - self.timeout_s)
+        if session is None:
+            raise gone()
+        self.store.touch(session_id, now)
+        return session
+
+    async def claim(self, session: Session, principal: Principal) -> Session:
+        """The session, as its principal's; the first authenticated request makes it so.
+
+        Raises:
+            SessionNotFound: it belongs to somebody else, which is not told apart from gone.
+            StoreError: the store cannot be written.
+        """
+        if session.subject is None:
+            bound = await self.store.bind(session.id, principal.issuer, principal.subject)
+            if bound is None:
+                raise gone()
+            session = bound
+        if not principal.owns(session.issuer, session.subject):
+            raise gone()
+        return session
+
+    async def move(self, session: Session, move: Move, **changes: object) -> Session:
+        """Make a move of the table, with what it changes in the record.
+
+        Raises:
+            InvalidRequest: the move is not open now.
+            SessionNotFound: the session ended meanwhile.
+            StoreError: it was not kept.
+        """
+        return await self.amend(session, state=step(session.state, move), **changes)
+
+    async def amend(self, session: Session, **changes: object) -> Session:
+        """Change the record.
+
+        Raises:
+            SessionNotFound: the session ended meanwhile.
+            StoreError: it was not kept.
+        """
+        changed: Session = replace(session, **changes)  # type: ignore[arg-type]
+        if changed != session and not await self.store.update(changed):
+            raise gone()
+        return changed
+
+    async def end(self, session: Session) -> None:
+        """End it, with its streams.
+
+        Raises:
+            SessionNotFound: somebody else was first.
+            StoreError: it is still there.
+        """
+        found = await self.store.end(session.id)
+        self.presence.ended(session.id)
+        if not found:
+            raise gone()
+
+    async def sweep(self) -> int:
+        """End every session that is past its time; returns how many.
+
+        Raises:
+            StoreError: the rest waits for the next sweep.
+        """
+        now = self.clock()
+        for session_id in self.presence.active():
+            self.store.touch(session_id, now)
+        total = 0
+        while expired := await self.store.expire(now - self.timeout_s):
+            total += len(expired)
+            for session_id in expired:
+                self.presence.ended(session_id)
+            if len(expired) < EXPIRE_BATCH:
+                break
+            await trio.lowlevel.checkpoint()
+        return total
+
+    async def run_upkeep(self) -> None:
+        """Write activity behind and sweep, for ever. A store that fails is tried again."""
+        next_sweep = trio.current_time()
+        while True:
+            try:
+                if trio.current_time() >= next_sweep:
+                    next_sweep = trio.current_time() + min(SWEEP_EVERY_S, self.timeout_s / 2)
+                    swept = await self.sweep()
+                    if swept:
+                        log.info("sessions expired: %d", swept)
+                await self.store.flush()
+            except StoreError as error:
+                log.warning("session upkeep failed, next in %s s: %s", ACTIVITY_LAG_S, error)
+            await trio.sleep(min(ACTIVITY_LAG_S, self.timeout_s / 2))
+
+
+def gone() -> SessionNotFound:
+    """The one answer for ended, expired, unknown and foreign sessions."""
+    return SessionNotFound(
+        "The session is not known here: it ended, expired, or never was.",
+        fix="Send initialize without Mcp-Session-Id to begin a new one.",
+    )

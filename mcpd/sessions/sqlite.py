@@ -1,0 +1,235 @@
+"""Sessions in a SQLite file: the durable default. One process owns the file.
+
+Reads of live sessions are answered from memory; writes go through to the file before they are
+acknowledged, but for activity times, which are written behind.
+"""
+
+import sqlite3
+from collections import OrderedDict
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from mcpd.errors import StoreError
+from mcpd.sessions.record import Session, SessionId
+from mcpd.sessions.store import EXPIRE_BATCH, Counts
+from mcpd.sqlite import Database
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE session (
+    id TEXT PRIMARY KEY,
+    created_at REAL NOT NULL,
+    last_activity REAL NOT NULL,
+    issuer TEXT,
+    subject TEXT,
+    record BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX session_by_activity ON session (last_activity);
+CREATE INDEX session_unbound ON session (created_at) WHERE subject IS NULL;
+"""
+_COLUMNS = "id, created_at, last_activity, issuer, subject, record"
+_CACHE_ENTRIES = 20_000
+_MAX_DIRTY = 50_000  # activity times that may be behind at once; then they are dropped oldest first
+
+_Row = tuple[str, float, float, str | None, str | None, bytes]
+
+
+class SqliteStore:
+    """See SessionStore.
+
+    Raises (from the constructor, which blocks):
+        ConfigError: the file cannot be used; says why and what to do.
+    """
+
+    kind = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path, _SCHEMA, version=_SCHEMA_VERSION)
+        self._cache: OrderedDict[SessionId, Session] = OrderedDict()
+        self._activity: OrderedDict[SessionId, float] = OrderedDict()  # of cached sessions
+        self._dirty: dict[SessionId, float] = {}
+
+    async def create(self, session: Session, *, max_unbound: int) -> list[SessionId]:
+        def insert(db: sqlite3.Connection) -> list[SessionId]:
+            db.execute(
+                f"INSERT INTO session ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", _to_row(session)
+            )
+            return _drop_oldest_unbound(db, max_unbound)
+
+        dropped = await self._database.write(insert)
+        self._remember(session, session.last_activity)
+        for session_id in dropped:
+            self._forget(session_id)
+        return dropped
+
+    async def get(self, session_id: SessionId, *, alive_since: float) -> Session | None:
+        session = self._cache.get(session_id)
+        if session is None:
+            session = await self._database.read(lambda db: _select(db, session_id))
+            if session is None:
+                return None
+            self._remember(session, self._dirty.get(session_id, session.last_activity))
+        return session if self._activity.get(session_id, 0.0) > alive_since else None
+
+    def touch(self, session_id: SessionId, now: float) -> None:
+        if session_id in self._cache:
+            self._activity[session_id] = now
+            self._cache.move_to_end(session_id)
+        self._dirty[session_id] = now
+
+    async def update(self, session: Session) -> bool:
+        record = _encode(session)
+        kept = await self._database.write(
+            lambda db: db.execute(
+                "UPDATE session SET record = ? WHERE id = ?", (record, session.id)
+            ).rowcount
+        )
+        old = self._cache.get(session.id)
+        if kept and old is not None:
+            self._cache[session.id] = replace(
+                session, created_at=old.created_at, issuer=old.issuer, subject=old.subject
+            )
+        return bool(kept)
+
+    async def bind(self, session_id: SessionId, issuer: str, subject: str) -> Session | None:
+        def claim(db: sqlite3.Connection) -> Session | None:
+            db.execute(
+                "UPDATE session SET issuer = ?, subject = ? WHERE id = ? AND subject IS NULL",
+                (issuer, subject, session_id),
+            )
+            return _select(db, session_id)
+
+        session = await self._database.write(claim)
+        if session is None:
+            self._forget(session_id)
+        else:
+            self._remember(session, self._activity.get(session_id, session.last_activity))
+        return session
+
+    async def end(self, session_id: SessionId) -> bool:
+        found = await self._database.write(
+            lambda db: db.execute("DELETE FROM session WHERE id = ?", (session_id,)).rowcount
+        )
+        self._forget(session_id)
+        return bool(found)
+
+    async def expire(self, cutoff: float) -> list[SessionId]:
+        await self.flush()
+
+        def sweep(db: sqlite3.Connection) -> list[SessionId]:
+            rows = db.execute(
+                "DELETE FROM session WHERE id IN (SELECT id FROM session"
+                " WHERE last_activity <= ? ORDER BY last_activity LIMIT ?) RETURNING id",
+                (cutoff, EXPIRE_BATCH),
+            ).fetchall()
+            return [SessionId(row[0]) for row in rows]
+
+        if not await self._database.read(lambda db: _any_expired(db, cutoff)):
+            return []
+        expired = await self._database.write(sweep)
+        for session_id in expired:
+            self._forget(session_id)
+        return expired
+
+    async def list(
+        self, *, alive_since: float, limit: int, after: SessionId | None = None
+    ) -> list[Session]:
+        await self.flush()
+        rows = await self._database.read(
+            lambda db: db.execute(
+                f"SELECT {_COLUMNS} FROM session WHERE id > ? AND last_activity > ?"
+                " ORDER BY id LIMIT ?",
+                (after or "", alive_since, limit),
+            ).fetchall()
+        )
+        return [_from_row(row) for row in rows]
+
+    async def count(self) -> Counts:
+        def counts(db: sqlite3.Connection) -> Counts:
+            total = db.execute("SELECT count(*) FROM session").fetchone()[0]
+            return Counts(total, _count_unbound(db))
+
+        return await self._database.read(counts)
+
+    async def flush(self) -> None:
+        if not self._dirty:
+            return
+        behind, self._dirty = self._dirty, {}
+        rows = [(when, session_id) for session_id, when in behind.items()]
+        try:
+            await self._database.write(
+                lambda db: db.executemany(
+                    "UPDATE session SET last_activity = max(last_activity, ?) WHERE id = ?", rows
+                )
+            )
+        except StoreError:
+            if len(self._dirty) < _MAX_DIRTY:
+                self._dirty = behind | self._dirty
+            raise
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _remember(self, session: Session, last_activity: float) -> None:
+        self._cache[session.id] = session
+        self._cache.move_to_end(session.id)
+        self._activity[session.id] = last_activity
+        while len(self._cache) > _CACHE_ENTRIES:
+            oldest, _ = self._cache.popitem(last=False)
+            self._activity.pop(oldest, None)
+
+    def _forget(self, session_id: SessionId) -> None:
+        self._cache.pop(session_id, None)
+        self._activity.pop(session_id, None)
+        self._dirty.pop(session_id, None)
+
+
+def _to_row(session: Session) -> _Row:
+    return (
+        session.id,
+        session.created_at,
+        session.last_activity,
+        session.issuer,
+        session.subject,
+        _encode(session),
+    )
+
+
+def _encode(session: Session) -> bytes:
+    return msgspec.json.encode(session)
+
+
+def _from_row(row: _Row) -> Session:
+    """The columns win over what the record says of the same."""
+    session = msgspec.json.decode(row[5], type=Session)
+    return replace(
+        session, created_at=row[1], last_activity=row[2], issuer=row[3], subject=row[4]
+    )
+
+
+def _select(db: sqlite3.Connection, session_id: SessionId) -> Session | None:
+    row = db.execute(f"SELECT {_COLUMNS} FROM session WHERE id = ?", (session_id,)).fetchone()
+    return None if row is None else _from_row(row)
+
+
+def _any_expired(db: sqlite3.Connection, cutoff: float) -> bool:
+    query = "SELECT 1 FROM session WHERE last_activity <= ? LIMIT 1"
+    return db.execute(query, (cutoff,)).fetchone() is not None
+
+
+def _count_unbound(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT count(*) FROM session WHERE subject IS NULL").fetchone()[0])
+
+
+def _drop_oldest_unbound(db: sqlite3.Connection, max_unbound: int) -> list[SessionId]:
+    surplus = _count_unbound(db) - max_unbound
+    if surplus <= 0:
+        return []
+    rows = db.execute(
+        "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE subject IS NULL"
+        " ORDER BY created_at LIMIT ?) RETURNING id",
+        (surplus,),
+    ).fetchall()
+    return [SessionId(row[0]) for row in rows]

@@ -1,0 +1,98 @@
+"""What every session store does. One contract test suite runs over all of them.
+
+``touch`` is called for every request that names a session and must cost next to nothing; a
+store may write activity times behind, up to ACTIVITY_LAG_S. Everything else is durable when it
+returns, as far as the store is durable at all.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mcpd.sessions.record import Session, SessionId
+
+ACTIVITY_LAG_S = 5.0  # activity times that a crash may lose, in seconds
+EXPIRE_BATCH = 500  # sessions ended in one step of a sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many sessions there are."""
+
+    total: int
+    unbound: int  # without a principal
+
+
+class SessionStore(Protocol):
+    """A session is alive while its last activity is later than ``alive_since``."""
+
+    kind: str  # for /health and logs: memory, sqlite, ...
+
+    async def create(self, session: Session, *, max_unbound: int) -> list[SessionId]:
+        """Keep a new session. While more than ``max_unbound`` have no principal, the oldest of
+        those are dropped; their ids are returned.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+
+    async def get(self, session_id: SessionId, *, alive_since: float) -> Session | None:
+        """The session, or None if it is unknown or no longer alive.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
+    def touch(self, session_id: SessionId, now: float) -> None:
+        """Move the last activity of a session that ``get`` has returned."""
+
+    async def update(self, session: Session) -> bool:
+        """Replace what the record says, but for its times and principal; False: it is gone.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+
+    async def bind(self, session_id: SessionId, issuer: str, subject: str) -> Session | None:
+        """Give the session its principal if it has none; the first one stays. Returns the
+        record as it is then, or None if it is gone.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+
+    async def end(self, session_id: SessionId) -> bool:
+        """Forget a session; False: it was not there.
+
+        Raises:
+            StoreError: it is still there.
+        """
+
+    async def expire(self, cutoff: float) -> list[SessionId]:
+        """Forget up to EXPIRE_BATCH sessions whose last activity is not later than ``cutoff``;
+        costs what expires, not what exists.
+
+        Raises:
+            StoreError: they are still there.
+        """
+
+    async def list(
+        self, *, alive_since: float, limit: int, after: SessionId | None = None
+    ) -> list[Session]:
+        """Sessions in the order of their ids, from the one behind ``after``.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
+    async def count(self) -> Counts:
+        """How many there are, expired but not yet swept ones included."""
+
+    async def flush(self) -> None:
+        """Write activity times that are still behind.
+
+        Raises:
+            StoreError: they are kept for the next time.
+        """
+
+    def close(self) -> None:
+        """Let go of files and connections; flush first."""

@@ -1,0 +1,169 @@
+"""SQLite for a Trio program: one connection, one thread at a time, commits in groups.
+
+Writers that arrive while a transaction runs are carried out together in the next one, so a
+thousand registrations a second cost a few fsyncs, and each is on disk before it is answered.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import trio
+
+from mcpd.errors import ConfigError, StoreError
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], T]
+
+BUSY_TIMEOUT_S = 5.0  # for another process that holds the file
+
+
+class _Pending(Generic[T]):
+    """A write that waits for its transaction."""
+
+    __slots__ = ("done", "error", "job", "result")
+
+    def __init__(self, job: Job[T]) -> None:
+        self.job = job
+        self.done = False
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+
+class Database:
+    """One database file.
+
+    Args:
+        path: the file; its folder is made with mode 0700.
+        schema: the statements that make an empty database, of ``version``.
+        migrations: from version N to N + 1, by N.
+        version: kept in ``user_version``; a file from the future is refused.
+
+    Raises (from the constructor, which blocks):
+        ConfigError: the file is corrupt, unwritable, locked or from a newer mcpd.
+    """
+
+    def __init__(
+        self, path: Path, schema: str, *, version: int = 1, migrations: dict[int, str] | None = None
+    ) -> None:
+        self.path = path
+        self._limiter = trio.CapacityLimiter(1)
+        self._turn = trio.Lock()
+        self._pending: list[_Pending[Any]] = []
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._connection = _open(path)
+            _prepare(self._connection, path, schema, version, migrations or {})
+        except (sqlite3.Error, OSError) as error:
+            raise ConfigError(_explain(path, error), fix=_mend(error, path)) from error
+
+    async def read(self, job: Job[T]) -> T:
+        """Run a query in the database's thread.
+
+        Raises:
+            StoreError: SQLite refused; the sentence says why.
+
+        Cancellation: waits until the thread is done.
+        """
+        try:
+            return await trio.to_thread.run_sync(job, self._connection, limiter=self._limiter)
+        except sqlite3.Error as error:
+            raise StoreError(_explain(self.path, error)) from error
+
+    async def write(self, job: Job[T]) -> T:
+        """Run ``job`` in a transaction, perhaps with others; returns once it is on disk.
+
+        Raises:
+            StoreError: nothing of the job was kept.
+
+        Cancellation: the job may have been done or not.
+        """
+        pending = _Pending(job)
+        self._pending.append(pending)
+        async with self._turn:
+            if not pending.done:
+                group, self._pending = self._pending, []
+                with trio.CancelScope(shield=True):  # bounded by SQLite's own timeouts
+                    await trio.to_thread.run_sync(
+                        _commit, self._connection, group, limiter=self._limiter
+                    )
+        if isinstance(pending.error, sqlite3.Error):
+            raise StoreError(_explain(self.path, pending.error)) from pending.error
+        if pending.error is not None:
+            raise pending.error
+        return pending.result  # type: ignore[return-value]  # done without error: it is set
+
+    def close(self) -> None:
+        """Close the file; blocks while a statement runs."""
+        self._connection.close()
+
+
+def _commit(connection: sqlite3.Connection, group: list[_Pending[Any]]) -> None:
+    """Each job in a savepoint of one transaction: one that fails does not undo the others."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for pending in group:
+            _run_in_savepoint(connection, pending)
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        for pending in group:
+            pending.error = pending.error or error
+    finally:
+        for pending in group:
+            pending.done = True
+
+
+def _run_in_savepoint(connection: sqlite3.Connection, pending: _Pending[Any]) -> None:
+    connection.execute("SAVEPOINT job")
+    try:
+        pending.result = pending.job(connection)
+    except Exception as error:
+        pending.error = error
+        connection.execute("ROLLBACK TO job")
+    connection.execute("RELEASE job")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # an acknowledged write survives power loss
+    connection.execute("PRAGMA foreign_keys = ON")
+    path.chmod(0o600)
+    return connection
+
+
+def _prepare(
+    connection: sqlite3.Connection,
+    path: Path,
+    schema: str,
+    version: int,
+    migrations: dict[int, str],
+) -> None:
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if found > version:
+        raise ConfigError(
+            f"{path} was written by a newer mcpd (schema {found}, this one knows {version}).",
+            fix="Run the newer mcpd, or move the file away.",
+        )
+    scripts = [schema] if found == 0 else [migrations[n] for n in range(found, version)]
+    for script in scripts:
+        connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {version}; COMMIT;")
+
+
+def _explain(path: Path, error: BaseException) -> str:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return f"The database {path} cannot be used: {reason}."
+
+
+def _mend(error: Exception, path: Path) -> str:
+    text = str(error)
+    if "malformed" in text or "not a database" in text:
+        return f"Move {path} away and start again; what it held is lost to mcpd."
+    if "locked" in text:
+        return "Another process uses it. Stop that one, or give another --state-dir."
+    return "Check the path, its permissions and the free space, or give another --state-dir."
