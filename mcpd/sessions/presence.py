@@ -11,13 +11,15 @@ import trio
 
 from mcpd.sessions.record import SessionId
 
+MAX_STREAMS = 4  # of one session; a client that reconnects leaves dead ones behind
+
 
 class Presence:
     """Holds on sessions, and the scopes to cancel when one ends."""
 
     def __init__(self) -> None:
         self._held: Counter[SessionId] = Counter()
-        self._streams: dict[SessionId, set[trio.CancelScope]] = {}
+        self._streams: dict[SessionId, list[trio.CancelScope]] = {}
 
     @contextmanager
     def hold(self, session_id: SessionId) -> Iterator[None]:
@@ -32,14 +34,18 @@ class Presence:
 
     @contextmanager
     def stream(self, session_id: SessionId) -> Iterator[trio.CancelScope]:
-        """The session is active inside, and its end leaves this block."""
+        """The session is active inside, and its end leaves this block; so does the opening of
+        more than MAX_STREAMS, for the oldest.
+        """
         with self.hold(session_id), trio.CancelScope() as scope:
-            scopes = self._streams.setdefault(session_id, set())
-            scopes.add(scope)
+            scopes = self._streams.setdefault(session_id, [])
+            scopes.append(scope)
+            if len(scopes) > MAX_STREAMS:
+                scopes[0].cancel()
             try:
                 yield scope
             finally:
-                scopes.discard(scope)
+                scopes.remove(scope)
                 if not scopes:
                     self._streams.pop(session_id, None)
 

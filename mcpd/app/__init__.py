@@ -1,0 +1,1 @@
+"""What authors write: App, tools, content. Never imports the server."""

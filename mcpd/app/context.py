@@ -1,0 +1,142 @@
+"""What a tool sees of the request it serves."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Literal, Protocol
+
+LogLevel = Literal[
+    "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"
+]
+LOG_LEVELS: tuple[LogLevel, ...] = (
+    "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency",
+)  # fmt: skip
+
+
+class Conversation(Protocol):
+    """The request as the protocol knows it; both eras provide one."""
+
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def scopes(self) -> frozenset[str]: ...
+    @property
+    def session_id(self) -> str | None: ...
+    @property
+    def protocol_version(self) -> str: ...
+    @property
+    def client_info(self) -> Mapping[str, Any]: ...
+    @property
+    def client_capabilities(self) -> Mapping[str, Any]: ...
+
+    async def progress(self, progress: float, total: float | None, message: str | None) -> None: ...
+    async def log(self, level: LogLevel, data: Any, logger: str | None) -> None: ...
+
+
+class Context:
+    """The request that a tool serves: give a parameter this type to get it.
+
+    It is valid while the tool runs. From a tool that runs in a thread, call its coroutines with
+    ``trio.from_thread.run(ctx.report_progress, 1, 10)``.
+    """
+
+    __slots__ = ("_conversation", "state")
+
+    def __init__(self, conversation: Conversation, state: Any) -> None:
+        self._conversation = conversation
+        self.state = state
+        """What the app's lifespan yielded."""
+
+    @property
+    def request_id(self) -> str:
+        """Names this request in the server's log."""
+        return self._conversation.request_id
+
+    @property
+    def user(self) -> str:
+        """The user of the verified token; ``local`` where authentication is off."""
+        return self._conversation.user
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes of the verified token."""
+        return self._conversation.scopes
+
+    @property
+    def session_id(self) -> str | None:
+        """The session, in the revisions that have one. It says nothing of who calls."""
+        return self._conversation.session_id
+
+    @property
+    def protocol_version(self) -> str:
+        """The MCP revision that this request speaks."""
+        return self._conversation.protocol_version
+
+    @property
+    def client_info(self) -> Mapping[str, Any]:
+        """What the client says of itself, unverified; empty if it said nothing."""
+        return self._conversation.client_info
+
+    @property
+    def client_capabilities(self) -> Mapping[str, Any]:
+        """What the client declared that it can do."""
+        return self._conversation.client_capabilities
+
+    async def report_progress(
+        self, progress: float, total: float | None = None, message: str | None = None
+    ) -> None:
+        """Tell the caller how far the work is, if it asked for that.
+
+        A value that is not above the last one is dropped, as are values that come faster than
+        a person or a model can use them; the first and the one that reaches ``total`` are sent.
+
+        Cancellation: a checkpoint; waits while the caller does not read.
+        """
+        await self._conversation.progress(progress, total, message)
+
+    @asynccontextmanager
+    async def progress(self, total: float | None = None) -> AsyncIterator["Progress"]:
+        """Count steps: ``async with ctx.progress(3) as step: ...; await step("built")``."""
+        yield Progress(self, total)
+
+    async def log(self, level: LogLevel, data: Any, logger: str | None = None) -> None:
+        """Send the client a log message, if it wants this level. Never put a secret in one.
+
+        Args:
+            level: one of RFC 5424's names.
+            data: anything that encodes to JSON.
+
+        Cancellation: a checkpoint; waits while the client does not read.
+        """
+        await self._conversation.log(level, data, logger)
+
+    async def debug(self, data: Any) -> None:
+        """``log`` at level debug."""
+        await self.log("debug", data)
+
+    async def info(self, data: Any) -> None:
+        """``log`` at level info."""
+        await self.log("info", data)
+
+    async def warning(self, data: Any) -> None:
+        """``log`` at level warning."""
+        await self.log("warning", data)
+
+    async def error(self, data: Any) -> None:
+        """``log`` at level error."""
+        await self.log("error", data)
+
+
+class Progress:
+    """Counts steps of a known or unknown number; see ``Context.progress``."""
+
+    def __init__(self, context: Context, total: float | None) -> None:
+        self._context = context
+        self._total = total
+        self.done = 0.0
+
+    async def __call__(self, message: str | None = None, *, steps: float = 1) -> None:
+        """``steps`` more are done."""
+        self.done += steps
+        await self._context.report_progress(self.done, self._total, message)

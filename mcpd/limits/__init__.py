@@ -1,0 +1,1 @@
+"""How often: rates, kept per key and bounded in number."""

@@ -1,0 +1,47 @@
+"""Who sent a message, and in what terms: the envelope of both eras as one value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcpd.app.context import LOG_LEVELS
+from mcpd.auth.principals import Principal
+from mcpd.mcp.revisions import Revision
+from mcpd.sessions.record import Session
+
+LEVEL_ORDER = {level: order for order, level in enumerate(LOG_LEVELS)}
+HANDSHAKE_LOG_LEVEL = "info"  # until logging/setLevel; the server's choice before 2026-07-28
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The sender of one message.
+
+    ``session`` is None in the modern era, where every request carries the rest itself.
+    ``log_level`` None: no log messages are wanted.
+    """
+
+    principal: Principal
+    revision: Revision
+    session: Session | None = None
+    client_info: Mapping[str, Any] = field(default_factory=dict)
+    client_capabilities: Mapping[str, Any] = field(default_factory=dict)
+    log_level: str | None = None
+
+    def wants_log(self, level: str) -> bool:
+        """Whether a log message of this level may be sent."""
+        if self.log_level is None:
+            return False
+        return LEVEL_ORDER[level] >= LEVEL_ORDER[self.log_level]
+
+
+def caller_of_session(session: Session, principal: Principal, revision: Revision) -> Caller:
+    """The envelope of the handshake era, from what ``initialize`` left in the record."""
+    return Caller(
+        principal,
+        revision,
+        session,
+        {"name": session.client_name, "version": session.client_version},
+        session.capabilities,
+        session.log_level or HANDSHAKE_LOG_LEVEL,
+    )

@@ -1,0 +1,103 @@
+"""The request behind a tool's Context: progress, log messages, and what it may know."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+import trio
+
+from mcpd.app.context import LogLevel
+from mcpd.http.messages import current_request
+from mcpd.mcp.caller import Caller
+from mcpd.rpc.messages import encode_notice
+
+Notify = Callable[[bytes], Awaitable[None]]  # an encoded notification, on this request's stream
+
+# Enough for a person and for a model, too little to flood a client (MCP, "Progress").
+NOTICES_BURST = 200
+NOTICES_PER_S = 50.0
+
+
+class CallConversation:
+    """See app.context.Conversation. ``notify`` None: the client takes no stream."""
+
+    def __init__(self, caller: Caller, progress_token: Any, notify: Notify | None) -> None:
+        self._caller = caller
+        self._progress_token = progress_token
+        self._notify = notify
+        self._last_progress: float | None = None
+        self._allowance = float(NOTICES_BURST)
+        self._allowance_at = trio.current_time()
+
+    @property
+    def request_id(self) -> str:
+        request = current_request.get()
+        return "-" if request is None else request.id
+
+    @property
+    def user(self) -> str:
+        return self._caller.principal.subject
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        return self._caller.principal.scopes
+
+    @property
+    def session_id(self) -> str | None:
+        return None if self._caller.session is None else self._caller.session.id
+
+    @property
+    def protocol_version(self) -> str:
+        return self._caller.revision.name
+
+    @property
+    def client_info(self) -> Mapping[str, Any]:
+        return self._caller.client_info
+
+    @property
+    def client_capabilities(self) -> Mapping[str, Any]:
+        return self._caller.client_capabilities
+
+    async def progress(self, progress: float, total: float | None, message: str | None) -> None:
+        """MCP, "Progress": only for a token, only upwards, not too often."""
+        if self._notify is None or not isinstance(self._progress_token, str | int):
+            await trio.lowlevel.checkpoint()
+            return
+        last = self._last_progress
+        rises = last is None or progress > last
+        if not rises or not (self._allowed() or progress == total):
+            await trio.lowlevel.checkpoint()
+            return
+        self._last_progress = progress
+        params: dict[str, Any] = {"progressToken": self._progress_token, "progress": progress}
+        if total is not None:
+            params["total"] = total
+        if message is not None:
+            params["message"] = message
+        await self._notify(encode_notice("notifications/progress", params))
+
+    async def log(self, level: LogLevel, data: Any, logger: str | None) -> None:
+        """MCP, "Logging": at or above the client's level, on this request's stream."""
+        wanted = self._notify is not None and self._caller.wants_log(level)
+        if self._notify is None or not wanted or not self._allowed():
+            await trio.lowlevel.checkpoint()
+            return
+        params: dict[str, Any] = {"level": level, "data": data}
+        if logger is not None:
+            params["logger"] = logger
+        await self._notify(encode_notice("notifications/message", params))
+
+    def _allowed(self) -> bool:
+        now = trio.current_time()
+        refill = (now - self._allowance_at) * NOTICES_PER_S
+        self._allowance = min(NOTICES_BURST, self._allowance + refill)
+        self._allowance_at = now
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
+
+
+def progress_token(token: Any) -> Any:
+    """A legal token as it came, else UNSET: 0 and "" are legal (MCP, ProgressToken)."""
+    return token if isinstance(token, str | int) and not isinstance(token, bool) else msgspec.UNSET

@@ -1,0 +1,76 @@
+"""One message with all that serving it needs: what every method is given."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from mcpd.errors import InvalidParams
+from mcpd.mcp.caller import Caller
+from mcpd.mcp.conversation import Notify
+from mcpd.mcp.host import Host
+from mcpd.mcp.running import Running
+from mcpd.rpc.messages import Call, Notice
+from mcpd.sessions.service import Sessions
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What outlives every message."""
+
+    host: Host
+    sessions: Sessions
+    running: Running
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request. ``notify`` sends a notification on its own stream; None where there is none."""
+
+    services: Services
+    call: Call
+    caller: Caller
+    notify: Notify | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeJob:
+    """A notification from the client."""
+
+    services: Services
+    notice: Notice
+    caller: Caller
+
+
+Result = dict[str, Any] | msgspec.Raw  # Raw: encoded and complete
+Handler = Callable[[Job], Awaitable[Result]]
+NoticeHandler = Callable[[NoticeJob], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method and where it exists.
+
+    ``streams`` tells whether serving a job may send notifications; without it the answer is
+    always a plain one.
+    """
+
+    handle: Handler
+    handshake: bool = True
+    modern: bool = True
+    streams: Callable[[Job], bool] | None = None
+
+
+def read_params(decoder: msgspec.json.Decoder[P], params: msgspec.Raw) -> P:
+    """Decode a method's params.
+
+    Raises:
+        InvalidParams: they do not fit.
+    """
+    try:
+        return decoder.decode(params)
+    except msgspec.ValidationError as error:
+        raise InvalidParams(f"The params are wrong: {error}.") from error

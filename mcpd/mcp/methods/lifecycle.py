@@ -1,0 +1,101 @@
+"""initialize, initialized, ping, cancelled; server/discover (MCP, basic/lifecycle)."""
+
+import logging
+from typing import Any
+
+import msgspec
+
+from mcpd.errors import InvalidParams
+from mcpd.mcp.host import Host
+from mcpd.mcp.job import Job, Method, NoticeHandler, NoticeJob, Result, read_params
+from mcpd.mcp.revisions import Revision, negotiate
+from mcpd.rpc.messages import RequestId
+from mcpd.sessions.record import MAX_NAME_CHARS, MAX_VERSION_CHARS, Move, clean_label
+
+log = logging.getLogger("mcpd.mcp")
+
+
+class InitializeParams(msgspec.Struct, rename="camel"):
+    """What is read of initialize; unknown members are ignored."""
+
+    protocol_version: str
+    capabilities: dict[str, Any] = {}
+    client_info: dict[str, Any] = {}
+
+
+class _CancelledParams(msgspec.Struct):
+    request_id: msgspec.Raw = msgspec.field(name="requestId")
+    reason: str | None = None
+
+
+_initialize_params = msgspec.json.Decoder(InitializeParams)
+_cancelled_params = msgspec.json.Decoder(_CancelledParams)
+MAX_CAPABILITIES_BYTES = 16 * 1024  # they are kept with the session
+
+
+def read_initialize(params: msgspec.Raw) -> InitializeParams:
+    """Decode initialize's params.
+
+    Raises:
+        InvalidParams: they do not fit, or are too large to keep.
+    """
+    if len(bytes(params)) > MAX_CAPABILITIES_BYTES:
+        raise InvalidParams(f"initialize has more than {MAX_CAPABILITIES_BYTES} bytes of params.")
+    return read_params(_initialize_params, params)
+
+
+def negotiated(params: InitializeParams) -> dict[str, Any]:
+    """What initialize leaves in the session's record."""
+    return {
+        "revision": negotiate(params.protocol_version).name,
+        "capabilities": params.capabilities,
+        "client_name": clean_label(params.client_info.get("name"), MAX_NAME_CHARS),
+        "client_version": clean_label(params.client_info.get("version"), MAX_VERSION_CHARS),
+    }
+
+
+def initialize_result(host: Host, revision: Revision) -> dict[str, Any]:
+    """MCP, InitializeResult."""
+    result: dict[str, Any] = {
+        "protocolVersion": revision.name,
+        "capabilities": host.capabilities,
+        "serverInfo": host.info_for(revision),
+    }
+    if host.instructions:
+        result["instructions"] = host.instructions
+    return result
+
+
+async def _ping(job: Job) -> Result:
+    return {}
+
+
+async def _discover(job: Job) -> Result:
+    return job.services.host.discovery
+
+
+async def _initialized(job: NoticeJob) -> None:
+    if job.caller.session is not None:
+        await job.services.sessions.move(job.caller.session, Move.INITIALIZED)
+
+
+async def _cancelled(job: NoticeJob) -> None:
+    """MCP, "Cancellation": unknown, finished and malformed ones are ignored."""
+    session = job.caller.session
+    try:
+        params = _cancelled_params.decode(job.notice.params)
+    except msgspec.ValidationError:
+        return
+    if session is not None:
+        found = job.services.running.cancel(session.id, RequestId(bytes(params.request_id)))
+        log.debug("client cancelled a request, %s", "running" if found else "not running")
+
+
+METHODS = {
+    "ping": Method(_ping, modern=False),
+    "server/discover": Method(_discover, handshake=False),
+}
+NOTICES: dict[str, NoticeHandler] = {
+    "notifications/initialized": _initialized,
+    "notifications/cancelled": _cancelled,
+}

@@ -1,0 +1,30 @@
+"""logging/setLevel of the handshake era (MCP, server/utilities/logging)."""
+
+import msgspec
+
+from mcpd.errors import InvalidParams
+from mcpd.mcp.caller import LEVEL_ORDER
+from mcpd.mcp.job import Job, Method, Result, read_params
+
+
+class _SetLevelParams(msgspec.Struct):
+    level: str
+
+
+_set_level_params = msgspec.json.Decoder(_SetLevelParams)
+
+
+async def _set_level(job: Job) -> Result:
+    params = read_params(_set_level_params, job.call.params)
+    if params.level not in LEVEL_ORDER:
+        raise InvalidParams(
+            "That is no log level.",
+            received=params.level[:32],
+            fix=f"It is one of {', '.join(LEVEL_ORDER)}.",
+        )
+    if job.caller.session is not None:
+        await job.services.sessions.amend(job.caller.session, log_level=params.level)
+    return {}
+
+
+METHODS = {"logging/setLevel": Method(_set_level, modern=False)}

@@ -1,0 +1,75 @@
+"""What each revision of MCP has. The only file that compares revisions."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One revision, as the set of what it has. Dates name the revision that brought a thing."""
+
+    name: str
+    modern: bool = False  # 2026-07-28: no handshake, no session; metadata on every request
+    batches: bool = False  # 2025-03-26 alone
+    tool_annotations: bool = False  # 2025-03-26
+    audio: bool = False  # 2025-03-26
+    titles: bool = False  # 2025-06-18: title beside name
+    structured: bool = False  # 2025-06-18: outputSchema, structuredContent
+    resource_links: bool = False  # 2025-06-18
+    metadata: bool = False  # 2025-06-18: _meta on declarations and content
+    icons: bool = False  # 2025-11-25
+    argument_errors_as_results: bool = False  # 2025-11-25: wrong arguments are isError results
+    any_structure: bool = False  # 2026-07-28: structured content need not be an object
+
+
+V2024_11_05 = Revision("2024-11-05")
+V2025_03_26 = Revision("2025-03-26", batches=True, tool_annotations=True, audio=True)
+V2025_06_18 = Revision(
+    "2025-06-18",
+    tool_annotations=True,
+    audio=True,
+    titles=True,
+    structured=True,
+    resource_links=True,
+    metadata=True,
+)
+V2025_11_25 = Revision(
+    "2025-11-25",
+    tool_annotations=True,
+    audio=True,
+    titles=True,
+    structured=True,
+    resource_links=True,
+    metadata=True,
+    icons=True,
+    argument_errors_as_results=True,
+)
+V2026_07_28 = Revision(
+    "2026-07-28",
+    modern=True,
+    tool_annotations=True,
+    audio=True,
+    titles=True,
+    structured=True,
+    resource_links=True,
+    metadata=True,
+    icons=True,
+    argument_errors_as_results=True,
+    any_structure=True,
+)
+
+# Newest first: the order in which versions are offered.
+REVISIONS = (V2026_07_28, V2025_11_25, V2025_06_18, V2025_03_26, V2024_11_05)
+VERSION_NAMES = [revision.name for revision in REVISIONS]
+BY_NAME = {revision.name: revision for revision in REVISIONS}
+HANDSHAKE = {revision.name: revision for revision in REVISIONS if not revision.modern}
+NEWEST_HANDSHAKE = V2025_11_25
+ASSUMED_WITHOUT_HEADER = V2025_03_26  # MCP 2025-06-18, transports, "Protocol Version Header"
+
+
+def negotiate(requested: str) -> Revision:
+    """What ``initialize`` answers: the requested revision, else our newest with a handshake.
+
+    Never one that the client asked for and we do not speak, and never a modern one, which has
+    no handshake (MCP 2025-11-25, lifecycle, "Version Negotiation").
+    """
+    return HANDSHAKE.get(requested, NEWEST_HANDSHAKE)

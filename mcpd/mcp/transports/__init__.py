@@ -1,0 +1,1 @@
+"""How messages travel: Streamable HTTP of both eras."""

@@ -1,0 +1,219 @@
+"""Streamable HTTP, both eras on one endpoint (MCP, basic/transports).
+
+A POST passes these rooms, and the first that refuses answers: session (404 before anything
+costly), token, owner, body, message, era, method. GET and DELETE belong to the handshake era.
+"""
+
+import msgspec
+import trio
+
+from mcpd.auth.gate import Gate
+from mcpd.errors import InvalidRequest, McpdError, MethodNotAllowed
+from mcpd.http import sse
+from mcpd.http.messages import Answer, EventSink, EventStream, Request, Response
+from mcpd.mcp import exchange, modern
+from mcpd.mcp.caller import Caller
+from mcpd.mcp.job import Job, Method, NoticeJob, Services
+from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
+from mcpd.mcp.opening import opened_by_initialize
+from mcpd.mcp.revisions import BY_NAME, HANDSHAKE
+from mcpd.mcp.transports.batch import take_batch
+from mcpd.mcp.transports.handshake import Arrival, EnvelopeFault, handshake_caller, no_session
+from mcpd.mcp.transports.wire import (
+    ACCEPTED,
+    CANCELLED,
+    accepts,
+    check_json,
+    error_response,
+    message_response,
+    refusal,
+)
+from mcpd.rpc.messages import (
+    Call,
+    Notice,
+    Reply,
+    decode,
+    encode_error,
+    encode_result,
+    is_batch,
+    readable_id,
+)
+from mcpd.sessions.record import Move, Session
+
+HEADER_SESSION = b"mcp-session-id"
+HEADER_SESSION_ALIAS = b"x-session-id"
+
+
+class StreamableHttp:
+    """The endpoints behind /mcp and /mcp/."""
+
+    def __init__(self, services: Services, gate: Gate, *, max_body_bytes: int) -> None:
+        self._services = services
+        self._gate = gate
+        self.max_body_bytes = max_body_bytes
+
+    # --- POST ---------------------------------------------------------------------------------
+
+    async def post(self, request: Request) -> Answer:
+        """One message, or in 2025-03-26 an array of them."""
+        try:
+            arrival = await self._arrive(request)
+            check_json(request.headers)
+            return await self.take(arrival, await request.body(self.max_body_bytes))
+        except McpdError as error:
+            if error.status in (401, 403):
+                raise  # OAuth's shape, with the challenge
+            return refusal(None, error)
+
+    async def _arrive(self, request: Request) -> Arrival:
+        version = request.headers.one(modern.HEADER_VERSION)
+        session = await self._session(request, version)
+        principal = self._gate.authenticate(request.headers.raw(b"authorization"))
+        request.notes["user"] = principal.subject
+        if session is not None:
+            session = await self._services.sessions.claim(session, principal)
+        return Arrival(request, principal, session, accepts(request.headers), version)
+
+    async def _session(self, request: Request, version: str | None) -> Session | None:
+        """The session that the request names; a modern one names none (2026-07-28)."""
+        headers = request.headers
+        named = headers.one(HEADER_SESSION) or headers.one(HEADER_SESSION_ALIAS)
+        revision = BY_NAME.get(version or "")
+        if named is None or (revision is not None and revision.modern):
+            return None
+        request.notes["session"] = named[:64]
+        return await self._services.sessions.find(named)
+
+    async def take(self, arrival: Arrival, body: bytes) -> Answer:
+        """Serve the body of a POST."""
+        if is_batch(body):
+            return await take_batch(self._services, arrival, body)
+        try:
+            message = decode(body)
+        except McpdError as error:
+            return refusal(readable_id(body), error)
+        if isinstance(message, Call):
+            return await self._call(arrival, message)
+        if isinstance(message, Notice):
+            return await self._notice(arrival, message)
+        return self._reply(arrival, message)
+
+    async def _call(self, arrival: Arrival, call: Call) -> Answer:
+        arrival.request.notes["method"] = call.method
+        is_modern = False
+        try:
+            if call.method == "initialize":
+                return await self._initialize(arrival, call)
+            envelope = modern.read_envelope(call)
+            is_modern = modern.is_modern(envelope, arrival.header_version)
+            if is_modern:
+                headers = arrival.request.headers
+                caller = modern.climb(call, envelope, headers, arrival.principal)
+            else:
+                caller = handshake_caller(arrival)
+                arrival.request.keep_on_disconnect()  # MCP 2025-03-26: no cancellation
+            return await self._serve(arrival, call, caller)
+        except EnvelopeFault as error:
+            return refusal(call.id, error)
+        except McpdError as error:
+            return error_response(call.id, error, arrival.accepted, modern=is_modern)
+
+    async def _serve(self, arrival: Arrival, call: Call, caller: Caller) -> Answer:
+        job = Job(self._services, call, caller)
+        method = exchange.find_method(job)
+        if arrival.accepted.events and exchange.may_stream(job, method):
+            return self._stream(arrival, job, method)
+        body = await exchange.answer(job, method)
+        return CANCELLED if body is None else message_response(body, arrival.accepted)
+
+    def _stream(self, arrival: Arrival, job: Job, method: Method) -> EventStream:
+        """A stream that begins with the first notification; without one a plain answer."""
+
+        async def run(sink: EventSink) -> Response | None:
+            opened = False
+
+            async def notify(message: bytes) -> None:
+                nonlocal opened
+                opened = True
+                await sink.send(sse.event(message))
+
+            streaming = Job(job.services, job.call, job.caller, notify)
+            try:
+                body = await exchange.answer(streaming, method)
+            except McpdError as error:
+                if not opened:
+                    is_modern = job.caller.revision.modern
+                    return error_response(job.call.id, error, arrival.accepted, modern=is_modern)
+                body = encode_error(job.call.id, error)
+            if not opened:
+                return CANCELLED if body is None else message_response(body, arrival.accepted)
+            if body is not None:
+                await sink.send(sse.event(body))
+            return None
+
+        return EventStream(run, sse.STREAM_HEADERS)
+
+    async def _initialize(self, arrival: Arrival, call: Call) -> Answer:
+        """Open a session, or keep the one that was registered."""
+        params = read_initialize(call.params)
+        changes, sessions = negotiated(params), self._services.sessions
+        if arrival.session is None:
+            session = opened_by_initialize(
+                arrival.request, arrival.principal, changes, now=sessions.clock()
+            )
+            await sessions.open(session)
+        else:
+            session = await sessions.move(arrival.session, Move.INITIALIZE, **changes)
+        arrival.request.notes["session"] = session.id
+        result = initialize_result(self._services.host, HANDSHAKE[changes["revision"]])
+        body = encode_result(call.id, msgspec.json.encode(result))
+        headers = ((HEADER_SESSION, session.id.encode("ascii")),)
+        return message_response(body, arrival.accepted, headers)
+
+    async def _notice(self, arrival: Arrival, notice: Notice) -> Answer:
+        arrival.request.notes["method"] = notice.method
+        if arrival.session is None:
+            if arrival.is_modern:
+                return ACCEPTED  # none is defined there over HTTP; unknown ones are ignored
+            raise no_session()
+        caller = handshake_caller(arrival)
+        await exchange.take_notice(NoticeJob(self._services, notice, caller))
+        return ACCEPTED
+
+    def _reply(self, arrival: Arrival, reply: Reply) -> Answer:
+        """Nothing is asked of clients yet, so no answer is waited for; late ones are dropped."""
+        if arrival.is_modern:
+            raise InvalidRequest("2026-07-28 has no responses from the client.")
+        handshake_caller(arrival)
+        return ACCEPTED
+
+    # --- GET and DELETE -----------------------------------------------------------------------
+
+    async def get(self, request: Request) -> Answer:
+        """The session's own stream: what belongs to no request."""
+        session = (await self._arrive(request)).session
+        if session is None:
+            raise self._not_allowed("GET opens the stream of a session; name one.")
+        presence = self._services.sessions.presence
+
+        async def run(sink: EventSink) -> None:
+            with presence.stream(session.id):
+                await sink.open()
+                await trio.sleep_forever()
+
+        return EventStream(run, sse.STREAM_HEADERS, open_ended=True)
+
+    async def delete(self, request: Request) -> Answer:
+        """End the session."""
+        session = (await self._arrive(request)).session
+        if session is None:
+            raise self._not_allowed("DELETE ends a session; name one.")
+        await self._services.sessions.end(session)
+        return Response(204)
+
+    def _not_allowed(self, message: str) -> MethodNotAllowed:
+        return MethodNotAllowed(
+            message,
+            fix="Send Mcp-Session-Id, or use POST: 2026-07-28 has no sessions.",
+            headers=((b"allow", b"POST, GET, DELETE, OPTIONS"),),
+        )

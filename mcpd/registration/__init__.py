@@ -1,0 +1,1 @@
+"""/register and its kin: how a client finds out what this server is and opens a session."""

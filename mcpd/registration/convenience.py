@@ -1,0 +1,82 @@
+"""/mcp/initialize and /mcp/tools/list: the same as posting that method to /mcp/.
+
+A registration names them for clients that know HTTP and little else. Each takes a whole
+JSON-RPC message, or just the params, or nothing; GET lists tools with no body at all.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from mcpd.errors import InvalidRequest, ParseError
+from mcpd.http.messages import Answer, Request
+from mcpd.mcp.transports.streamable_http import StreamableHttp
+from mcpd.rpc.hostile import check_shape
+
+
+@dataclass(frozen=True, slots=True)
+class Convenience:
+    """One method at a path of its own."""
+
+    transport: StreamableHttp
+    method: str
+
+    async def post(self, request: Request) -> Answer:
+        """Complete the body to a message and post it."""
+        body = await request.body(self.transport.max_body_bytes)
+        return await self.transport.post(_with_body(request, self.complete(body)))
+
+    async def get(self, request: Request) -> Answer:
+        """The same with nothing given."""
+        return await self.transport.post(_with_body(request, self.complete(b"")))
+
+    def complete(self, body: bytes) -> bytes:
+        """A JSON-RPC message of our method around whatever was sent.
+
+        Raises:
+            ParseError: not JSON.
+            InvalidRequest: another method, or no object.
+        """
+        members = _read(body)
+        if "jsonrpc" in members:
+            if members.get("method") != self.method:
+                raise InvalidRequest(
+                    f"This path is for {self.method}.", fix="Post other methods to /mcp/."
+                )
+            return body
+        call = {"jsonrpc": "2.0", "id": 1, "method": self.method, "params": members}
+        return msgspec.json.encode(call)
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    if not body.strip():
+        return {}
+    check_shape(body)
+    try:
+        members = msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise ParseError(f"The body is not JSON: {error}.") from error
+    if not isinstance(members, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return members
+
+
+class _Given:
+    """A body that was read already."""
+
+    def __init__(self, request: Request, body: bytes) -> None:
+        self._request = request
+        self._body = body
+
+    async def read_body(self, max_bytes: int) -> bytes:
+        return self._body
+
+    def keep_on_disconnect(self) -> None:
+        self._request.keep_on_disconnect()
+
+
+def _with_body(request: Request, body: bytes) -> Request:
+    return replace(request, _reader=_Given(request, body))
+
+

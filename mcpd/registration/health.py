@@ -1,0 +1,46 @@
+"""GET /health: for load balancers and people."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mcpd.errors import StoreError
+from mcpd.http.answers import json_response
+from mcpd.http.messages import Answer, Request
+from mcpd.registration.description import Description
+from mcpd.sessions.service import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Liveness and readiness. A store that is away is told, but stateless requests go on."""
+
+    sessions: Sessions
+    description: Description
+    draining: Callable[[], bool]
+    started: float = field(default_factory=time.monotonic)
+
+    async def get(self, request: Request) -> Answer:
+        """200 while requests are served; 503 while draining."""
+        draining = self.draining()
+        store_state = await self._store_state()
+        status = "draining" if draining else "ok" if store_state == "ok" else "degraded"
+        body = {
+            "status": status,
+            "server": self.description.name,
+            "version": self.description.version,
+            "mcp_endpoint": self.description.endpoints(request)["mcp"],
+            "auth_required": self.description.auth_required,
+            "uptime_s": round(time.monotonic() - self.started, 3),
+            "store": {"kind": self.sessions.store.kind, "state": store_state},
+        }
+        return json_response(
+            body, status=503 if draining else 200, headers=((b"cache-control", b"no-store"),)
+        )
+
+    async def _store_state(self) -> str:
+        try:
+            await self.sessions.store.count()
+        except StoreError:
+            return "unavailable"
+        return "ok"
