@@ -31,13 +31,13 @@ class _Content(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True, 
     meta: dict[str, Any] | None = msgspec.field(default=None, name="_meta")
 
 
-class Text(_Content, tag_field="type", tag="text", kw_only=False):
+class Text(_Content, tag_field="type", tag="text", kw_only=False, frozen=True):
     """Text."""
 
     text: str
 
 
-class Image(_Content, tag_field="type", tag="image"):
+class Image(_Content, tag_field="type", tag="image", frozen=True):
     """A picture; ``data`` is Base64. ``Image.of`` encodes bytes."""
 
     data: str
@@ -49,7 +49,7 @@ class Image(_Content, tag_field="type", tag="image"):
         return cls(data=base64.b64encode(data).decode("ascii"), mime_type=mime_type)
 
 
-class Audio(_Content, tag_field="type", tag="audio"):
+class Audio(_Content, tag_field="type", tag="audio", frozen=True):
     """Sound; ``data`` is Base64. Since 2025-03-26; older clients get a line of text."""
 
     data: str
@@ -61,7 +61,7 @@ class Audio(_Content, tag_field="type", tag="audio"):
         return cls(data=base64.b64encode(data).decode("ascii"), mime_type=mime_type)
 
 
-class ResourceLink(_Content, tag_field="type", tag="resource_link"):
+class ResourceLink(_Content, tag_field="type", tag="resource_link", frozen=True):
     """A link to a resource. Since 2025-06-18; older clients get a line of text."""
 
     uri: str
@@ -81,7 +81,7 @@ class ResourceContents(msgspec.Struct, rename="camel", omit_defaults=True, froze
     blob: str | None = None
 
 
-class EmbeddedResource(_Content, tag_field="type", tag="resource"):
+class EmbeddedResource(_Content, tag_field="type", tag="resource", frozen=True):
     """A resource, contents and all."""
 
     resource: ResourceContents

@@ -178,7 +178,7 @@ def declare_tool(
     Raises:
         DeclarationError: naming the tool and what cannot be served.
     """
-    name = name or getattr(function, "__name__", "")
+    name = name or str(getattr(function, "__name__", ""))
     if not _NAME.fullmatch(name):
         raise DeclarationError(
             f"{name!r} is no tool name.", fix="Use 1 to 128 of A-Z a-z 0-9 _ - and the dot."

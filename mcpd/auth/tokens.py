@@ -128,14 +128,18 @@ def refuse(description: str, scope: str, fix: str = HOW_TO_GET) -> Unauthorized:
 
 
 def _challenge(error: str, description: str, scope: str) -> tuple[tuple[bytes, bytes], ...]:
-    value = f'Bearer realm="mcpd", error="{error}", error_description="{description}", scope="{scope}"'
+    value = (
+        f'Bearer realm="mcpd", error="{error}", error_description="{description}", scope="{scope}"'
+    )
     return ((b"www-authenticate", value.encode("ascii", "replace")),)
 
 
 def _bearer_token(authorization: bytes | None, scope: str) -> str:
     if not authorization:
         raise refuse(
-            "No bearer token was sent.", scope, fix=f"Send Authorization: Bearer TOKEN. {HOW_TO_GET}"
+            "No bearer token was sent.",
+            scope,
+            fix=f"Send Authorization: Bearer TOKEN. {HOW_TO_GET}",
         )
     scheme, _, token = authorization.decode("latin-1").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
@@ -155,7 +159,9 @@ def _reason(error: jwt.PyJWTError) -> str:
     }
     if isinstance(error, jwt.MissingRequiredClaimError):
         return f"it has no {error.claim}"
-    return next((text for kind, text in reasons.items() if isinstance(error, kind)), "it is malformed")
+    return next(
+        (text for kind, text in reasons.items() if isinstance(error, kind)), "it is malformed"
+    )
 
 
 def _check_times(claims: Mapping[str, Any], now: float, rules: TokenRules) -> float:
@@ -195,9 +201,7 @@ def _principal(claims: Mapping[str, Any], scope: str) -> Principal:
         raise refuse("The token is not valid: it names no user in sub or user_id.", scope)
     token_type = claims.get("type")
     if token_type not in TOKEN_TYPES:
-        raise refuse(
-            "The token is not valid: its type is neither access nor api_token.", scope
-        )
+        raise refuse("The token is not valid: its type is neither access nor api_token.", scope)
     return Principal(str(subject), str(claims.get("iss") or ""), _scopes(claims), token_type)
 
 

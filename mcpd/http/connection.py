@@ -41,6 +41,16 @@ log = logging.getLogger("mcpd.http")
 
 
 @dataclass(slots=True)
+class Draining:
+    """Whether the server is on its way out; once true it stays so."""
+
+    begun: bool = False
+
+    def __bool__(self) -> bool:
+        return self.begun
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """What the connections of one server share."""
 
@@ -49,7 +59,7 @@ class Site:
     access_log: AccessLog
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     timers: Timers = field(default_factory=Timers)
-    draining: bool = False
+    draining: Draining = field(default_factory=Draining)
 
 
 class Connection:
@@ -60,9 +70,7 @@ class Connection:
         "_peer", "_site", "id",
     )  # fmt: skip
 
-    def __init__(
-        self, stream: trio.abc.Stream, peer: Peer, connection_id: int, site: Site
-    ) -> None:
+    def __init__(self, stream: trio.abc.Stream, peer: Peer, connection_id: int, site: Site) -> None:
         self.id = connection_id
         self._site = site
         self._peer = peer
@@ -136,7 +144,7 @@ class Connection:
             if parser.has_bytes:
                 if link.phase is Phase.IDLE:
                     link.arm(Phase.HEAD, bounds.head_timeout_s)
-            elif self._site.draining:
+            elif self._site.draining.begun:
                 return None
             data = await link.receive(READ_BYTES)
             if not data:
@@ -174,7 +182,9 @@ class Connection:
             return answers.problem(error)
         except Exception:
             log.exception("request failed")
-            return answers.problem(InternalError(f"A fault of this server, logged as {request.id}."))
+            return answers.problem(
+                InternalError(f"A fault of this server, logged as {request.id}.")
+            )
 
     def keep_on_disconnect(self) -> None:
         """See Request.keep_on_disconnect."""
@@ -277,7 +287,7 @@ class Connection:
         self._link.run_until(inf)
         response = None
         with trio.CancelScope() as self._open_ended:
-            if self._site.draining:
+            if self._site.draining.begun:
                 self._open_ended.cancel()
             response = await stream.run(sink)
         ended = self._open_ended.cancelled_caught
@@ -291,7 +301,7 @@ class Connection:
 
     def _must_close(self) -> bool:
         head = self._head
-        return head is None or head.wants_close or self._site.draining or self._link.gone
+        return head is None or head.wants_close or self._site.draining.begun or self._link.gone
 
     def _bytes_of(self, response: Response, *, close: bool) -> bytes:
         head = self._head

@@ -43,9 +43,7 @@ class Headers:
         """
         if self._repeated and name in self._repeated:
             shown = name.decode("ascii", "replace")
-            raise BadRequest(
-                f"The header {shown} came more than once.", fix=f"Send {shown} once."
-            )
+            raise BadRequest(f"The header {shown} came more than once.", fix=f"Send {shown} once.")
         return self._fields.get(name)
 
     def one(self, name: bytes) -> str | None:

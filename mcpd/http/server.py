@@ -11,6 +11,7 @@ import trio
 
 from mcpd.errors import Unavailable
 from mcpd.http import answers, closing
+from mcpd.http.bounds import LINGER_S
 from mcpd.http.connection import Connection, Site
 from mcpd.http.forwarded import UNIX_ADDRESS
 from mcpd.http.messages import Peer
@@ -51,7 +52,7 @@ class HttpServer:
 
     def drain(self) -> None:
         """Let running requests finish; everything else ends now."""
-        self._site.draining = True
+        self._site.draining.begun = True
         for connection in list(self._connections):
             connection.drain()
 
@@ -85,7 +86,9 @@ class HttpServer:
             not peer.is_loopback
             and self._per_address[peer.address] >= bounds.max_connections_per_address
         ):
-            what = f"Your address holds its {bounds.max_connections_per_address} connections already."
+            what = (
+                f"Your address holds its {bounds.max_connections_per_address} connections already."
+            )
             setting = "max_connections_per_address"
         else:
             return None
@@ -100,7 +103,7 @@ class HttpServer:
         data = answers.response_bytes(
             answers.problem(refusal), close=True, head_only=False, http_10=False
         )
-        with trio.move_on_after(closing.LINGER_S):
+        with trio.move_on_after(LINGER_S):
             try:
                 await stream.send_all(data)
                 await closing.linger(stream)

@@ -9,7 +9,7 @@ from mcpd.auth.principals import Principal
 from mcpd.mcp.revisions import Revision
 from mcpd.sessions.record import Session
 
-LEVEL_ORDER = {level: order for order, level in enumerate(LOG_LEVELS)}
+LEVEL_ORDER: dict[str, int] = {level: order for order, level in enumerate(LOG_LEVELS)}
 HANDSHAKE_LOG_LEVEL = "info"  # until logging/setLevel; the server's choice before 2026-07-28
 
 

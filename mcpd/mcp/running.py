@@ -39,9 +39,7 @@ class _Tracked:
 
     __slots__ = ("_hold", "_key", "_scope", "_scopes")
 
-    def __init__(
-        self, scopes: dict[_Key, trio.CancelScope], key: _Key, presence: Presence
-    ) -> None:
+    def __init__(self, scopes: dict[_Key, trio.CancelScope], key: _Key, presence: Presence) -> None:
         self._scopes = scopes
         self._key = key
         self._scope = trio.CancelScope()

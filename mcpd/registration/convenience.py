@@ -4,7 +4,7 @@ A registration names them for clients that know HTTP and little else. Each takes
 JSON-RPC message, or just the params, or nothing; GET lists tools with no body at all.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -22,14 +22,9 @@ class Convenience:
     transport: StreamableHttp
     method: str
 
-    async def post(self, request: Request) -> Answer:
-        """Complete the body to a message and post it."""
-        body = await request.body(self.transport.max_body_bytes)
-        return await self.transport.post(_with_body(request, self.complete(body)))
-
-    async def get(self, request: Request) -> Answer:
-        """The same with nothing given."""
-        return await self.transport.post(_with_body(request, self.complete(b"")))
+    async def serve(self, request: Request) -> Answer:
+        """Complete the body to a message and take it as if it was posted to /mcp/."""
+        return await self.transport.receive(request, self.complete)
 
     def complete(self, body: bytes) -> bytes:
         """A JSON-RPC message of our method around whatever was sent.
@@ -60,23 +55,3 @@ def _read(body: bytes) -> dict[str, Any]:
     if not isinstance(members, dict):
         raise InvalidRequest("The body must be a JSON object.")
     return members
-
-
-class _Given:
-    """A body that was read already."""
-
-    def __init__(self, request: Request, body: bytes) -> None:
-        self._request = request
-        self._body = body
-
-    async def read_body(self, max_bytes: int) -> bytes:
-        return self._body
-
-    def keep_on_disconnect(self) -> None:
-        self._request.keep_on_disconnect()
-
-
-def _with_body(request: Request, body: bytes) -> Request:
-    return replace(request, _reader=_Given(request, body))
-
-

@@ -1,11 +1,11 @@
 """GET /health: for load balancers and people."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mcpd.errors import StoreError
 from mcpd.http.answers import json_response
+from mcpd.http.connection import Draining
 from mcpd.http.messages import Answer, Request
 from mcpd.registration.description import Description
 from mcpd.sessions.service import Sessions
@@ -17,12 +17,12 @@ class Health:
 
     sessions: Sessions
     description: Description
-    draining: Callable[[], bool]
+    draining: Draining
     started: float = field(default_factory=time.monotonic)
 
     async def get(self, request: Request) -> Answer:
         """200 while requests are served; 503 while draining."""
-        draining = self.draining()
+        draining = self.draining.begun
         store_state = await self._store_state()
         status = "draining" if draining else "ok" if store_state == "ok" else "degraded"
         body = {

@@ -98,9 +98,7 @@ def decode_batch(body: bytes, *, max_messages: int) -> list[Message | McpdError]
     except msgspec.DecodeError as error:
         raise ParseError(f"The body is not JSON: {error}.") from error
     if not 0 < len(parts) <= max_messages:
-        raise InvalidRequest(
-            f"A batch holds 1 to {max_messages} messages.", received=len(parts)
-        )
+        raise InvalidRequest(f"A batch holds 1 to {max_messages} messages.", received=len(parts))
     return [_decode_part(bytes(part)) for part in parts]
 
 
@@ -151,9 +149,7 @@ def _request_id(raw: msgspec.Raw) -> RequestId:
     """MCP, "Requests": a string or a number, never null."""
     value = bytes(raw)
     if value[:1] not in b'"-0123456789' or len(value) > _MAX_ID_BYTES:
-        raise InvalidRequest(
-            f'"id" must be a string or a number of at most {_MAX_ID_BYTES} bytes.'
-        )
+        raise InvalidRequest(f'"id" must be a string or a number of at most {_MAX_ID_BYTES} bytes.')
     return RequestId(value)
 
 

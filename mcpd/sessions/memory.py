@@ -75,7 +75,7 @@ class MemoryStore:
         return self._forget(session_id)
 
     async def expire(self, cutoff: float) -> list[SessionId]:
-        expired = []
+        expired: list[SessionId] = []
         while self._entries and len(expired) < EXPIRE_BATCH:
             session_id, entry = next(iter(self._entries.items()))
             if entry.last_activity > cutoff:

@@ -5,7 +5,7 @@ first. This file says which moves a session may make; the store keeps the result
 """
 
 import uuid
-from enum import Enum
+from enum import StrEnum
 from typing import Any, NewType
 
 import msgspec
@@ -19,7 +19,7 @@ MAX_VERSION_CHARS = 64
 MAX_AGENT_CHARS = 256
 
 
-class State(str, Enum):
+class State(StrEnum):
     """How far the handshake got."""
 
     REGISTERED = "registered"  # known, no revision yet
@@ -27,7 +27,7 @@ class State(str, Enum):
     READY = "ready"  # notifications/initialized came
 
 
-class Move(str, Enum):
+class Move(StrEnum):
     """What can happen to a session, beside its end."""
 
     INITIALIZE = "initialize"

@@ -96,7 +96,7 @@ class Sessions:
             SessionNotFound: the session ended meanwhile.
             StoreError: it was not kept.
         """
-        changed: Session = replace(session, **changes)  # type: ignore[arg-type]
+        changed: Session = replace(session, **changes)
         if changed != session and not await self.store.update(changed):
             raise gone()
         return changed

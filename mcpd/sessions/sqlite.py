@@ -82,9 +82,11 @@ class SqliteStore:
     async def update(self, session: Session) -> bool:
         record = _encode(session)
         kept = await self._database.write(
-            lambda db: db.execute(
-                "UPDATE session SET record = ? WHERE id = ?", (record, session.id)
-            ).rowcount
+            lambda db: (
+                db.execute(
+                    "UPDATE session SET record = ? WHERE id = ?", (record, session.id)
+                ).rowcount
+            )
         )
         old = self._cache.get(session.id)
         if kept and old is not None:
@@ -204,9 +206,7 @@ def _encode(session: Session) -> bytes:
 def _from_row(row: _Row) -> Session:
     """The columns win over what the record says of the same."""
     session = msgspec.json.decode(row[5], type=Session)
-    return replace(
-        session, created_at=row[1], last_activity=row[2], issuer=row[3], subject=row[4]
-    )
+    return replace(session, created_at=row[1], last_activity=row[2], issuer=row[3], subject=row[4])
 
 
 def _select(db: sqlite3.Connection, session_id: SessionId) -> Session | None:

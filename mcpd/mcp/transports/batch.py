@@ -47,9 +47,7 @@ async def take_batch(services: Services, arrival: Arrival, body: bytes) -> Answe
     )
 
 
-async def _answer(
-    services: Services, message: Message | McpdError, caller: Caller
-) -> bytes | None:
+async def _answer(services: Services, message: Message | McpdError, caller: Caller) -> bytes | None:
     if isinstance(message, McpdError):
         return encode_error(None, message)
     if isinstance(message, Call):

@@ -4,6 +4,8 @@ A POST passes these rooms, and the first that refuses answers: session (404 befo
 costly), token, owner, body, message, era, method. GET and DELETE belong to the handshake era.
 """
 
+from collections.abc import Callable
+
 import msgspec
 import trio
 
@@ -50,16 +52,20 @@ class StreamableHttp:
     def __init__(self, services: Services, gate: Gate, *, max_body_bytes: int) -> None:
         self._services = services
         self._gate = gate
-        self.max_body_bytes = max_body_bytes
+        self._max_body_bytes = max_body_bytes
 
     # --- POST ---------------------------------------------------------------------------------
 
     async def post(self, request: Request) -> Answer:
         """One message, or in 2025-03-26 an array of them."""
+        return await self.receive(request, bytes)
+
+    async def receive(self, request: Request, complete: Callable[[bytes], bytes]) -> Answer:
+        """Like ``post``; ``complete`` makes a message of the body."""
         try:
             arrival = await self._arrive(request)
             check_json(request.headers)
-            return await self.take(arrival, await request.body(self.max_body_bytes))
+            return await self._take(arrival, complete(await request.body(self._max_body_bytes)))
         except McpdError as error:
             if error.status in (401, 403):
                 raise  # OAuth's shape, with the challenge
@@ -84,7 +90,7 @@ class StreamableHttp:
         request.notes["session"] = named[:64]
         return await self._services.sessions.find(named)
 
-    async def take(self, arrival: Arrival, body: bytes) -> Answer:
+    async def _take(self, arrival: Arrival, body: bytes) -> Answer:
         """Serve the body of a POST."""
         if is_batch(body):
             return await take_batch(self._services, arrival, body)

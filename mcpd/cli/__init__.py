@@ -1,0 +1,53 @@
+"""The command. One file a verb; verbs are imported when they are used, so that each starts fast."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from mcpd.errors import McpdError
+from mcpd.version import __version__
+
+# sysexits.h; the service unit does not restart on these, because a restart would not help.
+EXIT_USAGE = 2
+EXIT_CONFIG = 78
+
+VERBS = {
+    "serve": "run the server",
+    "token": "create and inspect tokens",
+    "client-config": "print, or write, what a client needs to connect",
+    "version": "print the version",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="mcpd", description="A daemon that serves the Model Context Protocol."
+    )
+    parser.add_argument("--version", action="version", version=f"mcpd {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    given = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((word for word in given if word in VERBS), None)
+    modules = {}
+    for verb, help_text in VERBS.items():
+        sub = verbs.add_parser(verb, help=help_text, description=help_text.capitalize() + ".")
+        if verb == chosen:
+            modules[verb] = importlib.import_module(f"mcpd.cli.{verb.replace('-', '_')}")
+            modules[verb].add_arguments(sub)
+    arguments = parser.parse_args(given)
+    try:
+        return int(modules[arguments.verb].run(arguments))
+    except McpdError as error:
+        print(f"mcpd: {error.message}{_received(error)}", file=sys.stderr)
+        if error.fix:
+            print(f"mcpd: {error.fix}", file=sys.stderr)
+        return EXIT_CONFIG
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def _received(error: McpdError) -> str:
+    return "" if error.received is None else f" (received: {error.received})"

@@ -1,0 +1,160 @@
+"""mcpd client-config CLIENT: what a client needs to connect; --write merges it into its file."""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcpd.auth.principals import SCOPE_EXECUTE
+from mcpd.auth.tokens import create_token
+from mcpd.cli.settings import add_settings, load_settings
+from mcpd.cli.token import parse_duration
+from mcpd.errors import ConfigError
+from mcpd.server.keys import find_secrets
+
+_SETTINGS = frozenset(
+    {"state_dir", "jwt_secret_file", "jwt_issuer", "jwt_audience", "host", "port"}
+)
+_PLACEHOLDER = "YOUR_JWT_TOKEN_HERE"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a client keeps its servers, and in what shape."""
+
+    file: Callable[[], Path]
+    member: str
+    entry: Callable[[str, str], dict[str, Any]]
+
+
+def _http_entry(url: str, token: str) -> dict[str, Any]:
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "Authorization": f"Bearer {token}",
+    }
+    return {"type": "http", "url": url, "headers": headers}
+
+
+def _cursor_entry(url: str, token: str) -> dict[str, Any]:
+    return {"url": url, "headers": {"Authorization": f"Bearer {token}"}}
+
+
+def _desktop_entry(url: str, token: str) -> dict[str, Any]:
+    """Claude Desktop's file starts children only, so mcp-remote carries the messages."""
+    return {
+        "command": "npx",
+        "args": ["-y", "mcp-remote", url, "--header", "Authorization:${MCPD_AUTHORIZATION}"],
+        "env": {"MCPD_AUTHORIZATION": f"Bearer {token}"},
+    }
+
+
+def _desktop_file() -> Path:
+    if platform.system() == "Darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return base / "Claude" / "claude_desktop_config.json"
+
+
+CLIENTS = {
+    "claude-desktop": Client(_desktop_file, "mcpServers", _desktop_entry),
+    "claude-code": Client(lambda: Path(".mcp.json"), "mcpServers", _http_entry),
+    "cursor": Client(lambda: Path.home() / ".cursor" / "mcp.json", "mcpServers", _cursor_entry),
+    "vscode": Client(lambda: Path(".vscode") / "mcp.json", "servers", _http_entry),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the verb."""
+    parser.add_argument("client", choices=sorted(CLIENTS))
+    parser.add_argument("--url", help="the MCP endpoint (default: from --host and --port)")
+    parser.add_argument("--name", default="mcpd", help="what the client calls the server")
+    parser.add_argument("--write", action="store_true", help="merge it into the client's file")
+    parser.add_argument("--file", type=Path, help="the client's file, if it is not the usual one")
+    parser.add_argument("--sub", default=None, help="make a token for this user")
+    parser.add_argument("--ttl", default="30d", help="of that token (default: 30d)")
+    add_settings(parser, only=_SETTINGS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the snippet, or write it and say where."""
+    client = CLIENTS[arguments.client]
+    config = load_settings(arguments).config
+    url = (
+        arguments.url
+        or f"http://{'localhost' if config.host == '127.0.0.1' else config.host}:{config.port}/mcp/"
+    )
+    token = _PLACEHOLDER
+    if arguments.write or arguments.sub:
+        source = find_secrets(config, os.environ, create=True)
+        token = create_token(
+            source.secrets[0],
+            subject=arguments.sub or _me(),
+            scopes=(SCOPE_EXECUTE,),
+            token_type="api_token",
+            now=int(time.time()),
+            ttl_s=parse_duration(arguments.ttl),
+            issuer=config.jwt_issuer,
+            audience=config.jwt_audience,
+        )
+    entry = client.entry(url, token)
+    if not arguments.write:
+        print(json.dumps({client.member: {arguments.name: entry}}, indent=2))
+        return 0
+    path = arguments.file or client.file()
+    backup = merge(path, client.member, arguments.name, entry)
+    print(f"wrote {arguments.name} to {path}" + (f"; the old file is {backup}" if backup else ""))
+    return 0
+
+
+def merge(path: Path, member: str, name: str, entry: dict[str, Any]) -> Path | None:
+    """Put one entry into a JSON file and keep the rest; returns the backup, if there was a file.
+
+    The file is replaced whole and readable by its owner alone, since it holds a token.
+
+    Raises:
+        ConfigError: what is there cannot be merged with; nothing was changed.
+    """
+    content = _read(path)
+    servers = content.setdefault(member, {})
+    if not isinstance(servers, dict):
+        raise ConfigError(f"{member} in {path} is no object.", fix="Mend the file first.")
+    servers[name] = entry
+    backup = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            backup = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak")
+            shutil.copy2(path, backup)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        fresh.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
+    return backup
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        content = json.loads(text) if text.strip() else {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path} cannot be read as JSON: {error}.",
+            fix="Mend the file, or print the snippet without --write and paste it.",
+        ) from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no JSON object.", fix="Mend the file first.")
+    return content
+
+
+def _me() -> str:
+    return os.environ.get("USER") or "me"

@@ -1,0 +1,135 @@
+"""mcpd serve"""
+
+import argparse
+import logging
+import os
+import sys
+from dataclasses import fields
+
+import trio
+
+from mcpd.cli.settings import add_settings, load_settings
+from mcpd.config import Config, Loaded
+from mcpd.errors import McpdError
+from mcpd.server.assembly import House
+from mcpd.server.daemon import Daemon, raise_file_limit
+from mcpd.telemetry.logs import LogWriter, default_stream, set_up
+
+log = logging.getLogger("mcpd.server")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the verb."""
+    add_settings(parser)
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the effective settings and stop"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    loaded = load_settings(arguments)
+    config = loaded.config
+    if arguments.print_config:
+        print_config(loaded)
+        return 0
+    under_systemd = "INVOCATION_ID" in os.environ or "NOTIFY_SOCKET" in os.environ
+    writer = LogWriter(
+        default_stream(), style=config.log_format, journald="JOURNAL_STREAM" in os.environ
+    )
+    set_up(writer, config.log_level)
+    raise_file_limit()
+    daemon = Daemon(
+        config,
+        os.environ,
+        writer,
+        reload_config=lambda: load_settings(arguments).config,
+        announce=_quiet if under_systemd else _print_next_step,
+    )
+    try:
+        trio.run(daemon.run)
+    except* McpdError as group:
+        raise _first(group) from None
+    return 0
+
+
+def _first(group: BaseExceptionGroup[McpdError]) -> McpdError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, McpdError):
+        raise error
+    return error
+
+
+def print_config(loaded: Loaded) -> None:
+    """The effective settings as TOML, each with where it came from. No setting is a secret:
+    secrets are read from files and from JWT_SECRET_KEY, and never shown.
+    """
+    config = loaded.config
+    for setting in fields(Config):
+        value = getattr(config, setting.name)
+        origin = loaded.origins.get(setting.name, "default")
+        if setting.name == "state_dir":
+            value = config.state_path
+        text = "" if value is None else _toml(value)
+        start = f"{setting.name} = {text}" if text else f"# {setting.name} is not set"
+        print(f"{start}  # {origin}")
+    secret = "environment, masked" if os.environ.get("JWT_SECRET_KEY") else "not set"
+    print(f"# JWT_SECRET_KEY: {secret}")
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _quiet(house: House, urls: list[str]) -> None:
+    """Nobody reads standard output of a service."""
+
+
+def _print_next_step(house: House, urls: list[str]) -> None:
+    """What to paste next."""
+    url = urls[0]
+    base = house.config.public_url or url
+    state = ""
+    if house.config.state_dir is not None:
+        state = f" --state-dir {house.config.state_dir}"
+    elif house.config.jwt_secret_file is not None:
+        state = f" --jwt-secret-file {house.config.jwt_secret_file}"
+    lines = [f"mcpd serves {house.host.info['name']} at {base}/mcp/", ""]
+    if house.gate.required:
+        lines += [
+            "Make a token, and see that it works:",
+            f"  TOKEN=$({_me()} token create --sub me{state})",
+        ]
+        header = ' -H "Authorization: Bearer $TOKEN"'
+    else:
+        lines += ["Authentication is off. See that it works:"]
+        header = ""
+    if not url.startswith("unix:"):
+        lines += [
+            f"  curl {base}/mcp/{header} -H 'Content-Type: application/json' \\",
+            "    -H 'MCP-Protocol-Version: 2026-07-28' -H 'Mcp-Method: tools/list' -d '"
+            '{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{'
+            '"io.modelcontextprotocol/protocolVersion":"2026-07-28",'
+            '"io.modelcontextprotocol/clientCapabilities":{}}}}\'',
+        ]
+    lines += [
+        "",
+        "Configure a client (claude-desktop, claude-code, cursor, vscode):",
+        f"  {_me()} client-config claude-code --url {base}/mcp/{state}",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def _me() -> str:
+    """How this command was called, so that what is printed can be pasted."""
+    called = sys.argv[0]
+    return f"{sys.executable} -m mcpd" if called.endswith("__main__.py") else called

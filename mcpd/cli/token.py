@@ -1,0 +1,99 @@
+"""mcpd token create|inspect"""
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+
+import jwt
+
+from mcpd.auth.principals import SCOPE_EXECUTE
+from mcpd.auth.tokens import TOKEN_TYPES, TokenRules, Verifier, create_token
+from mcpd.cli.settings import add_settings, load_settings
+from mcpd.config import Config
+from mcpd.errors import ConfigError, McpdError
+from mcpd.server.keys import find_secrets
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
+_SETTINGS = frozenset({"state_dir", "jwt_secret_file", "jwt_issuer", "jwt_audience"})
+MAX_TTL_S = 10 * 366 * 86400
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the verb."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="sign a token and print it")
+    create.add_argument("--sub", required=True, metavar="USER", help="who it is for")
+    create.add_argument(
+        "--scope", action="append", metavar="S", help=f"repeatable (default: {SCOPE_EXECUTE})"
+    )
+    create.add_argument("--type", choices=TOKEN_TYPES, default="access")
+    create.add_argument("--ttl", default="24h", help="like 90s, 15m, 24h, 30d (default: 24h)")
+    add_settings(create, only=_SETTINGS)
+    inspect = actions.add_parser(
+        "inspect", help="read a token from standard input; show its claims and whether it is valid"
+    )
+    add_settings(inspect, only=_SETTINGS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Create or inspect."""
+    config = load_settings(arguments).config
+    return _create(arguments, config) if arguments.action == "create" else _inspect(config)
+
+
+def _create(arguments: argparse.Namespace, config: Config) -> int:
+    source = find_secrets(config, os.environ, create=True)
+    token = create_token(
+        source.secrets[0],
+        subject=arguments.sub,
+        scopes=tuple(arguments.scope or (SCOPE_EXECUTE,)),
+        token_type=arguments.type,
+        now=int(time.time()),
+        ttl_s=parse_duration(arguments.ttl),
+        issuer=config.jwt_issuer,
+        audience=config.jwt_audience,
+    )
+    print(token)
+    return 0
+
+
+def _inspect(config: Config) -> int:
+    """The token comes from standard input, so that it stays out of process lists and histories."""
+    if sys.stdin.isatty():
+        print("Paste the token and press Enter:", file=sys.stderr)
+    token = sys.stdin.readline().strip().removeprefix("Bearer ").strip()
+    try:
+        shown = {
+            "header": jwt.get_unverified_header(token),
+            "claims": jwt.decode(token, options={"verify_signature": False}),
+        }
+    except jwt.PyJWTError:
+        raise ConfigError("That is not a JSON Web Token.") from None
+    print(json.dumps(shown, indent=2))
+    source = find_secrets(config, os.environ, create=False)
+    rules = TokenRules(config.jwt_issuer, config.jwt_audience, config.jwt_leeway_s)
+    try:
+        Verifier(source.secrets, rules).verify(f"Bearer {token}".encode(), time.time())
+    except McpdError as error:
+        print(f"not valid here: {error.message} {error.fix}", file=sys.stderr)
+        return 1
+    print(f"valid here, by the secret of {source.origin}", file=sys.stderr)
+    return 0
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of a text like 24h.
+
+    Raises:
+        ConfigError: it is none, zero, or beyond ten years.
+    """
+    match = re.fullmatch(r"(\d{1,9})([smhd]?)", text)
+    seconds = int(match[1]) * _UNITS_S[match[2]] if match else 0
+    if not 0 < seconds <= MAX_TTL_S:
+        raise ConfigError(
+            "--ttl must be a time of up to ten years.", received=text[:32], fix="Write 15m or 24h."
+        )
+    return seconds

@@ -1,0 +1,240 @@
+"""Settings: defaults, a TOML file, the environment, flags; each beats the one before.
+
+One table, the fields of Config, names every setting for all of them: ``max_body_bytes`` in the
+file is ``MCPD_MAX_BODY_BYTES`` and ``--max-body-bytes``.
+"""
+
+import difflib
+import os
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from mcpd.errors import ConfigError
+from mcpd.http.bounds import Bounds
+
+ENV_PREFIX = "MCPD_"
+_BOUNDS = Bounds()
+
+
+def _setting(default: Any, help_text: str, metavar: str = "") -> Any:
+    return field(default=default, metadata={"help": help_text, "metavar": metavar})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting with its default."""
+
+    # where
+    host: str = _setting("127.0.0.1", "address to listen on", "ADDRESS")
+    port: int = _setting(8000, "TCP port; 0 picks a free one", "PORT")
+    unix: Path | None = _setting(None, "listen on a Unix socket instead of TCP", "PATH")
+    tls_certificate: Path | None = _setting(None, "PEM file: certificate and its chain", "FILE")
+    tls_key: Path | None = _setting(None, "PEM file: private key", "FILE")
+    public_url: str | None = _setting(None, "how clients reach this server", "URL")
+    # what
+    app: tuple[str, ...] = _setting((), "app to serve; repeatable", "FILE.py:NAME|MODULE:NAME")
+    page_size: int = _setting(100, "tools in one page of tools/list", "N")
+    tool_threads: int = _setting(40, "plain (not async) tools that run at once", "N")
+    # state
+    state_dir: Path | None = _setting(None, "folder for databases and the secret", "DIR")
+    store: str = _setting("sqlite", "memory, sqlite or sqlite:PATH", "STORE")
+    session_timeout_s: float = _setting(3600.0, "seconds until an idle session is gone", "S")
+    max_unauthenticated_sessions: int = _setting(
+        10_000, "sessions that may wait for their first authenticated request", "N"
+    )
+    # who
+    auth: Literal["jwt", "none"] = _setting("jwt", "none only on loopback")
+    jwt_secret_file: Path | None = _setting(None, "secrets, one a line; the first signs", "FILE")
+    jwt_issuer: str | None = _setting(None, "required iss of tokens", "ISSUER")
+    jwt_audience: str | None = _setting(None, "required aud of tokens", "AUDIENCE")
+    jwt_leeway_s: float = _setting(10.0, "tolerated difference between clocks", "S")
+    allow_host: tuple[str, ...] = _setting((), "name this server answers for; repeatable", "NAME")
+    allow_origin: tuple[str, ...] = _setting((), "web origin that may call; repeatable", "ORIGIN")
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), "address or network whose X-Forwarded headers are believed; repeatable", "CIDR"
+    )
+    production: bool = _setting(False, "no convenience for local development")
+    registrations_per_minute: float = _setting(30.0, "for each address", "N")
+    limit_loopback: bool = _setting(False, "apply limits per address to loopback too")
+    # bounds
+    max_head_bytes: int = _setting(_BOUNDS.max_head_bytes, "of a request head", "BYTES")
+    max_body_bytes: int = _setting(_BOUNDS.max_body_bytes, "of a request body", "BYTES")
+    head_timeout_s: float = _setting(_BOUNDS.head_timeout_s, "for a request head to arrive", "S")
+    body_timeout_s: float = _setting(_BOUNDS.body_timeout_s, "for a request body to arrive", "S")
+    idle_timeout_s: float = _setting(_BOUNDS.idle_timeout_s, "for an idle connection", "S")
+    write_timeout_s: float = _setting(_BOUNDS.write_timeout_s, "for a peer to read", "S")
+    request_timeout_s: float = _setting(_BOUNDS.request_timeout_s, "for one request", "S")
+    heartbeat_s: float = _setting(_BOUNDS.heartbeat_s, "between comments on quiet streams", "S")
+    max_connections: int = _setting(_BOUNDS.max_connections, "open at once", "N")
+    max_connections_per_address: int = _setting(
+        _BOUNDS.max_connections_per_address, "open at once from one address", "N"
+    )
+    drain_timeout_s: float = _setting(20.0, "for running requests when stopping", "S")
+    # logs
+    log_format: Literal["text", "json"] = _setting("text", "text or JSON lines")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severity")
+    access_log: bool = _setting(True, "a line for every request")
+
+    def bounds(self) -> Bounds:
+        """The part that the HTTP layer knows."""
+        names = {f.name for f in fields(Bounds)} & {f.name for f in fields(self)}
+        return replace(_BOUNDS, **{name: getattr(self, name) for name in names})
+
+    @property
+    def state_path(self) -> Path:
+        """The state directory, which systemd may give (StateDirectory=)."""
+        return self.state_dir or default_state_dir(os.environ)
+
+
+HINTS = get_type_hints(Config)
+NAMES = [f.name for f in fields(Config)]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The effective settings, and where each that is no default came from."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+
+def default_state_dir(environ: Mapping[str, str]) -> Path:
+    """STATE_DIRECTORY of systemd, else the XDG state directory."""
+    if given := environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    base = environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "mcpd"
+
+
+def load(
+    *, flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None
+) -> Loaded:
+    """Put the sources together.
+
+    Raises:
+        ConfigError: an unknown setting, a value of the wrong kind, or an unsafe combination;
+            names the source.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    file = file or (Path(environ["MCPD_CONFIG"]) if environ.get("MCPD_CONFIG") else None)
+    sources: list[tuple[str, Mapping[str, Any]]] = []
+    if file is not None:
+        sources.append((str(file), _read_file(file)))
+    sources.append(("environment", _read_environ(environ)))
+    sources.append(("flag", {name: value for name, value in flags.items() if value is not None}))
+    for origin, source in sources:
+        for name, value in source.items():
+            values[name] = _convert(name, value, origin)
+            origins[name] = f"${ENV_PREFIX}{name.upper()}" if origin == "environment" else origin
+    config = Config(**values)
+    _check(config)
+    return Loaded(config, origins)
+
+
+def _read_file(path: Path) -> Mapping[str, Any]:
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+    for name in values:
+        if name not in NAMES:
+            raise _unknown(name, str(path), NAMES)
+    return values
+
+
+def _read_environ(environ: Mapping[str, str]) -> Mapping[str, str]:
+    values = {}
+    known = [ENV_PREFIX + name.upper() for name in NAMES]
+    for variable, value in environ.items():
+        if not variable.startswith(ENV_PREFIX) or variable == "MCPD_CONFIG":
+            continue
+        if variable not in known:
+            raise _unknown(variable, "the environment", known)
+        values[variable.removeprefix(ENV_PREFIX).lower()] = value
+    return values
+
+
+def _unknown(name: str, where: str, known: list[str]) -> ConfigError:
+    near = difflib.get_close_matches(name, known, n=1)
+    return ConfigError(
+        f"There is no setting {name} (in {where}).",
+        fix=f"Did you mean {near[0]}?" if near else "mcpd serve --help lists them all.",
+    )
+
+
+def _convert(name: str, value: Any, origin: str) -> Any:
+    """The value as the setting's type, from text or from TOML."""
+    hint = HINTS[name]
+    try:
+        return _to_type(hint, value)
+    except (ValueError, TypeError):
+        raise ConfigError(
+            f"{name} (from {origin}) must be {_describe(hint)}.", received=str(value)[:100]
+        ) from None
+
+
+def _to_type(hint: Any, value: Any) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = next(option for option in get_args(hint) if option is not type(None))
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ValueError
+        return value
+    if get_origin(hint) is tuple:
+        return tuple(value.split()) if isinstance(value, str) else tuple(str(v) for v in value)
+    if hint is bool:
+        return _to_bool(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Path):
+        raise TypeError
+    converted = Path(str(value)).expanduser() if hint is Path else hint(value)
+    if isinstance(converted, int | float) and converted < 0:
+        raise ValueError
+    return converted
+
+
+def _to_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off"):
+        return False
+    raise ValueError
+
+
+def _describe(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(get_args(hint))
+    names = {int: "a whole number, not negative", float: "a number, not negative",
+             bool: "true or false", str: "text"}  # fmt: skip
+    return names.get(hint, "a list of texts" if get_origin(hint) is tuple else "a path")
+
+
+def _check(config: Config) -> None:
+    """Combinations that make no sense or are not safe."""
+    if (config.tls_certificate is None) != (config.tls_key is None):
+        raise ConfigError("tls_certificate and tls_key come together.")
+    if config.auth == "none" and not (config.unix or is_loopback_host(config.host)):
+        raise ConfigError(
+            "auth = none is only possible on loopback.",
+            received=config.host,
+            fix="Listen on 127.0.0.1, or use tokens.",
+        )
+    if config.public_url and not config.public_url.startswith(("http://", "https://")):
+        raise ConfigError("public_url must be an http or https URL.", received=config.public_url)
+    if config.session_timeout_s <= 0 or config.page_size < 1 or config.tool_threads < 1:
+        raise ConfigError("session_timeout_s, page_size and tool_threads must be above zero.")
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether listening there reaches this machine alone."""
+    return host in ("localhost", "::1") or host.startswith("127.")

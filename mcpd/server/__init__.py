@@ -1,0 +1,1 @@
+"""The daemon: listeners, nurseries, drain, signals, systemd."""

@@ -1,0 +1,177 @@
+"""The rooms put together: from settings to one endpoint. No sockets, no tasks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mcpd.auth.gate import Gate
+from mcpd.auth.secrets import SecretSource
+from mcpd.auth.tokens import TokenRules, Verifier
+from mcpd.config import Config, is_loopback_host
+from mcpd.errors import ConfigError
+from mcpd.http.connection import Draining, Site
+from mcpd.http.forwarded import TrustedProxies
+from mcpd.http.guards import LOOPBACK_NAMES, Guard, host_name
+from mcpd.http.messages import AccessLog, Endpoint
+from mcpd.http.routes import Route, Router
+from mcpd.limits.buckets import Buckets
+from mcpd.mcp.host import Host
+from mcpd.mcp.job import Services
+from mcpd.mcp.running import Running
+from mcpd.mcp.transports.streamable_http import StreamableHttp
+from mcpd.registration.convenience import Convenience
+from mcpd.registration.description import Description
+from mcpd.registration.ending import Unregister
+from mcpd.registration.health import Health
+from mcpd.registration.listing import Listing
+from mcpd.registration.register import Registrations
+from mcpd.server.apps import load_apps
+from mcpd.server.keys import find_secrets
+from mcpd.sessions.memory import MemoryStore
+from mcpd.sessions.service import Sessions
+from mcpd.sessions.sqlite import SqliteStore
+from mcpd.sessions.store import SessionStore
+
+REGISTRATION_BURST = 10
+
+
+@dataclass(slots=True)
+class House:
+    """Everything that one server is made of."""
+
+    config: Config
+    host: Host
+    sessions: Sessions
+    gate: Gate
+    site: Site
+    registrations: Registrations
+    secret_origin: str
+
+
+def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> House:
+    """Build a server from settings.
+
+    Raises:
+        ConfigError: a setting, a file, or a store is not usable.
+        DeclarationError: the apps cannot be served together.
+    """
+    host = Host(load_apps(config.app), page_size=config.page_size, tool_threads=config.tool_threads)
+    secrets = None if config.auth == "none" else find_secrets(config, environ, create=True)
+    gate = Gate(None if secrets is None else make_verifier(config, secrets))
+    sessions = Sessions(
+        open_store(config),
+        timeout_s=config.session_timeout_s,
+        max_unbound=config.max_unauthenticated_sessions,
+    )
+    description = Description(
+        name=str(host.info["name"]),
+        version=str(host.info["version"]),
+        public_url=config.public_url,
+        auth_required=gate.required,
+        capabilities=host.capabilities,
+    )
+    registrations = Registrations(
+        sessions,
+        description,
+        Buckets(per_minute=config.registrations_per_minute, burst=REGISTRATION_BURST),
+        limit_loopback=config.limit_loopback,
+    )
+    draining = Draining()
+    health = Health(sessions, description, draining)
+    transport = StreamableHttp(
+        Services(host, sessions, Running(sessions.presence)),
+        gate,
+        max_body_bytes=config.max_body_bytes,
+    )
+    listing = Listing(sessions, gate, _is_local_development(config))
+    routes = [
+        *_mcp_routes(transport),
+        *_registration_routes(registrations, any_origin=not config.production),
+        Route("/unregister", {"POST": Unregister(sessions, gate).post}),
+        Route("/registrations", {"GET": listing.get}),
+        Route("/health", {"GET": health.get, "HEAD": health.get}),
+    ]
+    site = Site(
+        Router(routes, make_guard(config), hint="The MCP endpoint is /mcp/."),
+        config.bounds(),
+        access_log if config.access_log else _no_access_log,
+        TrustedProxies.parse(config.trusted_proxies),
+        draining=draining,
+    )
+    origin = "" if secrets is None else secrets.origin
+    return House(config, host, sessions, gate, site, registrations, origin)
+
+
+def _mcp_routes(transport: StreamableHttp) -> list[Route]:
+    endpoints: dict[str, Endpoint] = {
+        "POST": transport.post,
+        "GET": transport.get,
+        "DELETE": transport.delete,
+    }
+    initialize = Convenience(transport, "initialize").serve
+    list_tools = Convenience(transport, "tools/list").serve
+    return [
+        Route("/mcp", endpoints),
+        Route("/mcp/", endpoints),
+        Route("/mcp/initialize", {"POST": initialize}),
+        Route("/mcp/tools/list", {"POST": list_tools, "GET": list_tools}),
+    ]
+
+
+def _registration_routes(registrations: Registrations, *, any_origin: bool) -> list[Route]:
+    endpoints: dict[str, Endpoint] = {"POST": registrations.post, "GET": registrations.get}
+    paths = ("/register", "/api/register", "/mcp/register")
+    return [Route(path, endpoints, any_origin=any_origin) for path in paths]
+
+
+def make_verifier(config: Config, source: SecretSource) -> Verifier:
+    """A fresh verifier, with an empty cache."""
+    rules = TokenRules(config.jwt_issuer, config.jwt_audience, config.jwt_leeway_s)
+    return Verifier(source.secrets, rules)
+
+
+def make_guard(config: Config) -> Guard:
+    """Who may be named in Host and Origin."""
+    hosts = set(LOOPBACK_NAMES) | {host_name(name) for name in config.allow_host}
+    origins = set(config.allow_origin)
+    if config.public_url:
+        public = urlsplit(config.public_url)
+        hosts.add(host_name(public.netloc))
+        origins.add(f"{public.scheme}://{public.netloc.lower()}")
+    return Guard(
+        frozenset(hosts),
+        frozenset(origins),
+        loopback_origins=not config.production,
+        ip_literals=not _is_local(config),
+    )
+
+
+def open_store(config: Config) -> SessionStore:
+    """The session store that the settings name.
+
+    Raises:
+        ConfigError: there is no such kind, or it cannot be opened.
+    """
+    kind, _, rest = config.store.partition(":")
+    if kind == "memory" and not rest:
+        return MemoryStore()
+    if kind == "sqlite":
+        return SqliteStore(Path(rest) if rest else config.state_path / "sessions.sqlite")
+    raise ConfigError(
+        "There is no such store.",
+        received=kind,
+        fix="It is memory, sqlite or sqlite:PATH.",
+    )
+
+
+def _is_local(config: Config) -> bool:
+    return config.unix is not None or is_loopback_host(config.host)
+
+
+def _is_local_development(config: Config) -> bool:
+    return _is_local(config) and not config.production
+
+
+def _no_access_log(*_: object) -> None:
+    """Used when the access log is off."""

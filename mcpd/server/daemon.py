@@ -1,0 +1,191 @@
+"""The daemon: what lives how long, and how it stops.
+
+Upkeep (logs, timers, session sweeps, watchdog, signals) outlives the apps' lifespans, these
+outlive the connections, and accepting ends first. Cancellation is the one way to stop.
+"""
+
+import logging
+import resource
+import signal
+from collections.abc import Callable, MutableMapping
+from contextlib import AsyncExitStack
+from functools import partial
+
+import trio
+
+from mcpd.config import Config
+from mcpd.errors import ConfigError, StoreError
+from mcpd.http.server import HttpServer
+from mcpd.server.apps import enter_lifespans
+from mcpd.server.assembly import House, build, make_verifier
+from mcpd.server.keys import find_secrets
+from mcpd.server.listeners import addresses, open_listeners, remove_unix
+from mcpd.server.systemd import Notifier
+from mcpd.server.tls import Tls
+from mcpd.telemetry.logs import LogWriter, set_level
+
+log = logging.getLogger("mcpd.server")
+
+FLUSH_AT_END_S = 10.0  # for activity times to reach the store when stopping
+
+Announce = Callable[[House, list[str]], None]
+Reload = Callable[[], Config]
+
+
+class Daemon:
+    """One server process.
+
+    Args:
+        config: the settings.
+        environ: the process's environment; variables meant for us alone are taken out.
+        writer: where logs go; its flusher runs here.
+        reload_config: reads the settings again on SIGHUP.
+        announce: told the house and its URLs once requests are served.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        environ: MutableMapping[str, str],
+        writer: LogWriter,
+        *,
+        reload_config: Reload,
+        announce: Announce,
+    ) -> None:
+        self._config = config
+        self._environ = environ
+        self._writer = writer
+        self._reload_config = reload_config
+        self._announce = announce
+        self._notifier = Notifier(environ)
+
+    async def run(self) -> None:
+        """Serve until told to stop.
+
+        Raises:
+            ConfigError: it could not start.
+        """
+        config = self._config
+        house = build(config, self._environ, self._writer.access)
+        tls = _tls(config)
+        http = HttpServer(house.site, wrap_tls=tls.wrap if tls else None)
+        try:
+            listeners = await open_listeners(config, self._environ)
+            async with trio.open_nursery() as upkeep:
+                await upkeep.start(self._writer.run)
+                upkeep.start_soon(house.site.timers.run)
+                upkeep.start_soon(house.sessions.run_upkeep)
+                upkeep.start_soon(self._notifier.feed_watchdog)
+                async with AsyncExitStack() as lifespans:
+                    await enter_lifespans(lifespans, house.host, config.state_path)
+                    await self._serve(house, http, listeners, tls)
+                upkeep.cancel_scope.cancel()
+            remove_unix(config, listeners)
+        finally:
+            await _close_store(house)
+
+    async def _serve(
+        self,
+        house: House,
+        http: HttpServer,
+        listeners: list[trio.SocketListener],
+        tls: Tls | None,
+    ) -> None:
+        accepting = trio.CancelScope()
+        urls = addresses(listeners, "https" if tls else "http")
+        async with trio.open_nursery() as signals:
+            async with trio.open_nursery() as connections:
+                stop = partial(self._stop, http, accepting, connections)
+                await signals.start(self._take_signals, stop, partial(self._reload, house, tls))
+                with accepting:
+                    async with trio.open_nursery() as accept:
+                        await accept.start(
+                            partial(http.serve, listeners, handler_nursery=connections)
+                        )
+                        self._ready(house, urls)
+            signals.cancel_scope.cancel()
+        log.info("stopped")
+
+    def _ready(self, house: House, urls: list[str]) -> None:
+        for url in urls:
+            log.info("listening on %s", url if url.startswith("unix:") else f"{url}/mcp/")
+        self._notifier.ready(f"listening on {', '.join(urls)}")
+        self._announce(house, urls)
+
+    # --- signals ------------------------------------------------------------------------------
+
+    async def _take_signals(
+        self,
+        stop: Callable[[int], None],
+        reload: Callable[[], None],
+        *,
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        stops = 0
+        watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        with trio.open_signal_receiver(*watched) as received:
+            task_status.started()
+            async for number in received:
+                if number == signal.SIGHUP:
+                    reload()
+                else:
+                    stops += 1
+                    stop(stops)
+
+    def _stop(
+        self,
+        http: HttpServer,
+        accepting: trio.CancelScope,
+        connections: trio.Nursery,
+        times: int,
+    ) -> None:
+        """First: stop accepting and let running requests finish. Again: at once."""
+        if times > 1:
+            log.warning("stopping at once")
+            connections.cancel_scope.cancel()
+            return
+        limit_s = self._config.drain_timeout_s
+        log.info("draining: %d connections, at most %g s", http.connection_count, limit_s)
+        self._notifier.stopping()
+        accepting.cancel()
+        http.drain()
+        connections.cancel_scope.deadline = trio.current_time() + limit_s
+
+    def _reload(self, house: House, tls: Tls | None) -> None:
+        """Secrets, certificates and log level; what cannot be read stays as it was."""
+        self._notifier.reloading()
+        try:
+            config = self._reload_config()
+            if house.gate.required:
+                source = find_secrets(config, self._environ, create=False)
+                house.gate.verifier = make_verifier(self._config, source)
+            if tls is not None:
+                tls.reload()
+            set_level(config.log_level)
+            log.info("reloaded secrets, certificates and log level")
+        except ConfigError as error:
+            log.error("reload failed, the old settings stay: %s %s", error.message, error.fix)
+        self._notifier.ready("reloaded")
+
+
+def _tls(config: Config) -> Tls | None:
+    if config.tls_certificate is None or config.tls_key is None:
+        return None
+    return Tls(config.tls_certificate, config.tls_key)
+
+
+async def _close_store(house: House) -> None:
+    with trio.move_on_after(FLUSH_AT_END_S, shield=True):
+        try:
+            await house.sessions.store.flush()
+        except StoreError as error:
+            log.error("activity of the last seconds is lost: %s", error.message)
+    house.sessions.store.close()
+
+
+def raise_file_limit() -> None:
+    """Use as many descriptors as the system lets us; each connection takes one."""
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

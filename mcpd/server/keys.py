@@ -1,0 +1,49 @@
+"""Which secrets this process uses: a file, the environment, systemd's credentials, our own."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mcpd.auth.secrets import SecretSource, create_secret_file, parse_secrets, read_secret_file
+from mcpd.config import Config
+from mcpd.errors import ConfigError
+
+ENV_SECRET = "JWT_SECRET_KEY"
+CREDENTIAL = "jwt-secret"  # LoadCredential=jwt-secret:...
+STATE_FILE = "jwt-secret"
+
+
+def find_secrets(config: Config, environ: Mapping[str, str], *, create: bool) -> SecretSource:
+    """The first of: jwt_secret_file, JWT_SECRET_KEY, the systemd credential, the state directory.
+
+    Args:
+        create: make a secret in the state directory if there is none anywhere.
+
+    Raises:
+        ConfigError: one was found that cannot be used, or none and ``create`` is False.
+    """
+    if config.jwt_secret_file is not None:
+        return read_secret_file(config.jwt_secret_file)
+    if environ.get(ENV_SECRET):
+        return SecretSource(parse_secrets(environ[ENV_SECRET], f"${ENV_SECRET}"), f"${ENV_SECRET}")
+    if directory := environ.get("CREDENTIALS_DIRECTORY"):
+        credential = Path(directory) / CREDENTIAL
+        if credential.exists():
+            return read_secret_file(credential)
+    path = config.state_path / STATE_FILE
+    if create and not path.exists():
+        try:
+            create_secret_file(path)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise ConfigError(
+                f"A secret cannot be made in {path.parent}: {os.strerror(error.errno or 0)}.",
+                fix="Give another --state-dir, or a --jwt-secret-file.",
+            ) from error
+    if not path.exists():
+        raise ConfigError(
+            f"There is no secret: neither --jwt-secret-file, ${ENV_SECRET}, nor {path}.",
+            fix="Start mcpd serve once, or give one of them.",
+        )
+    return read_secret_file(path)

@@ -1,0 +1,99 @@
+"""Where connections come in: TCP, a Unix socket, or what systemd passed."""
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import MutableMapping
+from pathlib import Path
+
+import trio
+
+from mcpd.config import Config
+from mcpd.errors import ConfigError
+from mcpd.server.systemd import passed_sockets
+
+BACKLOG = 1024
+_PROBE_S = 1.0  # for somebody who listens on a Unix socket to answer
+
+
+async def open_listeners(
+    config: Config, environ: MutableMapping[str, str]
+) -> list[trio.SocketListener]:
+    """Sockets that systemd passed win over the settings.
+
+    Raises:
+        ConfigError: the address cannot be had; says why.
+    """
+    passed = passed_sockets(environ)
+    if passed:
+        return [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in passed]
+    if config.unix is not None:
+        return [await _open_unix(config.unix)]
+    try:
+        return await trio.open_tcp_listeners(config.port, host=config.host, backlog=BACKLOG)
+    except OSError as error:
+        raise _cannot_listen(f"{config.host} port {config.port}", error) from error
+
+
+async def _open_unix(path: Path) -> trio.SocketListener:
+    await _remove_stale(path)
+    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        await sock.bind(str(path))
+        path.chmod(0o660)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _cannot_listen(str(path), error) from error
+    return trio.SocketListener(sock)
+
+
+async def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens on any more, and nothing else."""
+    try:
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            raise ConfigError(f"{path} exists and is no socket.", fix="Give another --unix.")
+    except FileNotFoundError:
+        return
+    with trio.move_on_after(_PROBE_S):
+        try:
+            stream = await trio.open_unix_socket(str(path))
+        except OSError:
+            path.unlink(missing_ok=True)
+            return
+        await stream.aclose()
+    raise ConfigError(f"Another process listens on {path}.", fix="Stop it, or give another --unix.")
+
+
+def _cannot_listen(where: str, error: OSError) -> ConfigError:
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    number = cause.errno or error.errno
+    if number == errno.EADDRINUSE:
+        return ConfigError(
+            f"Another process listens on {where}.", fix="Stop it, or give another --port."
+        )
+    reason = os.strerror(number) if number else str(error)
+    return ConfigError(f"Cannot listen on {where}: {reason}.", fix="Check --host and --port.")
+
+
+def addresses(listeners: list[trio.SocketListener], scheme: str) -> list[str]:
+    """What the listeners are bound to, as URLs."""
+    found = []
+    for listener in listeners:
+        name = listener.socket.getsockname()
+        if isinstance(name, tuple):
+            host = f"[{name[0]}]" if ":" in name[0] else name[0]
+            found.append(f"{scheme}://{host}:{name[1]}")
+        else:
+            found.append(f"unix:{name}")
+    return found
+
+
+def remove_unix(config: Config, listeners: list[trio.SocketListener]) -> None:
+    """Take our own Unix socket away when we stop."""
+    if config.unix is not None and any(
+        listener.socket.family == socket.AF_UNIX for listener in listeners
+    ):
+        config.unix.unlink(missing_ok=True)

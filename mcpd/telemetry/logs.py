@@ -1,0 +1,201 @@
+"""Logs: text or JSON lines, written in batches by a thread, never by the event loop.
+
+A line costs the request a few hundred nanoseconds; formatting and writing happen later. When
+the reader of our output stalls, lines beyond MAX_LINES are dropped and counted, not waited for.
+"""
+
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from typing import Any, NamedTuple, TextIO
+
+import msgspec
+import trio
+
+from mcpd.http.messages import Request, current_request
+
+FLUSH_EVERY_S = 0.2
+MAX_LINES = 20_000
+
+# RFC 5424 severities, as journald reads them from a line's start.
+_PRIORITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
+
+
+class _Line(NamedTuple):
+    when: float
+    level: str
+    logger: str
+    message: str
+    fields: dict[str, Any]
+
+
+class _Access(NamedTuple):
+    when: float
+    request: Request
+    status: int
+    size: int
+    seconds: float
+
+
+class LogWriter(logging.Handler):
+    """The one handler of the root logger, and the access log.
+
+    Args:
+        stream: where lines go.
+        style: ``text`` or ``json``.
+        journald: prefix lines with their priority; journald adds the time itself.
+    """
+
+    def __init__(self, stream: TextIO, *, style: str = "text", journald: bool = False) -> None:
+        super().__init__()
+        self._stream = stream
+        self._style = style
+        self._journald = journald
+        self._waiting: deque[_Line | _Access] = deque(maxlen=MAX_LINES)
+        self._dropped = 0
+        self._wake: trio.Event | None = None  # set while the flusher is parked
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._loop_thread = 0
+        self._writing = threading.Lock()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record; from any thread."""
+        fields = dict(getattr(record, "fields", {}))
+        request = current_request.get()
+        if request is not None:
+            fields = {"request": request.id, **request.notes, **fields}
+        message = record.getMessage()
+        if record.exc_info and record.exc_info[0] is not None:
+            message += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        self._put(_Line(record.created, record.levelname, record.name, message, fields))
+
+    def access(self, request: Request, status: int, size: int, seconds: float) -> None:
+        """One served request; see http.messages.AccessLog."""
+        if len(self._waiting) == MAX_LINES:
+            self._dropped += 1
+        self._waiting.append(_Access(time.time(), request, status, size, seconds))
+        if self._wake is not None:
+            self._wake.set()
+
+    def _put(self, line: _Line) -> None:
+        if len(self._waiting) == MAX_LINES:
+            self._dropped += 1
+        self._waiting.append(line)
+        if self._token is None:
+            self.flush()
+        elif threading.get_ident() == self._loop_thread:
+            self._wake_flusher()
+        else:
+            self._token.run_sync_soon(self._wake_flusher)
+
+    def _wake_flusher(self) -> None:
+        if self._wake is not None:
+            self._wake.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Flush for ever; when cancelled, once more and then directly again."""
+        self._loop_thread = threading.get_ident()
+        self._token = trio.lowlevel.current_trio_token()
+        task_status.started()
+        try:
+            while True:
+                if not self._waiting:
+                    self._wake = trio.Event()
+                    await self._wake.wait()
+                    self._wake = None
+                await trio.sleep(FLUSH_EVERY_S)
+                await trio.to_thread.run_sync(self.flush)
+        finally:
+            self._token = self._wake = None
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is waiting; blocks while the stream does."""
+        with self._writing:
+            lines = []
+            while self._waiting:
+                lines.append(self._format(self._waiting.popleft()))
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                text = f"{dropped} log lines dropped: the log is read too slowly"
+                lines.append(self._format(_Line(time.time(), "WARNING", "mcpd.log", text, {})))
+            try:
+                self._stream.write("".join(lines))
+                self._stream.flush()
+            except (OSError, ValueError):
+                return  # nobody reads us any more; there is nowhere to say so
+
+    def _format(self, item: _Line | _Access) -> str:
+        line = _access_line(item) if isinstance(item, _Access) else item
+        if self._style == "json":
+            return self._prefix(line) + _json(line)
+        return "".join(self._prefix(line) + part + "\n" for part in self._text(line).split("\n"))
+
+    def _prefix(self, line: _Line) -> str:
+        return f"<{_PRIORITIES.get(line.level, 6)}>" if self._journald else ""
+
+    def _text(self, line: _Line) -> str:
+        message, newline, rest = line.message.partition("\n")
+        fields = "".join(f" {name}={_quote(value)}" for name, value in line.fields.items())
+        start = "" if self._journald else f"{_when(line.when)} {line.level:<7} "
+        return f"{start}{line.logger}: {_clean(message)}{fields}{newline}{rest}"
+
+
+def _access_line(item: _Access) -> _Line:
+    request = item.request
+    fields: dict[str, Any] = {
+        "status": item.status,
+        "ms": round(item.seconds * 1000, 2),
+        "bytes": item.size,
+        "peer": request.peer.address,
+        "request": request.id,
+        **request.notes,
+    }
+    return _Line(item.when, "INFO", "mcpd.access", f"{request.method} {request.path}", fields)
+
+
+def _json(line: _Line) -> str:
+    body = {
+        "time": _when(line.when),
+        "level": line.level.lower(),
+        "logger": line.logger,
+        "message": line.message,
+        **line.fields,
+    }
+    return msgspec.json.encode(body, enc_hook=str).decode() + "\n"
+
+
+def _when(seconds: float) -> str:
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+
+
+def _quote(value: object) -> str:
+    text = _clean(str(value))
+    return f'"{text}"' if " " in text or text == "" else text
+
+
+def _clean(text: str) -> str:
+    """No control characters: what a client sends must not draw on the terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def set_up(writer: LogWriter, level: str) -> None:
+    """Make ``writer`` the root logger's only handler."""
+    root = logging.getLogger()
+    root.handlers[:] = [writer]
+    set_level(level)
+    logging.captureWarnings(True)
+
+
+def set_level(level: str) -> None:
+    """Change the level while running."""
+    logging.getLogger().setLevel(level.upper())
+
+
+def default_stream() -> TextIO:
+    """Where logs go: standard error."""
+    return sys.stderr

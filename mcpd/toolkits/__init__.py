@@ -1,0 +1,1 @@
+"""Tool sets that come with mcpd, written with what every author has."""

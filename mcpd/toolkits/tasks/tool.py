@@ -1,0 +1,158 @@
+"""The tool manage_task."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from mcpd.app.app import App
+from mcpd.app.context import Context
+from mcpd.app.environment import state_dir
+from mcpd.errors import ToolError
+from mcpd.toolkits.tasks.model import Priority, Status, Task, TaskAnswer
+from mcpd.toolkits.tasks.store import MAX_TASKS_PER_USER, TaskStore, TooManyTasks
+from mcpd.version import __version__
+
+MAX_PAGE = 200
+
+Action = Literal["create", "get", "list", "update", "complete", "delete", "search"]
+Title = Annotated[str, Meta(min_length=1, max_length=500, description="What is to be done.")]
+Details = Annotated[str, Meta(max_length=20_000, description="Anything more to say of it.")]
+Tag = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+@asynccontextmanager
+async def _open_store(app: App) -> AsyncIterator[TaskStore]:
+    store = TaskStore(state_dir() / "tasks.sqlite")
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+app = App(
+    "mcpd",
+    title="mcpd",
+    version=__version__,
+    instructions="manage_task keeps a task list for the user, across conversations and restarts.",
+    lifespan=_open_store,
+)
+
+
+@app.tool(title="Manage tasks", read_only=False, destructive=True, open_world=False)
+async def manage_task(
+    action: Annotated[Action, Meta(description="What to do.")],
+    ctx: Context,
+    task_id: Annotated[
+        str | None, Meta(description="For get, update, complete and delete.")
+    ] = None,
+    title: Annotated[Title | None, Meta(description="For create and update.")] = None,
+    description: Details | None = None,
+    status: Annotated[
+        Status | None, Meta(description="For update; a filter for list and search.")
+    ] = None,
+    priority: Annotated[
+        Priority | None, Meta(description="For create and update; else a filter.")
+    ] = None,
+    tags: Annotated[
+        list[Tag] | None, Meta(max_length=32, description="For create, update.")
+    ] = None,
+    due: Annotated[str | None, Meta(max_length=40, description="A date or time.")] = None,
+    tag: Annotated[str | None, Meta(description="A filter for list and search.")] = None,
+    query: Annotated[
+        str | None, Meta(max_length=500, description="Words to find, for search.")
+    ] = None,
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Tasks in a page.")] = 50,
+    offset: Annotated[int, Meta(ge=0, description="Tasks to skip.")] = 0,
+) -> TaskAnswer:
+    """Keep the user's task list: create, get, list, update, complete, delete and search tasks.
+
+    The list is durable and belongs to the user alone. List and search take the filters status,
+    priority and tag, and return pages.
+    """
+    store: TaskStore = ctx.state
+    given: dict[str, Any] = {
+        "title": title, "description": description, "status": status, "priority": priority,
+        "tags": tags, "due": due,
+    }  # fmt: skip
+    given = {name: value for name, value in given.items() if value is not None}
+    if action == "create":
+        return await _create(store, ctx.user, given)
+    if action in ("list", "search"):
+        if action == "search" and not query:
+            raise ToolError("search needs the argument query: the words to find.")
+        tasks, total = await store.find(
+            ctx.user, status=status, priority=priority, tag=tag,
+            text=query if action == "search" else None, limit=limit, offset=offset,
+        )  # fmt: skip
+        return _page(action, tasks, total, offset)
+    if task_id is None:
+        raise ToolError(f"{action} needs the argument task_id; list shows the ids.")
+    return await _one(store, ctx.user, action, task_id, given)
+
+
+async def _create(store: TaskStore, user: str, given: dict[str, Any]) -> TaskAnswer:
+    if "title" not in given:
+        raise ToolError("create needs the argument title: what is to be done.")
+    now = _now()
+    task = Task(
+        **{"status": "pending", "priority": "medium", **given},
+        id=uuid.uuid4().hex[:12],
+        created_at=now,
+        updated_at=now,
+        completed_at=now if given.get("status") == "completed" else None,
+    )
+    try:
+        await store.add(user, task)
+    except TooManyTasks:
+        raise ToolError(
+            f"There are {MAX_TASKS_PER_USER} tasks already; delete some first."
+        ) from None
+    return TaskAnswer("create", f"Created the task {task.id}.", task=task)
+
+
+def _page(action: str, tasks: list[Task], total: int, offset: int) -> TaskAnswer:
+    end = offset + len(tasks)
+    noun = "task" if total == 1 else "tasks"
+    return TaskAnswer(
+        action,
+        f"{total} {noun}, {len(tasks)} shown.",
+        tasks=tasks,
+        total=total,
+        next_offset=end if end < total else None,
+    )
+
+
+async def _one(
+    store: TaskStore, user: str, action: str, task_id: str, given: dict[str, Any]
+) -> TaskAnswer:
+    if action == "get":
+        task = await store.get(user, task_id)
+        message = "Here it is."
+    elif action == "delete":
+        task = await store.delete(user, task_id)
+        message = "Deleted."
+    else:
+        task = await store.change(user, task_id, _changes(action, given))
+        message = "Completed." if action == "complete" else "Updated."
+    if task is None:
+        raise ToolError(f"There is no task {task_id[:64]}; list shows the ids.")
+    return TaskAnswer(action, message, task=task)
+
+
+def _changes(action: str, given: dict[str, Any]) -> dict[str, Any]:
+    if action == "complete":
+        given = {"status": "completed"}
+    elif not given:
+        raise ToolError("update needs something to change: title, description, status, ...")
+    now = _now()
+    if "status" in given:
+        given["completed_at"] = now if given["status"] == "completed" else None
+    return {**given, "updated_at": now}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
