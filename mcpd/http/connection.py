@@ -199,7 +199,6 @@ class Connection:
             raise _too_large(max_bytes)
         piece = parser.next_body()
         if piece is not None and len(piece) == length:  # the usual case: all of it is here
-            parser.next_body()
             return piece
         if piece is None and parser.waits_for_continue:
             await self._link.send(answers.CONTINUE)
@@ -285,6 +284,7 @@ class Connection:
         if not stream.open_ended:
             return await stream.run(sink), False
         self._link.run_until(inf)
+        self._parser.forget_heads()
         response = None
         with trio.CancelScope() as self._open_ended:
             if self._site.draining.begun:

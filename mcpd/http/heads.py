@@ -35,6 +35,7 @@ class Head:
     host: str | None
     http_10: bool
     wants_close: bool
+    expects_continue: bool
     body_length: int | None  # None: chunked
 
 
@@ -72,6 +73,7 @@ def check_head(raw: bytes, event: h11.Request) -> Head:
         host=host,
         http_10=http_10,
         wants_close=_wants_close(headers, http_10),
+        expects_continue=_expects_continue(headers, http_10),
         body_length=length,
     )
 
@@ -130,6 +132,11 @@ def _body_length(headers: Headers, http_10: bool) -> int | None:
         return None
     length = headers.raw(b"content-length")
     return 0 if length is None else int(length)
+
+
+def _expects_continue(headers: Headers, http_10: bool) -> bool:
+    """RFC 9110, section 10.1.1: 100-continue is the only expectation, and not in HTTP/1.0."""
+    return not http_10 and headers.joined(b"expect").lower() == "100-continue"
 
 
 def _wants_close(headers: Headers, http_10: bool) -> bool:

@@ -4,6 +4,7 @@ A line costs the request a few hundred nanoseconds; formatting and writing happe
 the reader of our output stalls, lines beyond MAX_LINES are dropped and counted, not waited for.
 """
 
+import functools
 import logging
 import sys
 import threading
@@ -129,10 +130,24 @@ class LogWriter(logging.Handler):
                 return  # nobody reads us any more; there is nowhere to say so
 
     def _format(self, item: _Line | _Access) -> str:
-        line = _access_line(item) if isinstance(item, _Access) else item
+        if isinstance(item, _Access):
+            if self._style == "text":
+                return self._access_text(item)
+            item = _access_line(item)
         if self._style == "json":
-            return self._prefix(line) + _json(line)
-        return "".join(self._prefix(line) + part + "\n" for part in self._text(line).split("\n"))
+            return self._prefix(item) + _json(item)
+        return "".join(self._prefix(item) + part + "\n" for part in self._text(item).split("\n"))
+
+    def _access_text(self, item: _Access) -> str:
+        """The line that is written most, without the detours of the others."""
+        request = item.request
+        start = "<6>" if self._journald else f"{_when(item.when)} INFO    "
+        notes = "".join([f" {name}={_quote(value)}" for name, value in request.notes.items()])
+        return (
+            f"{start}mcpd.access: {request.method} {_clean(request.path)} status={item.status}"
+            f" ms={item.seconds * 1000:.2f} bytes={item.size} peer={request.peer.address}"
+            f" request={request.id}{notes}\n"
+        )
 
     def _prefix(self, line: _Line) -> str:
         return f"<{_PRIORITIES.get(line.level, 6)}>" if self._journald else ""
@@ -168,14 +183,18 @@ def _json(line: _Line) -> str:
     return msgspec.json.encode(body, enc_hook=str).decode() + "\n"
 
 
+@functools.lru_cache(maxsize=2)
+def _whole_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
 def _when(seconds: float) -> str:
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+    return f"{_whole_second(int(seconds))}.{int(seconds % 1 * 1000):03d}Z"
 
 
 def _quote(value: object) -> str:
     text = _clean(str(value))
-    return f'"{text}"' if " " in text or text == "" else text
+    return f'"{text}"' if " " in text or not text else text
 
 
 def _clean(text: str) -> str:

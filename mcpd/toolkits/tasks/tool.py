@@ -22,6 +22,9 @@ Action = Literal["create", "get", "list", "update", "complete", "delete", "searc
 Title = Annotated[str, Meta(min_length=1, max_length=500, description="What is to be done.")]
 Details = Annotated[str, Meta(max_length=20_000, description="Anything more to say of it.")]
 Tag = Annotated[str, Meta(min_length=1, max_length=64)]
+Tags = Annotated[list[Tag], Meta(max_length=32)]
+Due = Annotated[str, Meta(max_length=40)]
+Query = Annotated[str, Meta(max_length=500)]
 
 
 @asynccontextmanager
@@ -57,14 +60,10 @@ async def manage_task(
     priority: Annotated[
         Priority | None, Meta(description="For create and update; else a filter.")
     ] = None,
-    tags: Annotated[
-        list[Tag] | None, Meta(max_length=32, description="For create, update.")
-    ] = None,
-    due: Annotated[str | None, Meta(max_length=40, description="A date or time.")] = None,
+    tags: Annotated[Tags | None, Meta(description="For create and update.")] = None,
+    due: Annotated[Due | None, Meta(description="A date or time.")] = None,
     tag: Annotated[str | None, Meta(description="A filter for list and search.")] = None,
-    query: Annotated[
-        str | None, Meta(max_length=500, description="Words to find, for search.")
-    ] = None,
+    query: Annotated[Query | None, Meta(description="Words to find, for search.")] = None,
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Tasks in a page.")] = 50,
     offset: Annotated[int, Meta(ge=0, description="Tasks to skip.")] = 0,
 ) -> TaskAnswer:
