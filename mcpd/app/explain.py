@@ -61,7 +61,7 @@ def _expected(schema: JsonSchema, path: str) -> str:
 def _look_up(schema: JsonSchema, path: str) -> JsonSchema | None:
     here: Any = schema
     for part in path.replace("[", ".[").split("."):
-        here = _resolve(here, schema)
+        here = _container(_resolve(here, schema), schema)
         if part.startswith("["):
             here = here.get("items")
         else:
@@ -69,6 +69,12 @@ def _look_up(schema: JsonSchema, path: str) -> JsonSchema | None:
         if not isinstance(here, dict):
             return None
     return _resolve(here, schema)
+
+
+def _container(here: JsonSchema, root: JsonSchema) -> JsonSchema:
+    """Of several alternatives the first that has parts."""
+    options = [_resolve(option, root) for option in here.get("anyOf", [])]
+    return next((option for option in options if option.keys() & {"properties", "items"}), here)
 
 
 def _resolve(here: JsonSchema, root: JsonSchema) -> JsonSchema:

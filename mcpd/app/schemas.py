@@ -73,7 +73,7 @@ def schema_of(annotation: Any, name: str) -> JsonSchema:
     """
     try:
         (root,), definitions = msgspec.json.schema_components([annotation], ref_template=_REF)
-    except (TypeError, NotImplementedError, ValueError) as error:
+    except (TypeError, NotImplementedError, ValueError, NameError) as error:
         raise DeclarationError(
             f"{name}: the type {annotation!r} has no JSON Schema: {error}.",
             fix="Use builtin types, dataclasses, TypedDict, enums, Literal or msgspec.Struct.",

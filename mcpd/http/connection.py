@@ -5,28 +5,21 @@ handed between tasks on the way.
 """
 
 import logging
-from dataclasses import dataclass, field
 from math import inf
 
 import trio
 
 from mcpd.errors import (
-    ContentTooLarge,
-    HandlerTimeout,
     InternalError,
     McpdError,
     PeerError,
-    RequestTimeout,
 )
 from mcpd.http import answers, closing
-from mcpd.http.bounds import BODY_READ_BYTES, GOODBYE_S, READ_BYTES, UNREAD_BODY_BYTES, Bounds
-from mcpd.http.forwarded import TrustedProxies
+from mcpd.http.bounds import BODY_READ_BYTES, GOODBYE_S, READ_BYTES, UNREAD_BODY_BYTES
 from mcpd.http.heads import Head
 from mcpd.http.link import Link, Phase
 from mcpd.http.messages import (
-    AccessLog,
     Answer,
-    Endpoint,
     EventStream,
     Peer,
     Request,
@@ -34,32 +27,11 @@ from mcpd.http.messages import (
     current_request,
 )
 from mcpd.http.parser import RequestParser
+from mcpd.http.refusals import timeout_refusal, too_large
+from mcpd.http.site import Site
 from mcpd.http.stream_sink import StreamSink
-from mcpd.http.timers import Timers
 
 log = logging.getLogger("mcpd.http")
-
-
-@dataclass(slots=True)
-class Draining:
-    """Whether the server is on its way out; once true it stays so."""
-
-    begun: bool = False
-
-    def __bool__(self) -> bool:
-        return self.begun
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What the connections of one server share."""
-
-    endpoint: Endpoint
-    bounds: Bounds
-    access_log: AccessLog
-    trusted: TrustedProxies = field(default_factory=TrustedProxies)
-    timers: Timers = field(default_factory=Timers)
-    draining: Draining = field(default_factory=Draining)
 
 
 class Connection:
@@ -123,7 +95,7 @@ class Connection:
         """A deadline ended the connection: say which, if the peer can still be told."""
         if phase is Phase.WRITING:
             closing.abort(self._link.stream)
-        refusal = _timeout_refusal(phase, self._site.bounds)
+        refusal = timeout_refusal(phase, self._site.bounds)
         if refusal is None or self._answer_begun:
             return
         self._log_refusal(refusal)
@@ -144,7 +116,7 @@ class Connection:
             if parser.has_bytes:
                 if link.phase is Phase.IDLE:
                     link.arm(Phase.HEAD, bounds.head_timeout_s)
-            elif self._site.draining.begun:
+            elif self._site.draining:
                 return None
             data = await link.receive(READ_BYTES)
             if not data:
@@ -196,7 +168,7 @@ class Connection:
         """See Request.body."""
         parser, length = self._parser, self._head.body_length if self._head else 0
         if length is not None and length > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
         piece = parser.next_body()
         if piece is not None and len(piece) == length:  # the usual case: all of it is here
             return piece
@@ -207,7 +179,7 @@ class Connection:
         while piece := (piece or await self._next_piece()):
             size += len(piece)
             if size > max_bytes:
-                raise _too_large(max_bytes)
+                raise too_large(max_bytes)
             parts.append(piece)
             piece = None
         self._link.resume()
@@ -287,7 +259,7 @@ class Connection:
         self._parser.forget_heads()
         response = None
         with trio.CancelScope() as self._open_ended:
-            if self._site.draining.begun:
+            if self._site.draining:
                 self._open_ended.cancel()
             response = await stream.run(sink)
         ended = self._open_ended.cancelled_caught
@@ -301,7 +273,7 @@ class Connection:
 
     def _must_close(self) -> bool:
         head = self._head
-        return head is None or head.wants_close or self._site.draining.begun or self._link.gone
+        return head is None or head.wants_close or self._site.draining or self._link.gone
 
     def _bytes_of(self, response: Response, *, close: bool) -> bytes:
         head = self._head
@@ -315,30 +287,3 @@ class Connection:
     def _log_refusal(self, error: McpdError) -> None:
         fields = {"connection": f"{self.id:x}", "peer": self._peer.address}
         log.info("refused: %s", error.message, extra={"fields": fields | {"status": error.status}})
-
-
-def _too_large(max_bytes: int) -> ContentTooLarge:
-    return ContentTooLarge(
-        f"The body has more than the {max_bytes} bytes that are read here.",
-        fix="Send less at once, or raise max_body_bytes.",
-        data={"max_bytes": max_bytes},
-    )
-
-
-def _timeout_refusal(phase: Phase, bounds: Bounds) -> McpdError | None:
-    if phase is Phase.HEAD:
-        return RequestTimeout(
-            f"The request head did not arrive within {bounds.head_timeout_s:g} s.",
-            fix="Send it faster, or raise head_timeout_s.",
-        )
-    if phase is Phase.BODY:
-        return RequestTimeout(
-            f"The request body did not arrive within {bounds.body_timeout_s:g} s.",
-            fix="Send it faster, or raise body_timeout_s.",
-        )
-    if phase is Phase.RUNNING:
-        return HandlerTimeout(
-            f"The request was not done within {bounds.request_timeout_s:g} s.",
-            fix="Ask for less at once, or raise request_timeout_s.",
-        )
-    return None

@@ -22,6 +22,7 @@ METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OP
 # Control characters other than CR, LF and HTAB; CR and LF are counted apart.
 _CONTROLS = bytes({*range(32), 127} - {9, 10, 13})
 _END = b"\r\n\r\n"
+_LENGTH = b"\r\ncontent-length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,17 @@ def _check_octets(raw: bytes) -> None:
         raise BadRequest("The request head holds a control character.", fix="Remove it.")
     if b"\r\n " in head or b"\r\n\t" in head:
         raise BadRequest("A header field is folded over lines.", fix="Send it on one line.")
-    if head.lower().count(b"\r\ncontent-length") > 1:
+    if _has_two_lengths(head.lower()):
         raise BadRequest("The request has two lengths.", fix="Send Content-Length once.")
+
+
+def _has_two_lengths(head: bytes) -> bool:
+    """Content-Length twice, or as a list; h11 would merge equal ones."""
+    at = head.find(_LENGTH)
+    if at < 0:
+        return False
+    line_end = head.find(b"\r\n", at + 2)
+    return b"," in head[at:line_end] or head.find(_LENGTH, line_end) >= 0
 
 
 def _body_length(headers: Headers, http_10: bool) -> int | None:

@@ -12,9 +12,10 @@ import trio
 from mcpd.errors import Unavailable
 from mcpd.http import answers, closing
 from mcpd.http.bounds import LINGER_S
-from mcpd.http.connection import Connection, Site
+from mcpd.http.connection import Connection
 from mcpd.http.forwarded import UNIX_ADDRESS
 from mcpd.http.messages import Peer
+from mcpd.http.site import Site
 
 log = logging.getLogger("mcpd.http")
 
@@ -52,7 +53,7 @@ class HttpServer:
 
     def drain(self) -> None:
         """Let running requests finish; everything else ends now."""
-        self._site.draining.begun = True
+        self._site.draining = True
         for connection in list(self._connections):
             connection.drain()
 

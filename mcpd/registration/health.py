@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from mcpd.errors import StoreError
 from mcpd.http.answers import json_response
-from mcpd.http.connection import Draining
 from mcpd.http.messages import Answer, Request
 from mcpd.registration.description import Description
 from mcpd.sessions.service import Sessions
@@ -17,16 +16,13 @@ class Health:
 
     sessions: Sessions
     description: Description
-    draining: Draining
     started: float = field(default_factory=time.monotonic)
 
     async def get(self, request: Request) -> Answer:
-        """200 while requests are served; 503 while draining."""
-        draining = self.draining.begun
+        """200 while requests are served at all."""
         store_state = await self._store_state()
-        status = "draining" if draining else "ok" if store_state == "ok" else "degraded"
         body = {
-            "status": status,
+            "status": "ok" if store_state == "ok" else "degraded",
             "server": self.description.name,
             "version": self.description.version,
             "mcp_endpoint": self.description.endpoints(request)["mcp"],
@@ -34,9 +30,7 @@ class Health:
             "uptime_s": round(time.monotonic() - self.started, 3),
             "store": {"kind": self.sessions.store.kind, "state": store_state},
         }
-        return json_response(
-            body, status=503 if draining else 200, headers=((b"cache-control", b"no-store"),)
-        )
+        return json_response(body, headers=((b"cache-control", b"no-store"),))
 
     async def _store_state(self) -> str:
         try:

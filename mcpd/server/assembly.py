@@ -10,11 +10,11 @@ from mcpd.auth.secrets import SecretSource
 from mcpd.auth.tokens import TokenRules, Verifier
 from mcpd.config import Config, is_loopback_host
 from mcpd.errors import ConfigError
-from mcpd.http.connection import Draining, Site
 from mcpd.http.forwarded import TrustedProxies
 from mcpd.http.guards import LOOPBACK_NAMES, Guard, host_name
 from mcpd.http.messages import AccessLog, Endpoint
 from mcpd.http.routes import Route, Router
+from mcpd.http.site import Site
 from mcpd.limits.buckets import Buckets
 from mcpd.mcp.host import Host
 from mcpd.mcp.job import Services
@@ -77,8 +77,7 @@ def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> 
         Buckets(per_minute=config.registrations_per_minute, burst=REGISTRATION_BURST),
         limit_loopback=config.limit_loopback,
     )
-    draining = Draining()
-    health = Health(sessions, description, draining)
+    health = Health(sessions, description)
     transport = StreamableHttp(
         Services(host, sessions, Running(sessions.presence)),
         gate,
@@ -97,7 +96,6 @@ def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> 
         config.bounds(),
         access_log if config.access_log else _no_access_log,
         TrustedProxies.parse(config.trusted_proxies),
-        draining=draining,
     )
     origin = "" if secrets is None else secrets.origin
     return House(config, host, sessions, gate, site, registrations, origin)

@@ -1,0 +1,218 @@
+"""Signatures to schemas, arguments to values, and declarations that cannot be served."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, Literal, TypedDict
+
+import msgspec
+import pytest
+import trio
+
+from mcpd import App, Context
+from mcpd.app.tool import Tool, WrongArguments
+from mcpd.errors import DeclarationError
+
+
+def only(app: App) -> Tool:
+    (tool,) = app.tools
+    return tool
+
+
+async def run(tool: Tool, **arguments: Any) -> Any:
+    raw = msgspec.Raw(msgspec.json.encode(arguments))
+    outcome = await tool.run(raw, None, trio.CapacityLimiter(2))
+    return outcome.content[0].text if outcome.content else None  # type: ignore[union-attr]
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+class Options(TypedDict, total=False):
+    deep: bool
+
+
+class Node(msgspec.Struct):
+    name: str
+    children: list["Node"] = []
+
+
+def test_every_kind_of_type_has_a_schema():
+    app = App("x")
+
+    @app.tool
+    def tool(
+        a: int,
+        b: Annotated[float, msgspec.Meta(ge=0, le=1, description="A share.")],
+        c: Literal["x", "y"],
+        d: Colour,
+        e: Point,
+        f: Options,
+        g: list[str] | None = None,
+        h: dict[str, int] = {},  # noqa: B006
+        i: int | str = 7,
+        *,
+        j: bool = False,
+        k=None,
+    ) -> None: ...
+
+    schema = only(app).input_schema
+    assert schema["type"] == "object"
+    assert schema["additionalProperties"] is False
+    assert schema["required"] == ["a", "b", "c", "d", "e", "f"]
+    properties = schema["properties"]
+    assert properties["b"] == {
+        "type": "number", "minimum": 0, "maximum": 1, "description": "A share."
+    }  # fmt: skip
+    assert properties["c"] == {"enum": ["x", "y"]}
+    assert properties["i"]["default"] == 7
+    assert properties["k"] == {"default": None}
+    assert set(schema["$defs"]) == {"Colour", "Point", "Options"}
+
+
+def test_a_recursive_type_keeps_its_definition():
+    app = App("x")
+
+    @app.tool
+    def tool(node: Node) -> Node: ...
+
+    output = only(app).output_schema
+    assert output is not None
+    assert "Node" in output["$defs"]
+    assert output["properties"]["children"]["items"] == {"$ref": "#/$defs/Node"}
+
+
+def test_names_titles_and_docstrings():
+    app = App("x")
+
+    @app.tool(name="my.tool-1", description="Said.")
+    def one() -> None:
+        """Not said."""
+
+    @app.tool
+    def two() -> None:
+        """First line.
+
+        More.
+        """
+
+    assert [(t.name, t.description) for t in app.tools] == [
+        ("my.tool-1", "Said."),
+        ("two", "First line.\n\nMore."),
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "with space", "x" * 129, "slash/", "umlautä"])
+def test_names_that_are_none(name):
+    with pytest.raises(DeclarationError):
+        App("x").tool(name=name or "?")(lambda: None)
+
+
+def star(*args: int) -> None: ...
+def positional(a: int, /) -> None: ...
+def unresolved(a: "Missing") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+def unschemable(a: trio.Event) -> None: ...
+
+
+@pytest.mark.parametrize("function", [star, positional, unresolved, unschemable])
+def test_declarations_that_cannot_be_served_say_so(function):
+    with pytest.raises(DeclarationError) as caught:
+        App("x").tool(function)
+    assert function.__name__ in caught.value.message
+
+
+def test_two_tools_of_one_name():
+    app = App("x")
+    app.tool(name="a")(lambda: None)
+    with pytest.raises(DeclarationError):
+        app.tool(name="a")(lambda: None)
+
+
+@pytest.fixture
+def tool():
+    app = App("x")
+
+    @app.tool
+    async def tool(a: int, p: Point | None = None, tags: list[Colour] = []) -> str:  # noqa: B006
+        return f"{a!r} {p!r} {[t.value for t in tags]}"
+
+    return only(app)
+
+
+async def test_values_arrive_as_declared(tool):
+    said = await run(tool, a=1, p={"x": 2}, tags=["red"])
+    assert said == "1 Point(x=2, y=0) ['red']"
+    assert await run(tool, a=2.0) == "2 None []"  # JSON Schema: 2.0 is an integer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({}, "The argument a is missing; expected an integer."),
+        ({"a": "1"}, "The argument a is wrong: got a string; expected an integer."),
+        ({"a": 1.5}, "The argument a is wrong: got a number; expected an integer."),
+        ({"a": None}, "The argument a is wrong: got null; expected an integer."),
+        ({"a": 1, "b": 1}, "There is no argument b. The arguments are: a, p, tags."),
+        ({"a": 1, "tag": []}, "There is no argument tag. Did you mean tags?"),
+        ({"a": 1, "p": {"y": 1}}, "The argument p.x is missing; expected an integer."),
+        (
+            {"a": 1, "p": {"x": "q"}},
+            "The argument p.x is wrong: got a string; expected an integer.",
+        ),
+        ({"a": 1, "tags": "red"}, "The argument tags is wrong: got a string; expected an array of"),
+        ({"a": 1, "tags": ["green"]}, 'expected one of "blue", "red"'),
+    ],
+)
+async def test_wrong_arguments_name_the_argument_and_what_was_expected(tool, arguments, sentence):
+    with pytest.raises(WrongArguments) as caught:
+        await run(tool, **arguments)
+    assert sentence in caught.value.message
+
+
+async def test_arguments_that_are_no_object(tool):
+    for raw in (b"[]", b"3", b'"x"'):
+        with pytest.raises(WrongArguments):
+            await tool.run(msgspec.Raw(raw), None, trio.CapacityLimiter(1))
+
+
+async def test_plain_functions_run_in_threads_under_a_limit():
+    app, threads, most = App("x"), trio.CapacityLimiter(2), 0
+
+    @app.tool
+    def busy() -> None:
+        nonlocal most
+        most = max(most, int(threads.borrowed_tokens))
+        trio.from_thread.run(trio.sleep, 0.02)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(only(app).run, msgspec.Raw(b"{}"), None, threads)
+    assert most == 2
+
+
+async def test_a_default_is_not_shared_between_calls():
+    app = App("x")
+
+    @app.tool
+    async def grow(items: list[int] = []) -> int:  # noqa: B006
+        items.append(1)
+        return len(items)
+
+    assert [await run(only(app)) for _ in range(3)] == ["1", "1", "1"]
+
+
+def test_a_context_is_no_argument():
+    app = App("x")
+
+    @app.tool
+    async def tool(a: int, ctx: Context) -> None: ...
+
+    assert list(only(app).input_schema["properties"]) == ["a"]
+    assert only(app).wants_context

@@ -1,0 +1,145 @@
+"""Verbs, in this process."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcpd.cli import EXIT_CONFIG, main
+from mcpd.cli.token import parse_duration
+from mcpd.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch, tmp_path):
+    for name in ("JWT_SECRET_KEY", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*argv: str) -> int:
+    return main(list(argv))
+
+
+def test_a_token_is_all_that_is_printed_and_can_be_inspected(capsys, monkeypatch):
+    assert run("token", "create", "--sub", "alice", "--ttl", "15m", "--scope", "a") == 0
+    token = capsys.readouterr().out
+    assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+\n", token)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(token))
+    assert run("token", "inspect") == 1  # it lacks execute:mcp
+    shown = capsys.readouterr()
+    claims = json.loads(shown.out)["claims"]
+    assert (claims["sub"], claims["scopes"], claims["exp"] - claims["iat"]) == ("alice", ["a"], 900)
+    assert "lacks the scope" in shown.err
+    assert token.strip() not in shown.out + shown.err
+
+
+def test_the_secret_is_chosen_in_order(capsys, monkeypatch, tmp_path):
+    file = tmp_path / "secrets"
+    file.write_text("f" * 40)
+    monkeypatch.setenv("JWT_SECRET_KEY", "e" * 40)
+    run("token", "create", "--sub", "x", "--jwt-secret-file", str(file))
+    by_file = capsys.readouterr().out
+    for flags, valid in ((("--jwt-secret-file", str(file)), 0), ((), 1)):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(by_file))
+        assert run("token", "inspect", *flags) == valid
+    monkeypatch.setenv("JWT_SECRET_KEY", "too short")
+    assert run("token", "create", "--sub", "x") == EXIT_CONFIG
+    assert "at least 32" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("2h", 7200), ("7", 7)])
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1h", "1w", "h", "99999d"])
+def test_durations_that_are_none(text):
+    with pytest.raises(ConfigError):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("client", ["claude-desktop", "claude-code", "cursor", "vscode"])
+def test_client_config_prints_json_without_a_secret(capsys, client):
+    assert run("client-config", client) == 0
+    shown = json.loads(capsys.readouterr().out)
+    (servers,) = shown.values()
+    assert "YOUR_JWT_TOKEN_HERE" in json.dumps(servers["mcpd"])
+    assert "http://localhost:8000/mcp/" in json.dumps(servers["mcpd"])
+
+
+def test_client_config_merges_and_keeps_a_backup(capsys, tmp_path):
+    file = tmp_path / "deep" / "mcp.json"
+    assert run("client-config", "claude-code", "--write", "--file", str(file), "--sub", "me") == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text(json.dumps({"other": 1, "mcpServers": {"a": {"url": "x"}}}))
+    assert run("client-config", "claude-code", "--write", "--file", str(file)) == 0
+    merged = json.loads(file.read_text())
+    assert merged["other"] == 1
+    assert set(merged["mcpServers"]) == {"a", "mcpd"}
+    assert merged["mcpServers"]["mcpd"]["headers"]["Authorization"].startswith("Bearer ey")
+    backups = list(file.parent.glob("*.bak"))
+    assert len(backups) == 1
+    assert "mcpd" not in backups[0].read_text()
+    assert "Bearer" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"mcpServers": 3}'])
+def test_client_config_leaves_alone_what_it_cannot_merge(capsys, tmp_path, text):
+    file = tmp_path / "mcp.json"
+    file.write_text(text)
+    assert run("client-config", "cursor", "--write", "--file", str(file)) == EXIT_CONFIG
+    assert file.read_text() == text
+
+
+def test_print_config_shows_where_each_came_from_and_no_secret(capsys, monkeypatch):
+    monkeypatch.setenv("JWT_SECRET_KEY", "s" * 40)
+    monkeypatch.setenv("MCPD_PORT", "81")
+    assert run("serve", "--print-config", "--host", "::1") == 0
+    shown = capsys.readouterr().out
+    assert "port = 81  # $MCPD_PORT" in shown
+    assert 'host = "::1"  # flag' in shown
+    assert 'log_level = "info"  # default' in shown
+    assert "sss" not in shown
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["serve", "--store", "redsi"], "no such store"),
+        (["serve", "--app", "nope.py:app"], "no file nope.py"),
+        (["serve", "--app", "nope:app"], "no module nope"),
+        (["serve", "--app", "nope"], "names no object"),
+        (["serve", "--app", "mcpd.toolkits.tasks:ap"], "Did you mean mcpd.toolkits.tasks:app?"),
+        (["serve", "--auth", "none", "--host", "0.0.0.0"], "only possible on loopback"),
+        (["serve", "--jwt-secret-file", "nope"], "cannot be read"),
+    ],
+)
+def test_a_wrong_setting_is_an_error_in_plain_words(capsys, argv, words):
+    assert run(*argv) == EXIT_CONFIG
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_version_and_help(capsys):
+    assert run("version") == 0
+    assert capsys.readouterr().out.startswith("mcpd 0.")
+    with pytest.raises(SystemExit) as caught:
+        run("serve", "--help")
+    assert caught.value.code == 0
+    assert "--max-body-bytes" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_python_dash_m():
+    done = subprocess.run(
+        [sys.executable, "-m", "mcpd", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("mcpd ")
+    assert Path(sys.executable).exists()

@@ -1,0 +1,139 @@
+"""A whole server without sockets: the House of given settings, served over memory streams."""
+
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+import trio.testing
+
+from mcpd.app.app import App
+from mcpd.auth.tokens import create_token
+from mcpd.config import Config
+from mcpd.http import messages
+from mcpd.http.connection import Connection
+from mcpd.server import assembly
+from mcpd.server.apps import enter_lifespans
+from mcpd.server.assembly import House
+from mcpd.server.keys import find_secrets
+from tests.peer import Peer, Reply
+
+META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+BOTH = ("accept", "application/json, text/event-stream")
+
+
+@dataclass
+class Server:
+    house: House
+    nursery: trio.Nursery
+    config: Config
+    log: list[tuple[str, int]]
+
+    def __post_init__(self) -> None:
+        self._ids = itertools.count(1)
+
+    def connect(self, *, address: str = "127.0.0.1", token: str | None = None) -> Peer:
+        ours, theirs = trio.testing.memory_stream_pair()
+        peer = messages.Peer(address, is_loopback=address.startswith("127."))
+        self.nursery.start_soon(Connection(theirs, peer, next(self._ids), self.house.site).run)
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        return Peer(ours, headers=headers)
+
+    def token(self, sub: str = "alice", **changes: Any) -> str:
+        options: dict[str, Any] = {
+            "subject": sub,
+            "scopes": ("execute:mcp",),
+            "token_type": "access",
+            "now": int(time.time()),
+            "ttl_s": 3600,
+        }
+        secret = find_secrets(self.config, {}, create=True).secrets[0]
+        return create_token(secret, **{**options, **changes})
+
+    def user(self, sub: str = "alice") -> Peer:
+        return self.connect(token=self.token(sub))
+
+
+@asynccontextmanager
+async def serving(
+    tmp_path: Path, apps: list[App] | None = None, **settings: Any
+) -> AsyncIterator[Server]:
+    """Serve until the block ends; every connection is then cut."""
+    config = Config(**{"state_dir": tmp_path, "store": "memory", **settings})
+    log: list[tuple[str, int]] = []
+    load_apps = assembly.load_apps
+    if apps is not None:
+        assembly.load_apps = lambda names: apps  # type: ignore[assignment]
+    try:
+        house = assembly.build(config, {}, lambda r, status, size, s: log.append((r.path, status)))
+    finally:
+        assembly.load_apps = load_apps
+    async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+        await enter_lifespans(stack, house.host, tmp_path)
+        nursery.start_soon(house.site.timers.run)
+        yield Server(house, nursery, config, log)
+        nursery.cancel_scope.cancel()
+
+
+class Session:
+    """A client of the handshake era."""
+
+    def __init__(self, peer: Peer, version: str = "2025-11-25") -> None:
+        self.peer = peer
+        self.version = version
+        self.id = ""
+        self.next_id = 0
+
+    async def open(self, *, headers: list[tuple[str, str]] | None = None) -> Any:
+        params = {
+            "protocolVersion": self.version,
+            "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"},
+        }
+        reply = await self.peer.request(
+            "POST",
+            "/mcp/",
+            json={"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params},
+            headers=[BOTH, *(headers or [])],
+        )
+        assert reply.status == 200, reply
+        self.id = reply.headers["mcp-session-id"]
+        self.version = reply.json()["result"]["protocolVersion"]
+        done = await self.notify("notifications/initialized")
+        assert done.status == 202
+        return reply.json()["result"]
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        return [BOTH, ("mcp-session-id", self.id), ("mcp-protocol-version", self.version)]
+
+    async def notify(self, method: str, params: Any = None) -> Reply:
+        message = {"jsonrpc": "2.0", "method": method, "params": params or {}}
+        return await self.peer.request("POST", "/mcp/", json=message, headers=self.headers)
+
+    async def call(self, method: str, params: Any = None) -> Reply:
+        self.next_id += 1
+        message = {"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params or {}}
+        return await self.peer.request("POST", "/mcp/", json=message, headers=self.headers)
+
+
+def modern_headers(method: str, name: str | None = None) -> list[tuple[str, str]]:
+    headers = [BOTH, ("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)]
+    return headers if name is None else [*headers, ("mcp-name", name)]
+
+
+async def modern(
+    peer: Peer, method: str, params: dict[str, Any] | None = None, *, meta: Any = None
+) -> Reply:
+    params = {**(params or {}), "_meta": {**META, **(meta or {})}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    name = params.get("name", params.get("uri"))
+    return await peer.request("POST", "/mcp/", json=message, headers=modern_headers(method, name))

@@ -1,0 +1,137 @@
+"""Bodies that are messages, bodies that are not, and bodies that are meant to hurt."""
+
+import random
+import time
+
+import msgspec
+import pytest
+
+from mcpd.errors import InvalidParams, InvalidRequest, McpdError, ParseError
+from mcpd.rpc import hostile
+from mcpd.rpc.messages import (
+    Call,
+    Notice,
+    Reply,
+    decode,
+    decode_batch,
+    encode_error,
+    encode_result,
+    readable_id,
+)
+
+IDS = [b"0", b"1", b"-7", b'""', b'"1"', b"1.5", b"12345678901234567890123", b'"\xc3\xa9"']
+
+
+@pytest.mark.parametrize("request_id", IDS)
+def test_an_id_goes_back_as_it_came(request_id):
+    """MCP: the same value and the same type"""
+    message = decode(b'{"jsonrpc":"2.0","id":' + request_id + b',"method":"ping"}')
+    assert isinstance(message, Call)
+    assert encode_result(message.id, b"{}") == (
+        b'{"jsonrpc":"2.0","id":' + request_id + b',"result":{}}'
+    )
+
+
+def test_kinds():
+    assert isinstance(decode(b'{"jsonrpc":"2.0","method":"x","params":{"a":1}}'), Notice)
+    assert isinstance(decode(b'{"jsonrpc":"2.0","id":1,"result":{}}'), Reply)
+    assert isinstance(decode(b'{"jsonrpc":"2.0","id":1,"error":{"code":1}}'), Reply)
+    assert decode(b'{"jsonrpc":"2.0","id":1,"method":"x"}').params == msgspec.Raw(b"{}")  # type: ignore[union-attr]
+
+
+NOT_JSON = [b"", b"nul", b"{", b'{"a":1,}', b'{"a":NaN}', b'"\xff"', b"\xef\xbb\xbf{}", b"{}{}",
+            b'{"a":"\\ud800"}',
+            b'{"jsonrpc":"2.0","method":"a","params":{"x":"\xff"}}']  # fmt: skip
+
+
+@pytest.mark.parametrize("body", NOT_JSON)
+def test_not_json(body):
+    with pytest.raises(ParseError):
+        decode(body)
+
+
+NOT_MESSAGES = [b"3", b'"x"', b"null", b"{}", b'{"jsonrpc":"1.0","id":1,"method":"x"}',
+                b'{"jsonrpc":2.0,"id":1,"method":"x"}', b'{"id":1,"method":"x"}',
+                b'{"jsonrpc":"2.0","id":null,"method":"x"}',
+                b'{"jsonrpc":"2.0","id":{},"method":"x"}',
+                b'{"jsonrpc":"2.0","id":true,"method":"x"}',
+                b'{"jsonrpc":"2.0","id":1,"method":7}',
+                b'{"jsonrpc":"2.0","id":1,"method":"x","params":[1]}',
+                b'{"jsonrpc":"2.0","id":1,"method":"x","params":null}',
+                b'{"jsonrpc":"2.0","id":1}', b'{"jsonrpc":"2.0","id":1,"result":1,"error":{}}',
+                b'{"jsonrpc":"2.0","result":1}',
+                b'{"jsonrpc":"2.0","id":"' + b"x" * 2000 + b'","method":"x"}']  # fmt: skip
+
+
+@pytest.mark.parametrize("body", NOT_MESSAGES)
+def test_json_that_is_no_message(body):
+    with pytest.raises(InvalidRequest):
+        decode(body)
+
+
+HOSTILE = [
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + b"[" * 200 + b"]" * 200 + b"}}",
+    b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + b"9" * 5000 + b"}}",
+    b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":1' + b',"k":1' * 110_000 + b"}}",
+    b'"' + b"\\" * 500_000,
+    b'{"a":"' + b"[" * 500_000,
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_body_costs_a_400(body):
+    start = time.perf_counter()
+    with pytest.raises(McpdError) as caught:
+        decode(body)
+    assert caught.value.status == 400
+    assert readable_id(body) in (None, b"1")
+    assert time.perf_counter() - start < 5
+
+
+def test_brackets_and_digits_in_strings_do_not_count():
+    text = "[{" * 500 + "9" * 1000 + '\\"[' * 10
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "x", "params": {"t": text}})
+    assert isinstance(decode(body), Call)
+
+
+def test_the_bounds_themselves_pass():
+    deep = b"[" * (hostile.MAX_DEPTH - 2) + b"]" * (hostile.MAX_DEPTH - 2)
+    body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + deep + b"}}"
+    assert isinstance(decode(body), Call)
+
+
+def test_garbage_decodes_or_is_the_peers_error():
+    rng = random.Random(3)
+    body = b'{"jsonrpc":"2.0","id":"a1","method":"tools/call","params":{"name":"x","n":[1,2.5e3]}}'
+    for _ in range(3000):
+        data = bytearray(body)
+        for _ in range(rng.randint(1, 5)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        try:
+            decode(bytes(data))
+        except McpdError as error:
+            assert error.status == 400  # noqa: PT017
+
+
+def test_readable_ids():
+    assert readable_id(b'{"id":7}') == b"7"
+    assert readable_id(b'{"id":null}') is None
+    assert readable_id(b"{") is None
+
+
+def test_errors_omit_an_id_that_could_not_be_read():
+    """MCP has no null id"""
+    assert encode_error(None, InvalidParams("No.", fix="Do.")) == (
+        b'{"jsonrpc":"2.0","error":{"code":-32602,"message":"No. Do."}}'
+    )
+
+
+def test_batches():
+    found = decode_batch(b'[{"jsonrpc":"2.0","method":"a"}, 3]', max_messages=2)
+    assert isinstance(found[0], Notice)
+    assert isinstance(found[1], InvalidRequest)
+    for body in (b"[]", b"[1,2,3]"):
+        with pytest.raises(InvalidRequest):
+            decode_batch(body, max_messages=2)
