@@ -185,7 +185,9 @@ async def _close_store(house: House) -> None:
 
 def raise_file_limit() -> None:
     """Use as many descriptors as the system lets us; each connection takes one."""
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:  # a sandbox may forbid it
+            log.debug("the limit of %d open files stays: %s", soft, error)

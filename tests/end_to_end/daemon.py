@@ -1,0 +1,127 @@
+"""A real mcpd process, and ways to hurt it."""
+
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from tests.peer import Peer
+
+START_S = 20.0
+CI = os.environ.get("CI") == "true"
+
+
+class Daemon:
+    """``mcpd serve`` on a free port, with its state in ``state_dir``."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *flags: str,
+        environ: dict[str, str] | None = None,
+        command: tuple[str, ...] = (),
+        pass_fds: tuple[int, ...] = (),
+    ) -> None:
+        self.state_dir = state_dir
+        self.log_path = state_dir.parent / f"{state_dir.name}-{time.monotonic_ns()}.log"
+        self.log = self.log_path.open("wb")
+        names = {n: v for n, v in os.environ.items() if not n.startswith(("MCPD_", "JWT_"))}
+        self.process = subprocess.Popen(
+            [
+                *command,
+                sys.executable,
+                "-m",
+                "mcpd",
+                "serve",
+                "--state-dir",
+                str(state_dir),
+                *flags,
+            ],
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            env={**names, **(environ or {})},
+            pass_fds=pass_fds,
+        )
+
+    def text(self) -> str:
+        return self.log_path.read_text()
+
+    def wait_for(self, pattern: str, *, timeout_s: float = START_S) -> re.Match[str]:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if found := re.search(pattern, self.text()):
+                return found
+            if self.process.poll() is not None and not re.search(pattern, self.text()):
+                break
+            time.sleep(0.01)
+        raise AssertionError(f"no {pattern!r} in:\n{self.text()}")
+
+    @property
+    def base(self) -> str:
+        return self.wait_for(r"listening on (https?://\S+?)/mcp/")[1]
+
+    @property
+    def port(self) -> int:
+        return int(self.base.rpartition(":")[2])
+
+    def token(self, *flags: str, sub: str = "alice") -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "mcpd", "token", "create", "--sub", sub,
+             "--state-dir", str(self.state_dir), *flags],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    async def connect(self, *, token: str | None = None, tls: ssl.SSLContext | None = None) -> Peer:
+        stream: Any = await trio.open_tcp_stream("127.0.0.1", self.port)
+        if tls is not None:
+            stream = trio.SSLStream(stream, tls, server_hostname="localhost")
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        return Peer(stream, host=f"localhost:{self.port}", headers=headers)
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, timeout_s: float = 30.0) -> int:
+        return self.process.wait(timeout_s)
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.send(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+    def __enter__(self) -> "Daemon":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def need(present: bool, what: str) -> None:
+    """Skip on a developer's machine, fail where everything must be there."""
+    import pytest
+
+    if present:
+        return
+    if CI:
+        pytest.fail(f"{what} is missing, and CI=true")
+    pytest.skip(f"{what} is missing")
