@@ -18,7 +18,7 @@ import trio
 
 from mcpd.http.messages import Request, current_request
 
-FLUSH_EVERY_S = 0.2
+FLUSH_EVERY_S = 0.05  # short, so that a batch never holds the interpreter for long
 MAX_LINES = 20_000
 
 # RFC 5424 severities, as journald reads them from a line's start.

@@ -59,7 +59,7 @@ async def test_sigterm_lets_a_running_call_finish_and_ends_streams(tmp_path, slo
         reply = await peer.reply()
         assert reply.json()["result"]["content"][0]["text"] == "rested"
         assert daemon.wait() == 0
-        with pytest.raises(OSError, match="could not connect|refused|all attempts"):
+        with pytest.raises(OSError, match=r"could not connect|refused|all attempts"):
             await daemon.connect()
         for one in (session.peer, stream, peer):
             await trio.aclose_forcefully(one.stream)
@@ -237,7 +237,7 @@ async def test_slow_and_idle_peers_leave_others_alone(tmp_path):
             assert (await modern(busy, "tools/list")).status == 200
         cut = 0
         with trio.fail_after(20):
-            for number, peer in enumerate(slow):
+            for peer in slow:
                 data = await peer.raw_reply()
                 cut += data.startswith(b"HTTP/1.1 408 ")
                 await trio.aclose_forcefully(peer.stream)
