@@ -1,6 +1,5 @@
 """One tool: declared once, then called. All that can be prepared is prepared here."""
 
-import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -12,17 +11,9 @@ import trio
 
 from mcpd.app.content import CONTENT_TYPES, Content, Icon, Text, ToolResult
 from mcpd.app.context import Context
-from mcpd.app.explain import explain
-from mcpd.app.schemas import (
-    JsonSchema,
-    arguments_schema,
-    arguments_type,
-    is_object_schema,
-    result_type,
-    schema_of,
-    type_hints,
-)
-from mcpd.errors import DeclarationError, ToolError
+from mcpd.app.function import Function
+from mcpd.app.schemas import JsonSchema, is_object_schema, result_type, schema_of
+from mcpd.errors import DeclarationError
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,128}")  # MCP 2025-11-25, server/tools, "Tool Names"
 
@@ -47,10 +38,6 @@ class Hints:
             "openWorldHint": self.open_world,
         }
         return {name: value for name, value in pairs.items() if value is not None}
-
-
-class WrongArguments(ToolError):
-    """The arguments do not fit the schema; the message names the argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,54 +65,29 @@ class Tool:
     hints: Hints
     icons: list[Icon]
     meta: dict[str, Any] | None
-    wants_context: bool
-    _call: Callable[..., Any]
-    _is_async: bool
-    _arguments: msgspec.json.Decoder[Any]
-    _context_name: str | None
+    function: Function
     _result: msgspec.json.Decoder[Any] | None
     _encoder: msgspec.json.Encoder = field(default_factory=msgspec.json.Encoder)
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether the function takes the request."""
+        return self.function.context_name is not None
 
     async def run(
         self, arguments: msgspec.Raw, context: Context | None, threads: trio.CapacityLimiter
     ) -> Outcome:
         """Decode the arguments, call the function, encode what it returned.
 
-        Args:
-            context: given to the function if it wants one.
-            threads: bounds how many plain functions run at once.
-
         Raises:
             WrongArguments: naming the argument and what was expected.
             ToolError: the function's own.
             Exception: whatever else the function raises.
 
-        Cancellation: reaches an async function at its next checkpoint; a plain one goes on in
-        its thread, unheeded.
+        Cancellation: see Function.call.
         """
-        values = msgspec.structs.asdict(self._decode(arguments))
-        if self._context_name is not None:
-            values[self._context_name] = context
-        if self._is_async:
-            value = await self._call(**values)
-        else:
-            value = await trio.to_thread.run_sync(
-                functools.partial(self._call, **values), abandon_on_cancel=True, limiter=threads
-            )
-        return self._outcome(value)
-
-    def _decode(self, arguments: msgspec.Raw) -> Any:
-        try:
-            return self._arguments.decode(arguments)
-        except msgspec.ValidationError as error:
-            return self._decode_leniently(arguments, error)
-
-    def _decode_leniently(self, arguments: msgspec.Raw, error: msgspec.ValidationError) -> Any:
-        """JSON Schema counts 1.0 as an integer; the strict decoder does not."""
-        try:
-            return msgspec.convert(_whole(msgspec.json.decode(arguments)), self._arguments.type)
-        except msgspec.ValidationError as still:
-            raise WrongArguments(explain(still, self.input_schema)) from error
+        values = self.function.decode(arguments)
+        return self._outcome(await self.function.call(values, context, threads))
 
     def _outcome(self, value: Any) -> Outcome:
         if self._result is not None:
@@ -183,25 +145,18 @@ def declare_tool(
         raise DeclarationError(
             f"{name!r} is no tool name.", fix="Use 1 to 128 of A-Z a-z 0-9 _ - and the dot."
         )
-    hinted = type_hints(function, name)
-    context_name = _context_parameter(hinted)
-    arguments = arguments_type(name, function, hinted, context_name)
-    promised = result_type(hinted.get("return", inspect.Parameter.empty))
-    output_schema = None if promised is None else schema_of(promised, name)
+    declared = Function.of(function, name)
+    promised = result_type(declared.returns)
     return Tool(
         name=name,
         title=title,
         description=description or inspect.getdoc(function) or None,
-        input_schema=arguments_schema(arguments, name),
-        output_schema=output_schema,
+        input_schema=declared.schema,
+        output_schema=None if promised is None else schema_of(promised, name),
         hints=hints,
         icons=icons,
         meta=meta,
-        wants_context=context_name is not None,
-        _call=function,
-        _is_async=_is_async(function),
-        _arguments=msgspec.json.Decoder(arguments),
-        _context_name=context_name,
+        function=declared,
         _result=None if promised is None else msgspec.json.Decoder(promised),
     )
 
@@ -209,24 +164,3 @@ def declare_tool(
 def wraps_result(tool: Tool) -> bool:
     """Whether revisions that want objects get ``{"result": value}``."""
     return tool.output_schema is not None and not is_object_schema(tool.output_schema)
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - an object with async __call__
-    )
-
-
-def _context_parameter(hints: dict[str, Any]) -> str | None:
-    return next((name for name, hint in hints.items() if hint is Context), None)
-
-
-def _whole(value: Any) -> Any:
-    """Floats without a fraction as integers, all the way down."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    return value

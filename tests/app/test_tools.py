@@ -9,7 +9,8 @@ import pytest
 import trio
 
 from mcpd import App, Context
-from mcpd.app.tool import Tool, WrongArguments
+from mcpd.app.function import WrongArguments
+from mcpd.app.tool import Tool
 from mcpd.errors import DeclarationError
 
 

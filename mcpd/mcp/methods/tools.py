@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from mcpd.app.context import Context
-from mcpd.app.tool import WrongArguments
+from mcpd.app.function import WrongArguments
 from mcpd.errors import InvalidParams, McpdError, ToolError
 from mcpd.http.messages import current_request
 from mcpd.mcp.conversation import CallConversation, progress_token

@@ -1,0 +1,126 @@
+"""An author's function: its signature read once, its arguments decoded, its calls bounded."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import trio
+
+from mcpd.app.context import Context
+from mcpd.app.explain import explain
+from mcpd.app.schemas import JsonSchema, arguments_schema, arguments_type, type_hints
+from mcpd.errors import ToolError
+
+
+class WrongArguments(ToolError):
+    """The arguments do not fit the schema; the message names the argument."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Function:
+    """A function that clients can call by name with JSON arguments."""
+
+    name: str
+    schema: JsonSchema
+    returns: Any
+    context_name: str | None
+    _call: Callable[..., Any]
+    _is_async: bool
+    _decoder: msgspec.json.Decoder[Any]
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], name: str) -> "Function":
+        """Read the signature.
+
+        Raises:
+            DeclarationError: it cannot be served.
+        """
+        hints = type_hints(function, name)
+        context_name = next((key for key, hint in hints.items() if hint is Context), None)
+        arguments = arguments_type(name, function, hints, context_name)
+        return cls(
+            name=name,
+            schema=arguments_schema(arguments, name),
+            returns=hints.get("return", inspect.Parameter.empty),
+            context_name=context_name,
+            _call=function,
+            _is_async=_is_async(function),
+            _decoder=msgspec.json.Decoder(arguments),
+        )
+
+    def decode(self, arguments: msgspec.Raw) -> dict[str, Any]:
+        """JSON to the values of the parameters.
+
+        Raises:
+            WrongArguments: naming the argument and what was expected.
+        """
+        try:
+            return msgspec.structs.asdict(self._decoder.decode(arguments))
+        except msgspec.ValidationError as error:
+            return self._decode_leniently(arguments, error)
+
+    def _decode_leniently(
+        self, arguments: msgspec.Raw, error: msgspec.ValidationError
+    ) -> dict[str, Any]:
+        """JSON Schema counts 1.0 as an integer; the strict decoder does not."""
+        try:
+            values = _whole(msgspec.json.decode(arguments))
+            return msgspec.structs.asdict(msgspec.convert(values, self._decoder.type))
+        except msgspec.ValidationError as still:
+            raise WrongArguments(explain(still, self.schema)) from error
+
+    def decode_texts(self, texts: Mapping[str, str]) -> dict[str, Any]:
+        """Texts, as prompts and URI templates have them, to the values of the parameters.
+
+        Raises:
+            WrongArguments: naming the argument and what was expected.
+        """
+        try:
+            return msgspec.structs.asdict(
+                msgspec.convert(dict(texts), self._decoder.type, strict=False)
+            )
+        except msgspec.ValidationError as error:
+            raise WrongArguments(explain(error, self.schema)) from error
+
+    async def call(
+        self, values: dict[str, Any], context: Context | None, threads: trio.CapacityLimiter
+    ) -> Any:
+        """Call it: on Trio if it is async, else in a thread.
+
+        Args:
+            context: given to the function if it wants one.
+            threads: bounds how many plain functions run at once.
+
+        Raises:
+            Exception: whatever the function raises.
+
+        Cancellation: reaches an async function at its next checkpoint; a plain one goes on in
+        its thread, unheeded.
+        """
+        if self.context_name is not None:
+            values[self.context_name] = context
+        if self._is_async:
+            return await self._call(**values)
+        return await trio.to_thread.run_sync(
+            functools.partial(self._call, **values), abandon_on_cancel=True, limiter=threads
+        )
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object with async __call__
+    )
+
+
+def _whole(value: Any) -> Any:
+    """Floats without a fraction as integers, all the way down."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return value
