@@ -8,26 +8,36 @@ from mcpd.app.content import (
     EmbeddedResource,
     Icon,
     Image,
+    Message,
     ResourceContents,
     ResourceLink,
     Text,
     ToolResult,
 )
 from mcpd.app.context import Context
+from mcpd.app.questions import Answer, Elicit, ElicitUrl, ListRoots, Root, Sample, Sampled
 from mcpd.errors import ToolError
 from mcpd.version import __version__
 
 __all__ = [
     "Annotations",
+    "Answer",
     "App",
     "Audio",
     "Content",
     "Context",
+    "Elicit",
+    "ElicitUrl",
     "EmbeddedResource",
     "Icon",
     "Image",
+    "ListRoots",
+    "Message",
     "ResourceContents",
     "ResourceLink",
+    "Root",
+    "Sample",
+    "Sampled",
     "Text",
     "ToolError",
     "ToolResult",

@@ -34,7 +34,7 @@ class McpdError(Exception):
     """
 
     status: ClassVar[int] = 500
-    rpc_code: ClassVar[int] = INTERNAL_ERROR
+    rpc_code: int = INTERNAL_ERROR
     slug: ClassVar[str] = "internal_error"
 
     def __init__(

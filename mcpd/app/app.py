@@ -1,15 +1,19 @@
-"""App: what an author fills with tools and a server serves."""
+"""App: what an author fills with tools, resources and prompts, and a server serves."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
-from mcpd.app.content import Icon
+from mcpd.app.content import Annotations, Icon
+from mcpd.app.prompt import Prompt, declare_prompt
+from mcpd.app.resource import Resource, declare_resource
 from mcpd.app.tool import Hints, Tool, declare_tool
 from mcpd.errors import DeclarationError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
+Completer = Callable[[str, Mapping[str, str]], Awaitable[Sequence[str]] | Sequence[str]]
+ListKind = Literal["tools", "resources", "prompts"]
 
 
 @asynccontextmanager
@@ -18,13 +22,13 @@ async def _no_lifespan(app: "App") -> AsyncIterator[None]:
 
 
 class App:
-    """A named set of tools.
+    """A named set of tools, resources and prompts; all can come and go while it is served.
 
     Args:
         name: shown to clients as the server's name when this is the only app.
         version: the app's own.
         title: for people.
-        instructions: for the model: what these tools are for and how they go together.
+        instructions: for the model: what this is for and how the parts go together.
         website_url: where to read more.
         icons: pictures for the server.
         lifespan: an async context manager function; entered before the first request and left
@@ -49,12 +53,14 @@ class App:
         self.website_url = website_url
         self.icons = list(icons)
         self.lifespan: Lifespan = lifespan or _no_lifespan
-        self._tools: dict[str, Tool] = {}
+        self.tools: dict[str, Tool] = {}
+        self.resources: dict[str, Resource] = {}  # by URI, templates too
+        self.prompts: dict[str, Prompt] = {}
+        self.completers: dict[tuple[str, str], Completer] = {}
+        self.on_list_changed: list[Callable[[ListKind], None]] = []
+        self.on_resource_updated: list[Callable[[str], None]] = []
 
-    @property
-    def tools(self) -> tuple[Tool, ...]:
-        """The tools, in the order of their declaration."""
-        return tuple(self._tools.values())
+    # --- tools --------------------------------------------------------------------------------
 
     @overload
     def tool(self, function: F, /) -> F: ...
@@ -72,6 +78,7 @@ class App:
         open_world: bool | None = None,
         icons: Sequence[Icon] = (),
         meta: dict[str, Any] | None = None,
+        input_schema: dict[str, Any] | None = None,
     ) -> Callable[[F], F]: ...
 
     def tool(
@@ -88,12 +95,14 @@ class App:
         open_world: bool | None = None,
         icons: Sequence[Icon] = (),
         meta: dict[str, Any] | None = None,
+        input_schema: dict[str, Any] | None = None,
     ) -> F | Callable[[F], F]:
         """Declare a tool: ``@app.tool`` or ``@app.tool(read_only=True)``.
 
         An ``async def`` runs on Trio, a plain ``def`` in a worker thread. The parameters' types
         are the input schema, the return type is the output schema, the docstring is the
-        description. A parameter of type Context gets the request.
+        description. A parameter of type Context gets the request. ``input_schema`` is shown
+        instead of the one made from the types, which still check the arguments.
 
         Raises:
             DeclarationError: the function cannot be served, or the name is taken.
@@ -101,22 +110,165 @@ class App:
         hints = Hints(title, read_only, destructive, idempotent, open_world)
 
         def declare(function: F) -> F:
-            self._add(
-                declare_tool(
-                    function,
-                    name=name,
-                    title=title,
-                    description=description,
-                    hints=hints,
-                    icons=list(icons),
-                    meta=meta,
-                )
+            tool = declare_tool(
+                function,
+                name=name,
+                title=title,
+                description=description,
+                hints=hints,
+                icons=list(icons),
+                meta=meta,
+                input_schema=input_schema,
             )
+            self._add("tools", self.tools, tool.name, tool)
             return function
 
         return declare if function is None else declare(function)
 
-    def _add(self, tool: Tool) -> None:
-        if tool.name in self._tools:
-            raise DeclarationError(f"{self.name} has two tools named {tool.name}.")
-        self._tools[tool.name] = tool
+    def remove_tool(self, name: str) -> None:
+        """Take a tool away; clients that listen are told.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        self._remove("tools", self.tools, name)
+
+    # --- resources ----------------------------------------------------------------------------
+
+    def resource(
+        self,
+        uri: str,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        mime_type: str | None = None,
+        size: int | None = None,
+        annotations: Annotations | None = None,
+        icons: Sequence[Icon] = (),
+        meta: dict[str, Any] | None = None,
+    ) -> Callable[[F], F]:
+        """Declare a resource, ``@app.resource("note://today")``, or a template of RFC 6570,
+        ``@app.resource("note://{name}")``, whose variables are the function's parameters.
+
+        The function returns text, bytes, ``ResourceContents`` or a list of those, or any value
+        that encodes to JSON.
+
+        Raises:
+            DeclarationError: the function cannot be served, or the URI is taken.
+        """
+
+        def declare(function: F) -> F:
+            resource = declare_resource(
+                function,
+                uri,
+                name=name,
+                title=title,
+                description=description,
+                mime_type=mime_type,
+                size=size,
+                annotations=annotations,
+                icons=list(icons),
+                meta=meta,
+            )
+            self._add("resources", self.resources, uri, resource)
+            return function
+
+        return declare
+
+    def remove_resource(self, uri: str) -> None:
+        """Take a resource or a template away; clients that listen are told.
+
+        Raises:
+            KeyError: there is none of that URI.
+        """
+        self._remove("resources", self.resources, uri)
+
+    def resource_updated(self, uri: str) -> None:
+        """Tell the clients that subscribed to this resource that it changed."""
+        for listener in self.on_resource_updated:
+            listener(uri)
+
+    # --- prompts and completion ---------------------------------------------------------------
+
+    @overload
+    def prompt(self, function: F, /) -> F: ...
+    @overload
+    def prompt(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        icons: Sequence[Icon] = (),
+        meta: dict[str, Any] | None = None,
+    ) -> Callable[[F], F]: ...
+
+    def prompt(
+        self,
+        function: F | None = None,
+        /,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        icons: Sequence[Icon] = (),
+        meta: dict[str, Any] | None = None,
+    ) -> F | Callable[[F], F]:
+        """Declare a prompt; the parameters are its arguments, which arrive as texts.
+
+        The function returns a text, content, a ``Message``, or a list of those.
+
+        Raises:
+            DeclarationError: the function cannot be served, or the name is taken.
+        """
+
+        def declare(function: F) -> F:
+            prompt = declare_prompt(
+                function,
+                name=name,
+                title=title,
+                description=description,
+                icons=list(icons),
+                meta=meta,
+            )
+            self._add("prompts", self.prompts, prompt.name, prompt)
+            return function
+
+        return declare if function is None else declare(function)
+
+    def remove_prompt(self, name: str) -> None:
+        """Take a prompt away; clients that listen are told.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        self._remove("prompts", self.prompts, name)
+
+    def completion(self, of: str, argument: str) -> Callable[[Completer], Completer]:
+        """Declare what completes an argument of a prompt (``of``: its name) or a variable of a
+        template (``of``: its URI): a function of what was typed and of the other arguments.
+        """
+
+        def declare(function: Completer) -> Completer:
+            self.completers[of, argument] = function
+            return function
+
+        return declare
+
+    # --- changes ------------------------------------------------------------------------------
+
+    def _add(self, kind: ListKind, table: dict[str, Any], key: str, item: Any) -> None:
+        if key in table:
+            raise DeclarationError(f"{self.name} has two {kind} named {key}.")
+        table[key] = item
+        self._changed(kind)
+
+    def _remove(self, kind: ListKind, table: dict[str, Any], key: str) -> None:
+        del table[key]
+        self._changed(kind)
+
+    def _changed(self, kind: ListKind) -> None:
+        for listener in self.on_list_changed:
+            listener(kind)

@@ -91,6 +91,23 @@ Content = Text | Image | Audio | ResourceLink | EmbeddedResource
 CONTENT_TYPES = (Text, Image, Audio, ResourceLink, EmbeddedResource)
 
 
+class Message(msgspec.Struct, frozen=True):
+    """One message of a prompt, or of a sampling request."""
+
+    role: Literal["user", "assistant"]
+    content: Content
+
+    @classmethod
+    def user(cls, content: str | Content) -> "Message":
+        """What the user says."""
+        return cls("user", Text(content) if isinstance(content, str) else content)
+
+    @classmethod
+    def assistant(cls, content: str | Content) -> "Message":
+        """What the model says."""
+        return cls("assistant", Text(content) if isinstance(content, str) else content)
+
+
 class ToolResult(msgspec.Struct, frozen=True):
     """A result in full, where the return value alone does not say it.
 

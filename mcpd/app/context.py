@@ -1,8 +1,23 @@
 """What a tool sees of the request it serves."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
+
+from mcpd.app.content import Message
+from mcpd.app.questions import (
+    Answer,
+    Elicit,
+    ElicitUrl,
+    ListRoots,
+    Question,
+    Root,
+    Sample,
+    Sampled,
+)
+from mcpd.app.schemas import JsonSchema
+
+T = TypeVar("T")
 
 LogLevel = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
 LOG_LEVELS: tuple[LogLevel, ...] = (
@@ -30,6 +45,7 @@ class Conversation(Protocol):
 
     async def progress(self, progress: float, total: float | None, message: str | None) -> None: ...
     async def log(self, level: LogLevel, data: Any, logger: str | None) -> None: ...
+    async def ask(self, questions: Sequence[Question]) -> list[Any]: ...
 
 
 class Context:
@@ -108,6 +124,46 @@ class Context:
         Cancellation: a checkpoint; waits while the client does not read.
         """
         await self._conversation.log(level, data, logger)
+
+    async def ask(self, *questions: Question) -> list[Any]:
+        """Ask the client several things at once; the answers come in the same order.
+
+        In 2026-07-28 a question ends this run of the tool, and the tool is run again with the
+        answer: what stands before a question happens each time, so ask first and act then.
+
+        Raises:
+            MissingClientCapability: the client cannot be asked this.
+            ToolError: it did not answer, or not in a way that could be understood.
+
+        Cancellation: the client is told that the question is off.
+        """
+        return await self._conversation.ask(questions)
+
+    async def elicit(self, message: str, form: type[T] | JsonSchema) -> Answer[T]:
+        """Ask the user to fill in a form; see ``Elicit`` and ``ask``."""
+        (answer,) = await self.ask(Elicit(message, form))
+        return answer  # type: ignore[no-any-return]
+
+    async def elicit_url(self, message: str, url: str, elicitation_id: str) -> Answer[None]:
+        """Send the user to a page; see ``ElicitUrl`` and ``ask``."""
+        (answer,) = await self.ask(ElicitUrl(message, url, elicitation_id))
+        return answer  # type: ignore[no-any-return]
+
+    async def sample(
+        self,
+        *messages: str | Message,
+        max_tokens: int = 1024,
+        system: str | None = None,
+        **options: Any,
+    ) -> Sampled:
+        """Ask the client's model; see ``Sample`` and ``ask``."""
+        (answer,) = await self.ask(Sample(messages, max_tokens, system, options))
+        return answer  # type: ignore[no-any-return]
+
+    async def roots(self) -> list[Root]:
+        """Ask for the client's roots; see ``ask``."""
+        (answer,) = await self.ask(ListRoots())
+        return answer  # type: ignore[no-any-return]
 
     async def debug(self, data: Any) -> None:
         """``log`` at level debug."""

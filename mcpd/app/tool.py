@@ -134,6 +134,7 @@ def declare_tool(
     hints: Hints,
     icons: list[Icon],
     meta: dict[str, Any] | None,
+    input_schema: JsonSchema | None = None,
 ) -> Tool:
     """Build a tool from a function's signature, annotations and docstring.
 
@@ -151,7 +152,7 @@ def declare_tool(
         name=name,
         title=title,
         description=description or inspect.getdoc(function) or None,
-        input_schema=declared.schema,
+        input_schema=input_schema or declared.schema,
         output_schema=None if promised is None else schema_of(promised, name),
         hints=hints,
         icons=icons,

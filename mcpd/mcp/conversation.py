@@ -1,17 +1,20 @@
-"""The request behind a tool's Context: progress, log messages, and what it may know."""
+"""The request behind a Context: progress, log messages, questions, and what it may know."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import trio
 
 from mcpd.app.context import LogLevel
+from mcpd.app.questions import Question, missing_capability
+from mcpd.errors import MissingClientCapability
 from mcpd.http.messages import current_request
 from mcpd.mcp.caller import Caller
 from mcpd.rpc.messages import encode_notice
 
-Notify = Callable[[bytes], Awaitable[None]]  # an encoded notification, on this request's stream
+Notify = Callable[[bytes], Awaitable[None]]  # an encoded message, on this request's stream
+Ask = Callable[[Sequence[Question]], Awaitable[list[Any]]]
 
 # Enough for a person and for a model, too little to flood a client (MCP, "Progress").
 NOTICES_BURST = 200
@@ -19,12 +22,21 @@ NOTICES_PER_S = 50.0
 
 
 class CallConversation:
-    """See app.context.Conversation. ``notify`` None: the client takes no stream."""
+    """See app.context.Conversation.
 
-    def __init__(self, caller: Caller, progress_token: Any, notify: Notify | None) -> None:
+    Args:
+        progress_token: as the client sent it; UNSET: it wants no progress.
+        notify: None: the client takes no stream.
+        ask: how a question reaches the client in this era; None: it cannot.
+    """
+
+    def __init__(
+        self, caller: Caller, progress_token: Any, notify: Notify | None, ask: Ask | None
+    ) -> None:
         self._caller = caller
         self._progress_token = progress_token
         self._notify = notify
+        self._ask = ask
         self._last_progress: float | None = None
         self._allowance = float(NOTICES_BURST)
         self._allowance_at = trio.current_time()
@@ -72,7 +84,7 @@ class CallConversation:
         params: dict[str, Any] = {"progressToken": self._progress_token, "progress": progress}
         if total is not None:
             params["total"] = total
-        if message is not None:
+        if message is not None and self._caller.revision.progress_messages:
             params["message"] = message
         await self._notify(encode_notice("notifications/progress", params))
 
@@ -86,6 +98,23 @@ class CallConversation:
         if logger is not None:
             params["logger"] = logger
         await self._notify(encode_notice("notifications/message", params))
+
+    async def ask(self, questions: Sequence[Question]) -> list[Any]:
+        """Check first that the client can be asked at all: what it did not declare it is never
+        asked, in either era.
+        """
+        lacking: dict[str, Any] = {}
+        for question in questions:
+            if missing_capability(question.capability, self._caller.client_capabilities):
+                lacking.update(question.capability)
+        if lacking or self._ask is None:
+            raise MissingClientCapability(
+                f"The client cannot be asked: it did not declare {', '.join(lacking)}."
+                if lacking
+                else "The client cannot be asked: it does not read event streams.",
+                data={"requiredCapabilities": lacking},
+            )
+        return await self._ask(questions)
 
     def _allowed(self) -> bool:
         now = trio.current_time()

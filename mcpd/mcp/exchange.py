@@ -10,10 +10,26 @@ import msgspec
 from mcpd.errors import InternalError, McpdError, MethodNotFound
 from mcpd.http.messages import current_request
 from mcpd.mcp.job import Job, Method, NoticeJob, Result
-from mcpd.mcp.methods import lifecycle, logging, tools
+from mcpd.mcp.methods import (
+    completion,
+    lifecycle,
+    logging,
+    prompts,
+    resources,
+    subscriptions,
+    tools,
+)
 from mcpd.rpc.messages import encode_error, encode_result
 
-METHODS: dict[str, Method] = {**lifecycle.METHODS, **tools.METHODS, **logging.METHODS}
+METHODS: dict[str, Method] = {
+    **lifecycle.METHODS,
+    **tools.METHODS,
+    **resources.METHODS,
+    **prompts.METHODS,
+    **completion.METHODS,
+    **logging.METHODS,
+    **subscriptions.METHODS,
+}
 NOTICES = lifecycle.NOTICES
 
 log = stdlib_logging.getLogger("mcpd.mcp")

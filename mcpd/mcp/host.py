@@ -1,29 +1,36 @@
-"""What a server offers: the apps' tools, merged, and every answer that can be made once."""
+"""What a server offers: the apps' parts, merged, and every answer that can be made once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import trio
 
-from mcpd.app.app import App
+from mcpd.app.app import App, Completer, ListKind
+from mcpd.app.prompt import Prompt
+from mcpd.app.resource import Resource
 from mcpd.app.tool import Tool
-from mcpd.errors import DeclarationError, InvalidParams
+from mcpd.errors import DeclarationError
+from mcpd.mcp import listings
+from mcpd.mcp.mirrored import mirrored_parameters
 from mcpd.mcp.modern import META_SERVER_INFO
 from mcpd.mcp.revisions import REVISIONS, VERSION_NAMES, Revision
-from mcpd.mcp.tool_listing import list_pages
 
 PAGE_SIZE = 100
 TOOL_THREADS = 40  # plain functions that run at once
-CACHE_TTL_MS = 60_000  # a hint to modern clients; a restart may change what is listed
+CACHE_TTL_MS = 60_000  # a hint to modern clients; a change is announced as well
+UI_EXTENSION = "io.modelcontextprotocol/ui"
+UI_MIME_TYPE = "text/html;profile=mcp-app"
+
+P = TypeVar("P", Tool, Resource, Prompt)
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
-    """A tool with the state of the app it belongs to."""
+class Offered(Generic[P]):
+    """A part with the app it belongs to."""
 
-    tool: Tool
+    part: P
     app: App
 
 
@@ -31,46 +38,57 @@ class Host:
     """The apps of one server.
 
     Args:
-        apps: at least one; their tools share one list, so names must differ.
-        page_size: tools in one page of tools/list.
+        apps: at least one; their parts share one list, so names must differ.
+        page_size: items in one page of a list.
 
     Raises:
-        DeclarationError: two apps have a tool of the same name.
+        DeclarationError: two apps have a part of the same name, or a part cannot be served.
     """
 
     def __init__(
         self, apps: Sequence[App], *, page_size: int = PAGE_SIZE, tool_threads: int = TOOL_THREADS
     ) -> None:
         self.apps = tuple(apps)
-        self.tools = _merge(self.apps)
         self.states: dict[App, Any] = {}  # filled by the lifespans
         self.threads = trio.CapacityLimiter(tool_threads)
         self.info = _server_info(self.apps)
         self.instructions = "\n\n".join(app.instructions for app in apps if app.instructions)
-        self.capabilities: dict[str, Any] = {"logging": {}}
-        if self.tools:
-            self.capabilities["tools"] = {}
         self.server_meta = {META_SERVER_INFO: msgspec.Raw(msgspec.json.encode(self.info))}
-        self._pages = {
-            revision: list_pages([o.tool for o in self.tools.values()], revision, page_size)
-            for revision in REVISIONS
-        }
-        self._page_results = {revision: self._encode_pages(revision) for revision in REVISIONS}
-        self.discovery = self._discovery()
+        self._page_size = page_size
+        self._lists: dict[tuple[str, Revision], list[msgspec.Raw]] = {}
+        self._discovery: msgspec.Raw | None = None
+        self.tools: dict[str, Offered[Tool]] = {}
+        self.resources: dict[str, Offered[Resource]] = {}
+        self.prompts: dict[str, Offered[Prompt]] = {}
+        self.mirrored: dict[str, dict[str, list[str]]] = {}  # tool → header → path
+        self._merge()
+        for app in self.apps:
+            app.on_list_changed.append(self._changed)
 
-    def tools_page(self, revision: Revision, cursor: str | None) -> msgspec.Raw:
-        """An encoded tools/list result.
+    # --- what is offered ----------------------------------------------------------------------
 
-        Raises:
-            InvalidParams: the cursor is not one of ours.
-        """
-        pages = self._page_results[revision]
-        number = 0 if cursor is None else _page_number(cursor)
-        if not 0 <= number < len(pages):
-            raise InvalidParams(
-                "The cursor is not valid.", fix="List again from the start, without a cursor."
-            )
-        return pages[number]
+    @property
+    def capabilities(self) -> dict[str, Any]:
+        """MCP, ServerCapabilities: what is there now."""
+        found: dict[str, Any] = {"logging": {}}
+        if self.tools:
+            found["tools"] = {"listChanged": True}
+        if self.resources:
+            found["resources"] = {"subscribe": True, "listChanged": True}
+        if self.prompts:
+            found["prompts"] = {"listChanged": True}
+        if any(app.completers for app in self.apps):
+            found["completions"] = {}
+        if any("ui" in (offered.part.meta or {}) for offered in self.tools.values()):
+            found["extensions"] = {UI_EXTENSION: {"mimeTypes": [UI_MIME_TYPE]}}
+        return found
+
+    def capabilities_for(self, revision: Revision) -> dict[str, Any]:
+        """The capabilities with the members that the revision has."""
+        hidden = set() if revision.completions else {"completions"}
+        if not revision.modern:
+            hidden.add("extensions")
+        return {name: value for name, value in self.capabilities.items() if name not in hidden}
 
     def info_for(self, revision: Revision) -> dict[str, Any]:
         """serverInfo with the members that the revision has."""
@@ -79,6 +97,50 @@ class Host:
             hidden |= {"icons", "websiteUrl"}
         return {name: value for name, value in self.info.items() if name not in hidden}
 
+    def find_resource(self, uri: str) -> tuple[Offered[Resource], dict[str, str]] | None:
+        """The resource behind a URI, exact ones first, and the variables of its template."""
+        exact = self.resources.get(uri)
+        if exact is not None and exact.part.template is None:
+            return exact, {}
+        for offered in self.resources.values():
+            found = offered.part.match(uri)
+            if found is not None:
+                return offered, found
+        return None
+
+    def find_completer(self, of: str, argument: str) -> Completer | None:
+        """What completes this argument of a prompt or variable of a template."""
+        found = (app.completers.get((of, argument)) for app in self.apps)
+        return next((completer for completer in found if completer is not None), None)
+
+    # --- answers made once --------------------------------------------------------------------
+
+    def list_page(self, kind: str, revision: Revision, cursor: str | None) -> msgspec.Raw:
+        """An encoded list result.
+
+        Raises:
+            InvalidParams: the cursor is not one of ours.
+        """
+        found = self._lists.get((kind, revision))
+        if found is None:
+            found = self._lists[kind, revision] = list(self._encode_list(kind, revision))
+        return found[listings.page_number(kind, cursor, len(found))]
+
+    @property
+    def discovery(self) -> msgspec.Raw:
+        """The encoded result of server/discover."""
+        if self._discovery is None:
+            modern = REVISIONS[0]
+            result: dict[str, Any] = {
+                "supportedVersions": VERSION_NAMES,
+                "capabilities": self.capabilities_for(modern),
+            }
+            if self.instructions:
+                result["instructions"] = self.instructions
+            result = self.complete(self.cacheable(result, modern), modern)
+            self._discovery = msgspec.Raw(msgspec.json.encode(result))
+        return self._discovery
+
     def complete(self, result: dict[str, Any], revision: Revision) -> dict[str, Any]:
         """Add what the revision wants on every result."""
         if revision.modern:
@@ -86,46 +148,62 @@ class Host:
             return {"resultType": "complete", **result, "_meta": meta}
         return result
 
-    def cacheable(self, result: dict[str, Any], revision: Revision) -> dict[str, Any]:
+    def cacheable(
+        self, result: dict[str, Any], revision: Revision, *, private: bool = False
+    ) -> dict[str, Any]:
         """Add caching hints (2026-07-28, "Caching"); lists here are the same for everybody."""
-        if revision.modern:
-            return {**result, "ttlMs": CACHE_TTL_MS, "cacheScope": "public"}
-        return result
+        if not revision.modern:
+            return result
+        if private:
+            return {**result, "ttlMs": 0, "cacheScope": "private"}
+        return {**result, "ttlMs": CACHE_TTL_MS, "cacheScope": "public"}
 
-    def _encode_pages(self, revision: Revision) -> list[msgspec.Raw]:
-        pages = self._pages[revision]
-        encoded = []
-        for number, tools in enumerate(pages):
-            result: dict[str, Any] = {"tools": tools}
-            if number + 1 < len(pages):
-                result["nextCursor"] = f"page-{number + 1}"
-            result = self.complete(self.cacheable(result, revision), revision)
-            encoded.append(msgspec.Raw(msgspec.json.encode(result)))
-        return encoded
+    def _encode_list(self, kind: str, revision: Revision) -> Iterator[msgspec.Raw]:
+        for page in listings.pages(kind, self._described(kind, revision), self._page_size):
+            result = self.complete(self.cacheable(page, revision), revision)
+            yield msgspec.Raw(msgspec.json.encode(result))
 
-    def _discovery(self) -> msgspec.Raw:
-        modern = REVISIONS[0]
-        result: dict[str, Any] = {
-            "supportedVersions": VERSION_NAMES,
-            "capabilities": self.capabilities,
+    def _described(self, kind: str, revision: Revision) -> list[dict[str, Any]]:
+        if kind == "tools":
+            return [listings.describe_tool(o.part, revision) for o in self.tools.values()]
+        if kind == "prompts":
+            return [listings.describe_prompt(o.part, revision) for o in self.prompts.values()]
+        wants_templates = kind == "resourceTemplates"
+        return [
+            listings.describe_resource(offered.part, revision)
+            for offered in self.resources.values()
+            if (offered.part.template is not None) == wants_templates
+        ]
+
+    # --- changes ------------------------------------------------------------------------------
+
+    def _merge(self) -> None:
+        self.tools = _merge([(app, app.tools) for app in self.apps])
+        self.resources = _merge([(app, app.resources) for app in self.apps])
+        self.prompts = _merge([(app, app.prompts) for app in self.apps])
+        self.mirrored = {
+            name: headers
+            for name, offered in self.tools.items()
+            if (headers := mirrored_parameters(offered.part))
         }
-        if self.instructions:
-            result["instructions"] = self.instructions
-        result = self.complete(self.cacheable(result, modern), modern)
-        return msgspec.Raw(msgspec.json.encode(result))
+
+    def _changed(self, kind: ListKind) -> None:
+        self._merge()
+        self._lists.clear()
+        self._discovery = None
 
 
-def _merge(apps: tuple[App, ...]) -> dict[str, Offered]:
-    tools: dict[str, Offered] = {}
-    for app in apps:
-        for tool in app.tools:
-            if tool.name in tools:
+def _merge(tables: list[tuple[App, dict[str, P]]]) -> dict[str, Offered[P]]:
+    merged: dict[str, Offered[P]] = {}
+    for app, table in tables:
+        for key, part in table.items():
+            if key in merged:
                 raise DeclarationError(
-                    f"Both {tools[tool.name].app.name} and {app.name} have a tool {tool.name}.",
+                    f"Both {merged[key].app.name} and {app.name} offer {key}.",
                     fix="Give one of them another name.",
                 )
-            tools[tool.name] = Offered(tool, app)
-    return tools
+            merged[key] = Offered(part, app)
+    return merged
 
 
 def _server_info(apps: tuple[App, ...]) -> dict[str, Any]:
@@ -139,8 +217,3 @@ def _server_info(apps: tuple[App, ...]) -> dict[str, Any]:
     if app.icons:
         info["icons"] = msgspec.to_builtins(app.icons)
     return info
-
-
-def _page_number(cursor: str) -> int:
-    prefix, _, number = cursor.partition("-")
-    return int(number) if prefix == "page" and number.isdecimal() and len(number) < 9 else -1

@@ -6,7 +6,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from mcpd.auth.seal import Sealer
 from mcpd.errors import InvalidParams
+from mcpd.mcp.asking import Questions
+from mcpd.mcp.broadcast import Broadcast
 from mcpd.mcp.caller import Caller
 from mcpd.mcp.conversation import Notify
 from mcpd.mcp.host import Host
@@ -24,6 +27,9 @@ class Services:
     host: Host
     sessions: Sessions
     running: Running
+    questions: Questions
+    broadcast: Broadcast
+    sealer: Sealer
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ class NoticeJob:
 
 Result = dict[str, Any] | msgspec.Raw  # Raw: encoded and complete
 Handler = Callable[[Job], Awaitable[Result]]
+Farewell = Callable[[Job], Result]
 NoticeHandler = Callable[[NoticeJob], Awaitable[None]]
 
 
@@ -62,6 +69,7 @@ class Method:
     handshake: bool = True
     modern: bool = True
     streams: Callable[[Job], bool] | None = None
+    farewell: Farewell | None = None  # open-ended: its result when the server ends it
 
 
 def read_params(decoder: msgspec.json.Decoder[P], params: msgspec.Raw) -> P:

@@ -1,6 +1,8 @@
 """What each revision of MCP has. The only file that compares revisions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from mcpd.errors import INVALID_PARAMS, RESOURCE_NOT_FOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,49 +14,51 @@ class Revision:
     batches: bool = False  # 2025-03-26 alone
     tool_annotations: bool = False  # 2025-03-26
     audio: bool = False  # 2025-03-26
+    completions: bool = False  # 2025-03-26: the capability
+    progress_messages: bool = False  # 2025-03-26: message in progress notifications
     titles: bool = False  # 2025-06-18: title beside name
     structured: bool = False  # 2025-06-18: outputSchema, structuredContent
     resource_links: bool = False  # 2025-06-18
     metadata: bool = False  # 2025-06-18: _meta on declarations and content
     icons: bool = False  # 2025-11-25
+    elicitation_modes: bool = False  # 2025-11-25: mode in elicitation/create
     argument_errors_as_results: bool = False  # 2025-11-25: wrong arguments are isError results
     any_structure: bool = False  # 2026-07-28: structured content need not be an object
+    resource_not_found_code: int = RESOURCE_NOT_FOUND  # 2026-07-28: -32602
 
 
 V2024_11_05 = Revision("2024-11-05")
-V2025_03_26 = Revision("2025-03-26", batches=True, tool_annotations=True, audio=True)
-V2025_06_18 = Revision(
-    "2025-06-18",
+V2025_03_26 = replace(
+    V2024_11_05,
+    name="2025-03-26",
+    batches=True,
     tool_annotations=True,
     audio=True,
+    completions=True,
+    progress_messages=True,
+)
+V2025_06_18 = replace(
+    V2025_03_26,
+    name="2025-06-18",
+    batches=False,
     titles=True,
     structured=True,
     resource_links=True,
     metadata=True,
 )
-V2025_11_25 = Revision(
-    "2025-11-25",
-    tool_annotations=True,
-    audio=True,
-    titles=True,
-    structured=True,
-    resource_links=True,
-    metadata=True,
+V2025_11_25 = replace(
+    V2025_06_18,
+    name="2025-11-25",
     icons=True,
+    elicitation_modes=True,
     argument_errors_as_results=True,
 )
-V2026_07_28 = Revision(
-    "2026-07-28",
+V2026_07_28 = replace(
+    V2025_11_25,
+    name="2026-07-28",
     modern=True,
-    tool_annotations=True,
-    audio=True,
-    titles=True,
-    structured=True,
-    resource_links=True,
-    metadata=True,
-    icons=True,
-    argument_errors_as_results=True,
     any_structure=True,
+    resource_not_found_code=INVALID_PARAMS,
 )
 
 # Newest first: the order in which versions are offered.

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mcpd.auth.gate import Gate
+from mcpd.auth.seal import Sealer
 from mcpd.auth.secrets import SecretSource
 from mcpd.auth.tokens import TokenRules, Verifier
 from mcpd.config import Config, is_loopback_host
@@ -16,6 +17,8 @@ from mcpd.http.messages import AccessLog, Endpoint
 from mcpd.http.routes import Route, Router
 from mcpd.http.site import Site
 from mcpd.limits.buckets import Buckets
+from mcpd.mcp.asking import Questions
+from mcpd.mcp.broadcast import Broadcast
 from mcpd.mcp.host import Host
 from mcpd.mcp.job import Services
 from mcpd.mcp.running import Running
@@ -44,6 +47,7 @@ class House:
     host: Host
     sessions: Sessions
     gate: Gate
+    sealer: Sealer
     site: Site
     registrations: Registrations
     secret_origin: str
@@ -59,6 +63,7 @@ def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> 
     host = Host(load_apps(config.app), page_size=config.page_size, tool_threads=config.tool_threads)
     secrets = None if config.auth == "none" else find_secrets(config, environ, create=True)
     gate = Gate(None if secrets is None else make_verifier(config, secrets))
+    sealer = Sealer("request state", () if secrets is None else secrets.secrets)
     sessions = Sessions(
         open_store(config),
         timeout_s=config.session_timeout_s,
@@ -79,7 +84,14 @@ def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> 
     )
     health = Health(sessions, description)
     transport = StreamableHttp(
-        Services(host, sessions, Running(sessions.presence)),
+        Services(
+            host,
+            sessions,
+            Running(sessions.presence),
+            Questions(),
+            Broadcast(host.apps),
+            sealer,
+        ),
         gate,
         max_body_bytes=config.max_body_bytes,
     )
@@ -98,7 +110,7 @@ def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> 
         TrustedProxies.parse(config.trusted_proxies),
     )
     origin = "" if secrets is None else secrets.origin
-    return House(config, host, sessions, gate, site, registrations, origin)
+    return House(config, host, sessions, gate, sealer, site, registrations, origin)
 
 
 def _mcp_routes(transport: StreamableHttp) -> list[Route]:

@@ -159,6 +159,7 @@ class Daemon:
             if house.gate.required:
                 source = find_secrets(config, self._environ, create=False)
                 house.gate.verifier = make_verifier(self._config, source)
+                house.sealer.use(source.secrets)
             if tls is not None:
                 tls.reload()
             set_level(config.log_level)

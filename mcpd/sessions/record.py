@@ -72,6 +72,7 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True):
     user_agent: str = ""
     revision: str | None = None
     log_level: str | None = None
+    subscriptions: list[str] = []  # URIs of resources
     issuer: str | None = None  # with subject: the principal that first used it
     subject: str | None = None
     transport: str = "streamable-http"

@@ -15,7 +15,7 @@ from mcpd.errors import DeclarationError
 
 
 def only(app: App) -> Tool:
-    (tool,) = app.tools
+    (tool,) = app.tools.values()
     return tool
 
 
@@ -104,7 +104,7 @@ def test_names_titles_and_docstrings():
         More.
         """
 
-    assert [(t.name, t.description) for t in app.tools] == [
+    assert [(t.name, t.description) for t in app.tools.values()] == [
         ("my.tool-1", "Said."),
         ("two", "First line.\n\nMore."),
     ]

@@ -26,7 +26,7 @@ async def test_a_spoken_version_is_answered_with_itself(server, version):
     """MCP, lifecycle, "Version Negotiation" """
     result = await Session(server.user(), version).open()
     assert result["protocolVersion"] == version
-    assert result["capabilities"] == {"logging": {}, "tools": {}}
+    assert result["capabilities"] == {"logging": {}, "tools": {"listChanged": True}}
     assert result["serverInfo"]["name"] == "demo"
     assert ("title" in result["serverInfo"]) is (version >= "2025-06-18")
     assert ("icons" in result["serverInfo"]) is (version >= "2025-11-25")
@@ -154,7 +154,7 @@ async def test_pages(tmp_path):
             cursor = result.get("nextCursor")
             if cursor is None:
                 break
-        assert names == [tool.name for tool in make_app().tools]
+        assert names == list(make_app().tools)
 
 
 async def test_progress_is_streamed_to_whoever_asked(server):

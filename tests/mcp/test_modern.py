@@ -24,7 +24,7 @@ async def test_discover(server):
     assert reply.status == 200
     assert result["resultType"] == "complete"
     assert result["supportedVersions"][0] == "2026-07-28"
-    assert result["capabilities"] == {"logging": {}, "tools": {}}
+    assert result["capabilities"] == {"logging": {}, "tools": {"listChanged": True}}
     assert (result["cacheScope"], result["ttlMs"] >= 0) == ("public", True)
     assert result["_meta"][INFO]["name"] == "demo"
     assert "mcp-session-id" not in reply.headers

@@ -58,7 +58,7 @@ def initialize_result(host: Host, revision: Revision) -> dict[str, Any]:
     """MCP, InitializeResult."""
     result: dict[str, Any] = {
         "protocolVersion": revision.name,
-        "capabilities": host.capabilities,
+        "capabilities": host.capabilities_for(revision),
         "serverInfo": host.info_for(revision),
     }
     if host.instructions:

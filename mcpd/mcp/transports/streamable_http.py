@@ -12,11 +12,13 @@ import trio
 from mcpd.auth.gate import Gate
 from mcpd.errors import InvalidRequest, McpdError, MethodNotAllowed
 from mcpd.http import sse
-from mcpd.http.messages import Answer, EventSink, EventStream, Request, Response
+from mcpd.http.messages import Answer, EventSink, EventStream, Headers, Request, Response
 from mcpd.mcp import exchange, modern
 from mcpd.mcp.caller import Caller
-from mcpd.mcp.job import Job, Method, NoticeJob, Services
+from mcpd.mcp.conversation import Notify
+from mcpd.mcp.job import Farewell, Job, Method, NoticeJob, Services
 from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
+from mcpd.mcp.mirrored import check_mirrored
 from mcpd.mcp.opening import opened_by_initialize
 from mcpd.mcp.revisions import BY_NAME, HANDSHAKE
 from mcpd.mcp.transports.batch import take_batch
@@ -36,12 +38,14 @@ from mcpd.rpc.messages import (
     Reply,
     decode,
     encode_error,
+    encode_notice,
     encode_result,
     is_batch,
     readable_id,
 )
 from mcpd.sessions.record import Move, Session
 
+GOODBYE_S = 1.0
 HEADER_SESSION = b"mcp-session-id"
 HEADER_SESSION_ALIAS = b"x-session-id"
 
@@ -115,6 +119,7 @@ class StreamableHttp:
             if is_modern:
                 headers = arrival.request.headers
                 caller = modern.climb(call, envelope, headers, arrival.principal)
+                self._check_mirrored(call, envelope, headers)
             else:
                 caller = handshake_caller(arrival)
                 arrival.request.keep_on_disconnect()  # MCP 2025-03-26: no cancellation
@@ -123,6 +128,14 @@ class StreamableHttp:
             return refusal(call.id, error)
         except McpdError as error:
             return error_response(call.id, error, arrival.accepted, modern=is_modern)
+
+    def _check_mirrored(
+        self, call: Call, envelope: modern.EnvelopeParams, headers: Headers
+    ) -> None:
+        if call.method == "tools/call":
+            parameters = self._services.host.mirrored.get(envelope.name)
+            if parameters:
+                check_mirrored(headers, parameters, call.params)
 
     async def _serve(self, arrival: Arrival, call: Call, caller: Caller) -> Answer:
         job = Job(self._services, call, caller)
@@ -146,6 +159,10 @@ class StreamableHttp:
             streaming = Job(job.services, job.call, job.caller, notify)
             try:
                 body = await exchange.answer(streaming, method)
+            except trio.Cancelled:
+                if method.farewell is not None:
+                    await _say_goodbye(streaming, method.farewell, notify)
+                raise
             except McpdError as error:
                 if not opened:
                     is_modern = job.caller.revision.modern
@@ -157,7 +174,7 @@ class StreamableHttp:
                 await sink.send(sse.event(body))
             return None
 
-        return EventStream(run, sse.STREAM_HEADERS)
+        return EventStream(run, sse.STREAM_HEADERS, open_ended=method.farewell is not None)
 
     async def _initialize(self, arrival: Arrival, call: Call) -> Answer:
         """Open a session, or keep the one that was registered."""
@@ -187,10 +204,12 @@ class StreamableHttp:
         return ACCEPTED
 
     def _reply(self, arrival: Arrival, reply: Reply) -> Answer:
-        """Nothing is asked of clients yet, so no answer is waited for; late ones are dropped."""
+        """The answer to a question of ours; one that nobody waits for any more is dropped."""
         if arrival.is_modern:
             raise InvalidRequest("2026-07-28 has no responses from the client.")
         handshake_caller(arrival)
+        if arrival.session is not None:
+            self._services.questions.answer(arrival.session.id, reply)
         return ACCEPTED
 
     # --- GET and DELETE -----------------------------------------------------------------------
@@ -200,12 +219,15 @@ class StreamableHttp:
         session = (await self._arrive(request)).session
         if session is None:
             raise self._not_allowed("GET opens the stream of a session; name one.")
-        presence = self._services.sessions.presence
+        presence, broadcast = self._services.sessions.presence, self._services.broadcast
+        uris = set(session.subscriptions)
 
         async def run(sink: EventSink) -> None:
-            with presence.stream(session.id):
+            with presence.stream(session.id), broadcast.listen_for_session(session.id, uris) as to:
                 await sink.open()
-                await trio.sleep_forever()
+                while True:
+                    method, params = await to.take()
+                    await sink.send(sse.event(encode_notice(method, params)))
 
         return EventStream(run, sse.STREAM_HEADERS, open_ended=True)
 
@@ -223,3 +245,9 @@ class StreamableHttp:
             fix="Send Mcp-Session-Id, or use POST: 2026-07-28 has no sessions.",
             headers=((b"allow", b"POST, GET, DELETE, OPTIONS"),),
         )
+
+
+async def _say_goodbye(job: Job, farewell: Farewell, notify: Notify) -> None:
+    """The result of an open-ended request that the server ends; a peer that left gets none."""
+    with trio.move_on_after(GOODBYE_S, shield=True):
+        await notify(encode_result(job.call.id, exchange.encode(job, farewell(job))))

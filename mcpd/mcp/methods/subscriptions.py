@@ -1,0 +1,75 @@
+"""subscriptions/listen of 2026-07-28 (basic/patterns/subscriptions)."""
+
+from typing import Any
+
+import msgspec
+
+from mcpd.errors import InvalidParams, NotAcceptable
+from mcpd.mcp.broadcast import LIST_CHANGED, MAX_URIS
+from mcpd.mcp.job import Job, Method, Result, read_params
+from mcpd.rpc.messages import encode_notice
+
+SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
+
+
+class _Filter(msgspec.Struct, rename="camel"):
+    tools_list_changed: bool = False
+    prompts_list_changed: bool = False
+    resources_list_changed: bool = False
+    resource_subscriptions: list[str] = []
+
+
+class _Params(msgspec.Struct):
+    notifications: _Filter
+
+
+_params = msgspec.json.Decoder(_Params)
+
+
+async def _listen(job: Job) -> Result:
+    """Acknowledge, then pass on what was asked for, until the client goes or the server drains."""
+    if job.notify is None:
+        raise NotAcceptable("subscriptions/listen answers with an event stream alone.")
+    wanted = read_params(_params, job.call.params).notifications
+    if len(wanted.resource_subscriptions) > MAX_URIS:
+        raise InvalidParams(f"A subscription names at most {MAX_URIS} resources.")
+    honoured, methods = _honoured(job, wanted)
+    uris = set(honoured.get("resourceSubscriptions", []))
+    meta = {SUBSCRIPTION_ID: msgspec.Raw(job.call.id)}
+    with job.services.broadcast.listen(methods, uris) as listener:
+        params: dict[str, Any] = {"_meta": meta, "notifications": honoured}
+        await job.notify(encode_notice("notifications/subscriptions/acknowledged", params))
+        while True:
+            method, params = await listener.take()
+            await job.notify(encode_notice(method, {**params, "_meta": meta}))
+
+
+def _honoured(job: Job, wanted: _Filter) -> tuple[dict[str, Any], set[str]]:
+    """The part of the filter that this server can honour, and the notifications it means."""
+    capabilities = job.services.host.capabilities
+    honoured: dict[str, Any] = {}
+    methods: set[str] = set()
+    asked = {
+        "tools": wanted.tools_list_changed,
+        "prompts": wanted.prompts_list_changed,
+        "resources": wanted.resources_list_changed,
+    }
+    for kind, method in LIST_CHANGED.items():
+        if asked[kind] and kind in capabilities:
+            honoured[f"{kind}ListChanged"] = True
+            methods.add(method)
+    if wanted.resource_subscriptions and "resources" in capabilities:
+        honoured["resourceSubscriptions"] = wanted.resource_subscriptions
+    return honoured, methods
+
+
+def _farewell(job: Job) -> Result:
+    """The graceful end: a result that names the subscription."""
+    return {"_meta": {SUBSCRIPTION_ID: msgspec.Raw(job.call.id)}}
+
+
+METHODS = {
+    "subscriptions/listen": Method(
+        _listen, handshake=False, streams=lambda job: True, farewell=_farewell
+    )
+}
