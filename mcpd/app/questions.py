@@ -25,7 +25,10 @@ class BadAnswer(ToolError):
 
 
 class Question(Protocol):
-    """See the classes below."""
+    """See the classes below. ``key`` names a question in 2026-07-28; empty: one is made."""
+
+    @property
+    def key(self) -> str: ...
 
     @property
     def method(self) -> str:
@@ -77,6 +80,7 @@ class Elicit(Generic[T]):
 
     message: str
     form: type[T] | JsonSchema
+    key: str = ""
 
     @property
     def method(self) -> str:
@@ -108,6 +112,7 @@ class ElicitUrl:
     message: str
     url: str
     elicitation_id: str
+    key: str = ""
 
     @property
     def method(self) -> str:
@@ -161,6 +166,7 @@ class Sample:
     max_tokens: int = 1024
     system: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
 
     @property
     def method(self) -> str:
@@ -200,6 +206,8 @@ class _RootsResult(msgspec.Struct):
 @dataclass(frozen=True, slots=True)
 class ListRoots:
     """Ask for the client's roots."""
+
+    key: str = ""
 
     @property
     def method(self) -> str:

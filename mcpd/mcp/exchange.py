@@ -19,6 +19,7 @@ from mcpd.mcp.methods import (
     subscriptions,
     tools,
 )
+from mcpd.mcp.revisions import VERSION_NAMES
 from mcpd.rpc.messages import encode_error, encode_result
 
 METHODS: dict[str, Method] = {
@@ -46,7 +47,8 @@ def find_method(job: Job) -> Method:
     method = METHODS.get(job.call.method)
     if method is None or not (method.modern if job.caller.revision.modern else method.handshake):
         raise MethodNotFound(
-            f"The method {job.call.method} does not exist in {job.caller.revision.name}."
+            f"The method {job.call.method[:64]} does not exist in {job.caller.revision.name}.",
+            data={"supported": VERSION_NAMES} if job.call.method == "initialize" else None,
         )
     return method
 

@@ -66,6 +66,13 @@ def read_envelope(call: Call) -> EnvelopeParams:
         raise InvalidParams(f"The params are wrong: {error}.") from error
 
 
+def has_modern_meta(envelope: EnvelopeParams) -> bool:
+    """Whether ``_meta`` names a modern version, as no client of the handshake era does."""
+    version = envelope.meta.version if isinstance(envelope.meta, Meta) else None
+    revision = BY_NAME.get(version) if isinstance(version, str) else None
+    return revision is not None and revision.modern
+
+
 def is_modern(envelope: EnvelopeParams, header_version: str | None) -> bool:
     """Whether the client opened in the modern era: by ``_meta``, or by a modern header."""
     if isinstance(envelope.meta, Meta) and envelope.meta.version is not msgspec.UNSET:

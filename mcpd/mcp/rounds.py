@@ -109,7 +109,7 @@ class Rounds:
         answers, missing = [], {}
         for question in questions:
             request = {"method": question.method, "params": question.params}
-            key = self._key(request)
+            key = question.key or self._key(request)
             if key not in self._answers:
                 missing[key] = request
                 continue

@@ -154,11 +154,15 @@ async def test_the_header_alone_opens_the_modern_era(server):
     assert (reply.status, reply.json()["error"]["code"]) == (400, -32602)
 
 
-async def test_initialize_is_the_handshake_whatever_comes_with_it(server):
-    params = {"protocolVersion": "2026-07-28", "capabilities": {}, "clientInfo": {}, "_meta": META}
+async def test_initialize_is_the_handshake_unless_it_carries_modern_metadata(server):
+    params = {"protocolVersion": "2026-07-28", "capabilities": {}, "clientInfo": {}}
     message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
     reply = await post(server, message, modern_headers("initialize"))
     assert reply.json()["result"]["protocolVersion"] == "2025-11-25"
+    message["params"] = {**params, "_meta": META}
+    reply = await post(server, message, modern_headers("initialize"))
+    assert (reply.status, reply.json()["error"]["code"]) == (404, -32601)
+    assert "2025-11-25" in reply.json()["error"]["data"]["supported"]
 
 
 async def test_log_messages_only_for_requests_that_name_a_level(server):

@@ -112,9 +112,9 @@ class StreamableHttp:
         arrival.request.notes["method"] = call.method
         is_modern = False
         try:
-            if call.method == "initialize":
-                return await self._initialize(arrival, call)
             envelope = modern.read_envelope(call)
+            if call.method == "initialize" and not modern.has_modern_meta(envelope):
+                return await self._initialize(arrival, call)
             is_modern = modern.is_modern(envelope, arrival.header_version)
             if is_modern:
                 headers = arrival.request.headers
