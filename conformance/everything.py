@@ -133,6 +133,14 @@ async def test_tool_with_progress(ctx: Context) -> str:
 
 
 @app.tool
+async def test_reconnection(ctx: Context) -> str:
+    """Let the client's connection go in the middle of the call."""
+    await ctx.close_stream(retry_after_s=0.5)
+    await trio.sleep(2 * PAUSE_S)
+    return "Reconnection test completed successfully."
+
+
+@app.tool
 async def test_slow(seconds: float, key: str, ctx: Context) -> str:
     """Sleep, reporting progress; test_slow_status tells what became of it."""
     ctx.state[key] = "running"

@@ -26,7 +26,7 @@ class Reply:
     def messages(self) -> list[Any]:
         """The JSON-RPC messages of an answer, plain or streamed."""
         if self.headers.get("content-type") == "text/event-stream":
-            return [msgspec.json.decode(e["data"]) for e in self.events() if "data" in e]
+            return [msgspec.json.decode(e["data"]) for e in self.events() if e.get("data")]
         return [self.json()]
 
 

@@ -46,6 +46,7 @@ class Conversation(Protocol):
     async def progress(self, progress: float, total: float | None, message: str | None) -> None: ...
     async def log(self, level: LogLevel, data: Any, logger: str | None) -> None: ...
     async def ask(self, questions: Sequence[Question]) -> list[Any]: ...
+    async def close_stream(self, retry_after_s: float) -> None: ...
 
 
 class Context:
@@ -124,6 +125,16 @@ class Context:
         Cancellation: a checkpoint; waits while the client does not read.
         """
         await self._conversation.log(level, data, logger)
+
+    async def close_stream(self, retry_after_s: float = 1.0) -> None:
+        """Let the client's connection go while the work goes on; it comes back for the rest.
+
+        Where the revision has no such thing (all but 2025-11-25) nothing happens.
+
+        Args:
+            retry_after_s: when the client should come back.
+        """
+        await self._conversation.close_stream(retry_after_s)
 
     async def ask(self, *questions: Question) -> list[Any]:
         """Ask the client several things at once; the answers come in the same order.

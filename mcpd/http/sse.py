@@ -21,6 +21,11 @@ def event(data: bytes, *, name: str = "message", event_id: str | None = None) ->
     )
 
 
+def prime(event_id: str) -> bytes:
+    """An id and no data: from here on the client can come back (MCP 2025-11-25, transports)."""
+    return b"id: %b\ndata: \n\n" % event_id.encode("ascii")
+
+
 def retry(delay_ms: int) -> bytes:
     """A hint for how long the client waits before it reconnects, in milliseconds."""
     return b"retry: %d\n\n" % delay_ms

@@ -13,6 +13,8 @@ from typing import Any
 import trio
 
 from mcpd.app.app import App, ListKind
+from mcpd.mcp.streams import Stream
+from mcpd.rpc.messages import encode_notice
 from mcpd.sessions.record import SessionId
 
 UPDATED = "notifications/resources/updated"
@@ -58,7 +60,7 @@ class Broadcast:
 
     def __init__(self, apps: tuple[App, ...]) -> None:
         self._listeners: set[Listener] = set()
-        self._sessions: dict[SessionId, list[Listener]] = {}
+        self._sessions: dict[SessionId, tuple[set[str], Stream]] = {}
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.get_ident()
         for app in apps:
@@ -73,17 +75,21 @@ class Broadcast:
 
     def list_changed(self, kind: ListKind) -> None:
         """A list is not what it was."""
-        for listener in self._receivers():
-            listener.offer(LIST_CHANGED[kind])
+        method = LIST_CHANGED[kind]
+        for listener in self._listeners:
+            listener.offer(method)
+        notice = encode_notice(method, {})
+        for _, stream in self._sessions.values():
+            stream.append(notice)
 
     def resource_updated(self, uri: str) -> None:
         """A resource is not what it was."""
-        for listener in self._receivers():
+        for listener in self._listeners:
             listener.offer(UPDATED, uri)
-
-    def _receivers(self) -> list[Listener]:
-        """Every stream of 2026-07-28, and the newest of each session: a message goes out once."""
-        return [*self._listeners, *(listeners[-1] for listeners in self._sessions.values())]
+        notice = encode_notice(UPDATED, {"uri": uri})
+        for uris, stream in self._sessions.values():
+            if uri in uris:
+                stream.append(notice)
 
     @contextmanager
     def listen(self, methods: set[str], uris: set[str]) -> Iterator[Listener]:
@@ -95,20 +101,16 @@ class Broadcast:
         finally:
             self._listeners.discard(listener)
 
-    @contextmanager
-    def listen_for_session(self, session_id: SessionId, uris: set[str]) -> Iterator[Listener]:
-        """A GET stream of a session: every list, and the resources it subscribed to."""
-        listener = Listener(set(LIST_CHANGED.values()), uris)
-        listeners = self._sessions.setdefault(session_id, [])
-        listeners.append(listener)
-        try:
-            yield listener
-        finally:
-            listeners.remove(listener)
-            if not listeners:
-                self._sessions.pop(session_id, None)
+    def keep_for_session(self, session_id: SessionId, uris: set[str], stream: Stream) -> None:
+        """Put changes into a session's own stream, until the session is over."""
+        self._sessions[session_id] = (uris, stream)
 
     def subscribed(self, session_id: SessionId, uris: set[str]) -> None:
-        """The session's subscriptions changed while its streams are open."""
-        for listener in self._sessions.get(session_id, ()):
-            listener.uris = uris
+        """The session's subscriptions changed."""
+        kept = self._sessions.get(session_id)
+        if kept is not None:
+            self._sessions[session_id] = (uris, kept[1])
+
+    def forget(self, session_id: SessionId) -> None:
+        """The session is over."""
+        self._sessions.pop(session_id, None)

@@ -11,6 +11,7 @@ from mcpd.app.questions import Question, missing_capability
 from mcpd.errors import MissingClientCapability
 from mcpd.http.messages import current_request
 from mcpd.mcp.caller import Caller
+from mcpd.mcp.streams import Stream
 from mcpd.rpc.messages import encode_notice
 
 Notify = Callable[[bytes], Awaitable[None]]  # an encoded message, on this request's stream
@@ -28,15 +29,22 @@ class CallConversation:
         progress_token: as the client sent it; UNSET: it wants no progress.
         notify: None: the client takes no stream.
         ask: how a question reaches the client in this era; None: it cannot.
+        stream: the kept stream behind ``notify``, where there is one.
     """
 
     def __init__(
-        self, caller: Caller, progress_token: Any, notify: Notify | None, ask: Ask | None
+        self,
+        caller: Caller,
+        progress_token: Any,
+        notify: Notify | None,
+        ask: Ask | None,
+        stream: Stream | None = None,
     ) -> None:
         self._caller = caller
         self._progress_token = progress_token
         self._notify = notify
         self._ask = ask
+        self._stream = stream
         self._last_progress: float | None = None
         self._allowance = float(NOTICES_BURST)
         self._allowance_at = trio.current_time()
@@ -98,6 +106,12 @@ class CallConversation:
         if logger is not None:
             params["logger"] = logger
         await self._notify(encode_notice("notifications/message", params))
+
+    async def close_stream(self, retry_after_s: float) -> None:
+        """MCP 2025-11-25, transports: the server may close a stream that the client can resume."""
+        if self._stream is not None and self._caller.revision.primes_streams:
+            self._stream.cut(round(retry_after_s * 1000))
+        await trio.lowlevel.checkpoint()
 
     async def ask(self, questions: Sequence[Question]) -> list[Any]:
         """Check first that the client can be asked at all: what it did not declare it is never

@@ -14,6 +14,7 @@ from mcpd.mcp.caller import Caller
 from mcpd.mcp.conversation import Notify
 from mcpd.mcp.host import Host
 from mcpd.mcp.running import Running
+from mcpd.mcp.streams import Stream, Streams
 from mcpd.rpc.messages import Call, Notice
 from mcpd.sessions.service import Sessions
 
@@ -29,6 +30,7 @@ class Services:
     running: Running
     questions: Questions
     broadcast: Broadcast
+    streams: Streams
     sealer: Sealer
 
 
@@ -40,6 +42,7 @@ class Job:
     call: Call
     caller: Caller
     notify: Notify | None = None
+    stream: Stream | None = None  # the kept stream behind notify, where there is one
 
 
 @dataclass(frozen=True, slots=True)

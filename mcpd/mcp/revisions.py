@@ -16,6 +16,8 @@ class Revision:
     audio: bool = False  # 2025-03-26
     completions: bool = False  # 2025-03-26: the capability
     progress_messages: bool = False  # 2025-03-26: message in progress notifications
+    resumable: bool = False  # 2025-03-26 to 2025-11-25: event ids
+    primes_streams: bool = False  # 2025-11-25: an event with an id and no data comes first
     titles: bool = False  # 2025-06-18: title beside name
     structured: bool = False  # 2025-06-18: outputSchema, structuredContent
     resource_links: bool = False  # 2025-06-18
@@ -36,6 +38,7 @@ V2025_03_26 = replace(
     audio=True,
     completions=True,
     progress_messages=True,
+    resumable=True,
 )
 V2025_06_18 = replace(
     V2025_03_26,
@@ -50,6 +53,7 @@ V2025_11_25 = replace(
     V2025_06_18,
     name="2025-11-25",
     icons=True,
+    primes_streams=True,
     elicitation_modes=True,
     argument_errors_as_results=True,
 )
@@ -57,6 +61,8 @@ V2026_07_28 = replace(
     V2025_11_25,
     name="2026-07-28",
     modern=True,
+    resumable=False,
+    primes_streams=False,
     any_structure=True,
     resource_not_found_code=INVALID_PARAMS,
 )

@@ -3,13 +3,18 @@
 In the modern era nothing is kept: closing the response cancels (2026-07-28, "Cancellation").
 """
 
+import logging
+from collections.abc import Awaitable, Callable
 from types import TracebackType
+from typing import Any
 
 import trio
 
 from mcpd.rpc.messages import RequestId
 from mcpd.sessions.presence import Presence
 from mcpd.sessions.record import SessionId
+
+log = logging.getLogger("mcpd.mcp")
 
 _Key = tuple[SessionId, RequestId]
 
@@ -19,7 +24,20 @@ class Running:
 
     def __init__(self, presence: Presence) -> None:
         self._presence = presence
+        self._nursery: trio.Nursery | None = None
         self._scopes: dict[_Key, trio.CancelScope] = {}
+
+    async def run(self, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+        """Own the calls that outlive their connections, for ever; cancelling ends them."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started(self._nursery.cancel_scope)
+            await trio.sleep_forever()
+
+    def start(self, job: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """Run a call apart from its connection; what it raises is logged."""
+        if self._nursery is None:
+            raise RuntimeError("Running.run owns the calls and does not run")
+        self._nursery.start_soon(_contain, job, *args)
 
     def track(self, session_id: SessionId, request_id: RequestId) -> "_Tracked":
         """A context manager for one call; its ``cancelled`` tells whether it was cancelled."""
@@ -32,6 +50,13 @@ class Running:
             return False
         scope.cancel()
         return True
+
+
+async def _contain(job: Callable[..., Awaitable[None]], *args: Any) -> None:
+    try:
+        await job(*args)
+    except* Exception:
+        log.exception("call failed")
 
 
 class _Tracked:

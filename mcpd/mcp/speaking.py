@@ -55,7 +55,7 @@ async def with_context(job: Job, app: App, *, wanted: bool, run: Run) -> Result:
 def _context(job: Job, app: App, ask: Ask | None) -> Context:
     meta = _params.decode(job.call.params).meta
     token = msgspec.UNSET if meta is None else progress_token(meta.progress_token)
-    conversation = CallConversation(job.caller, token, job.notify, ask)
+    conversation = CallConversation(job.caller, token, job.notify, ask, job.stream)
     return Context(conversation, job.services.host.states.get(app))
 
 

@@ -22,6 +22,7 @@ from mcpd.mcp.broadcast import Broadcast
 from mcpd.mcp.host import Host
 from mcpd.mcp.job import Services
 from mcpd.mcp.running import Running
+from mcpd.mcp.streams import Streams
 from mcpd.mcp.transports.streamable_http import StreamableHttp
 from mcpd.registration.convenience import Convenience
 from mcpd.registration.description import Description
@@ -48,6 +49,7 @@ class House:
     sessions: Sessions
     gate: Gate
     sealer: Sealer
+    running: Running
     site: Site
     registrations: Registrations
     secret_origin: str
@@ -83,15 +85,11 @@ def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> 
         limit_loopback=config.limit_loopback,
     )
     health = Health(sessions, description)
+    running, streams, broadcast = Running(sessions.presence), Streams(), Broadcast(host.apps)
+    sessions.presence.on_end += [streams.forget, broadcast.forget]
+    services = Services(host, sessions, running, Questions(), broadcast, streams, sealer)
     transport = StreamableHttp(
-        Services(
-            host,
-            sessions,
-            Running(sessions.presence),
-            Questions(),
-            Broadcast(host.apps),
-            sealer,
-        ),
+        services,
         gate,
         max_body_bytes=config.max_body_bytes,
     )
@@ -110,7 +108,7 @@ def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> 
         TrustedProxies.parse(config.trusted_proxies),
     )
     origin = "" if secrets is None else secrets.origin
-    return House(config, host, sessions, gate, sealer, site, registrations, origin)
+    return House(config, host, sessions, gate, sealer, running, site, registrations, origin)
 
 
 def _mcp_routes(transport: StreamableHttp) -> list[Route]:

@@ -94,8 +94,9 @@ class Daemon:
         accepting = trio.CancelScope()
         urls = addresses(listeners, "https" if tls else "http")
         async with trio.open_nursery() as signals:
+            calls = await signals.start(house.running.run)
             async with trio.open_nursery() as connections:
-                stop = partial(self._stop, http, accepting, connections)
+                stop = partial(self._stop, http, accepting, connections, calls)
                 await signals.start(self._take_signals, stop, partial(self._reload, house, tls))
                 with accepting:
                     async with trio.open_nursery() as accept:
@@ -137,12 +138,14 @@ class Daemon:
         http: HttpServer,
         accepting: trio.CancelScope,
         connections: trio.Nursery,
+        calls: trio.CancelScope,
         times: int,
     ) -> None:
         """First: stop accepting and let running requests finish. Again: at once."""
         if times > 1:
             log.warning("stopping at once")
             connections.cancel_scope.cancel()
+            calls.cancel()
             return
         limit_s = self._config.drain_timeout_s
         log.info("draining: %d connections, at most %g s", http.connection_count, limit_s)

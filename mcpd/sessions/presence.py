@@ -4,7 +4,7 @@ They are active whatever their last request was, and when their session ends, so
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import trio
@@ -19,6 +19,7 @@ class Presence:
 
     def __init__(self) -> None:
         self._held: Counter[SessionId] = Counter()
+        self.on_end: list[Callable[[SessionId], None]] = []
         self._streams: dict[SessionId, list[trio.CancelScope]] = {}
 
     @contextmanager
@@ -54,6 +55,8 @@ class Presence:
         return list(self._held)
 
     def ended(self, session_id: SessionId) -> None:
-        """The session is over: so are its streams."""
+        """The session is over: so are its streams, and what others keep of it."""
+        for listener in self.on_end:
+            listener(session_id)
         for scope in list(self._streams.get(session_id, ())):
             scope.cancel()

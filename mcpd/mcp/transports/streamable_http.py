@@ -22,6 +22,7 @@ from mcpd.mcp.mirrored import check_mirrored
 from mcpd.mcp.opening import opened_by_initialize
 from mcpd.mcp.revisions import BY_NAME, HANDSHAKE
 from mcpd.mcp.transports.batch import take_batch
+from mcpd.mcp.transports.call_streams import call_stream, resume, session_stream
 from mcpd.mcp.transports.handshake import Arrival, EnvelopeFault, handshake_caller, no_session
 from mcpd.mcp.transports.wire import (
     ACCEPTED,
@@ -38,7 +39,6 @@ from mcpd.rpc.messages import (
     Reply,
     decode,
     encode_error,
-    encode_notice,
     encode_result,
     is_batch,
     readable_id,
@@ -141,6 +141,8 @@ class StreamableHttp:
         job = Job(self._services, call, caller)
         method = exchange.find_method(job)
         if arrival.accepted.events and exchange.may_stream(job, method):
+            if arrival.session is not None and caller.session is not None:
+                return call_stream(job, method, arrival.session, arrival.accepted)
             return self._stream(arrival, job, method)
         body = await exchange.answer(job, method)
         return CANCELLED if body is None else message_response(body, arrival.accepted)
@@ -215,21 +217,18 @@ class StreamableHttp:
     # --- GET and DELETE -----------------------------------------------------------------------
 
     async def get(self, request: Request) -> Answer:
-        """The session's own stream: what belongs to no request."""
-        session = (await self._arrive(request)).session
+        """The session's own stream, or the rest of a call's, by Last-Event-ID."""
+        arrival = await self._arrive(request)
+        session = arrival.session
         if session is None:
             raise self._not_allowed("GET opens the stream of a session; name one.")
-        presence, broadcast = self._services.sessions.presence, self._services.broadcast
-        uris = set(session.subscriptions)
-
-        async def run(sink: EventSink) -> None:
-            with presence.stream(session.id), broadcast.listen_for_session(session.id, uris) as to:
-                await sink.open()
-                while True:
-                    method, params = await to.take()
-                    await sink.send(sse.event(encode_notice(method, params)))
-
-        return EventStream(run, sse.STREAM_HEADERS, open_ended=True)
+        revision = handshake_caller(arrival).revision
+        last_event_id = request.headers.one(b"last-event-id") or ""
+        found = self._services.streams.find(session.id, last_event_id)
+        if found is not None and found[0] is not self._services.streams.of_session(session.id):
+            return resume(*found, revision)
+        after = None if found is None else found[1]
+        return session_stream(self._services, session, revision, after)
 
     async def delete(self, request: Request) -> Answer:
         """End the session."""
