@@ -26,6 +26,7 @@ from mcpd import (
     Text,
     ToolError,
 )
+from mcpd.errors import InvalidParams
 
 RED_PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
@@ -460,6 +461,62 @@ async def test_trigger_resource_update(uri: str) -> str:
     """Announce that a resource changed."""
     app.resource_updated(uri)
     return f"announced {uri}"
+
+
+# --- tools: tasks ----------------------------------------------------------------------------
+
+
+@app.tool
+async def greet(name: str = "World") -> str:
+    """Answer at once, never as a task."""
+    return f"Hello, {name}!"
+
+
+@app.tool(task="optional")
+async def slow_compute(ctx: Context, seconds: float = 1.0, label: str = "") -> str:
+    """Work for a while; a task where the client takes tasks."""
+    await ctx.report_progress(0, seconds, "computing")
+    await trio.sleep(seconds)
+    return f"computed {label}".strip()
+
+
+@app.tool(task="required")
+async def failing_job() -> str:
+    """Fail, and only as a task."""
+    raise ToolError("This job always fails")
+
+
+@app.tool(task="optional")
+async def protocol_error_job() -> str:
+    """Fail with a protocol error."""
+    raise InvalidParams("This job fails with a protocol error")
+
+
+@app.tool(task="optional")
+async def confirm_delete(ctx: Context, filename: str = "file.txt") -> str:
+    """Ask in the middle of the work."""
+    answer = await ctx.elicit(f"Delete {filename}?", form(confirm={"type": "boolean"}))
+    confirmed = answer.accepted and (answer.content or {}).get("confirm")
+    return f"Deleted {filename}" if confirmed else f"Kept {filename}"
+
+
+@app.tool(task="optional")
+async def multi_input(ctx: Context) -> str:
+    """Ask two things at once in the middle of the work."""
+    first, second = await ctx.ask(
+        Elicit("First?", form(name={"type": "string"}, confirm={"type": "boolean"})),
+        Elicit("Second?", form(name={"type": "string"}, confirm={"type": "boolean"})),
+    )
+    return f"{content_of(first, 'name')} and {content_of(second, 'name')}"
+
+
+@app.tool(task="late")
+async def test_tool_with_task(ctx: Context) -> str:
+    """Ask first, and become a task then."""
+    (answer,) = await ctx.ask(Elicit("What is your name?", NAME, key="user_name"))
+    await ctx.detach()
+    await trio.sleep(PAUSE_S)
+    return f"Hello from a task, {content_of(answer, 'name')}!"
 
 
 # --- resources -------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, overload
 from mcpd.app.content import Annotations, Icon
 from mcpd.app.prompt import Prompt, declare_prompt
 from mcpd.app.resource import Resource, declare_resource
-from mcpd.app.tool import Hints, Tool, declare_tool
+from mcpd.app.tool import Hints, TaskSupport, Tool, declare_tool
 from mcpd.errors import DeclarationError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -79,6 +79,7 @@ class App:
         icons: Sequence[Icon] = (),
         meta: dict[str, Any] | None = None,
         input_schema: dict[str, Any] | None = None,
+        task: TaskSupport = "forbidden",
     ) -> Callable[[F], F]: ...
 
     def tool(
@@ -96,6 +97,7 @@ class App:
         icons: Sequence[Icon] = (),
         meta: dict[str, Any] | None = None,
         input_schema: dict[str, Any] | None = None,
+        task: TaskSupport = "forbidden",
     ) -> F | Callable[[F], F]:
         """Declare a tool: ``@app.tool`` or ``@app.tool(read_only=True)``.
 
@@ -103,6 +105,10 @@ class App:
         are the input schema, the return type is the output schema, the docstring is the
         description. A parameter of type Context gets the request. ``input_schema`` is shown
         instead of the one made from the types, which still check the arguments.
+
+        ``task`` says whether a call may become a task, which the client polls: ``optional``, at
+        once if the client takes tasks; ``required``, or not at all; ``late``, when the tool calls
+        ``ctx.detach()``.
 
         Raises:
             DeclarationError: the function cannot be served, or the name is taken.
@@ -119,6 +125,7 @@ class App:
                 icons=list(icons),
                 meta=meta,
                 input_schema=input_schema,
+                task=task,
             )
             self._add("tools", self.tools, tool.name, tool)
             return function

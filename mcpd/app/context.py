@@ -47,6 +47,7 @@ class Conversation(Protocol):
     async def log(self, level: LogLevel, data: Any, logger: str | None) -> None: ...
     async def ask(self, questions: Sequence[Question]) -> list[Any]: ...
     async def close_stream(self, retry_after_s: float) -> None: ...
+    async def detach(self) -> None: ...
 
 
 class Context:
@@ -125,6 +126,14 @@ class Context:
         Cancellation: a checkpoint; waits while the client does not read.
         """
         await self._conversation.log(level, data, logger)
+
+    async def detach(self) -> None:
+        """Turn this call into a task: the client gets its id now and comes back for the result.
+
+        For tools declared with ``task="late"``, where the client takes tasks; otherwise nothing
+        happens. What is asked before is asked within the call, what is asked later by the task.
+        """
+        await self._conversation.detach()
 
     async def close_stream(self, retry_after_s: float = 1.0) -> None:
         """Let the client's connection go while the work goes on; it comes back for the rest.

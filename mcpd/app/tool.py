@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import trio
@@ -14,6 +14,8 @@ from mcpd.app.context import Context
 from mcpd.app.function import Function
 from mcpd.app.schemas import JsonSchema, is_object_schema, result_type, schema_of
 from mcpd.errors import DeclarationError
+
+TaskSupport = Literal["forbidden", "optional", "required", "late"]
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,128}")  # MCP 2025-11-25, server/tools, "Tool Names"
 
@@ -65,6 +67,7 @@ class Tool:
     hints: Hints
     icons: list[Icon]
     meta: dict[str, Any] | None
+    task: TaskSupport
     function: Function
     _result: msgspec.json.Decoder[Any] | None
     _encoder: msgspec.json.Encoder = field(default_factory=msgspec.json.Encoder)
@@ -135,6 +138,7 @@ def declare_tool(
     icons: list[Icon],
     meta: dict[str, Any] | None,
     input_schema: JsonSchema | None = None,
+    task: TaskSupport = "forbidden",
 ) -> Tool:
     """Build a tool from a function's signature, annotations and docstring.
 
@@ -157,6 +161,7 @@ def declare_tool(
         hints=hints,
         icons=icons,
         meta=meta,
+        task=task,
         function=declared,
         _result=None if promised is None else msgspec.json.Decoder(promised),
     )

@@ -46,9 +46,15 @@ class Questions:
         return True
 
     async def ask(
-        self, caller: Caller, session_id: SessionId, notify: Notify, questions: Sequence[Question]
+        self,
+        caller: Caller,
+        session_id: SessionId,
+        notify: Notify,
+        questions: Sequence[Question],
+        *,
+        meta: dict[str, Any] | None = None,
     ) -> list[Any]:
-        """Ask all at once; the answers in the same order.
+        """Ask all at once; the answers in the same order. ``meta`` is sent with each question.
 
         Raises:
             ToolError: the client refused, did not answer in time, or answered nonsense.
@@ -58,7 +64,7 @@ class Questions:
         answers: dict[int, Any] = {}
 
         async def one(place: int, question: Question) -> None:
-            answers[place] = await self._ask_one(session_id, notify, question, caller)
+            answers[place] = await self._ask_one(session_id, notify, question, caller, meta)
 
         try:
             async with trio.open_nursery() as nursery:
@@ -69,7 +75,12 @@ class Questions:
         return [answers[place] for place in range(len(questions))]
 
     async def _ask_one(
-        self, session_id: SessionId, notify: Notify, question: Question, caller: Caller
+        self,
+        session_id: SessionId,
+        notify: Notify,
+        question: Question,
+        caller: Caller,
+        meta: dict[str, Any] | None,
     ) -> Any:
         slots = self._open.setdefault(session_id, {})
         if len(slots) >= MAX_OPEN_PER_SESSION:
@@ -78,7 +89,7 @@ class Questions:
         key, slot = msgspec.json.encode(request_id), _Slot()
         slots[key] = slot
         try:
-            await notify(_request(request_id, question, caller))
+            await notify(_request(request_id, question, caller, meta))
             with trio.move_on_after(ANSWER_TIMEOUT_S):
                 await slot.answered.wait()
         finally:
@@ -90,8 +101,12 @@ class Questions:
         return _read(question, slot.reply)
 
 
-def _request(request_id: str, question: Question, caller: Caller) -> bytes:
+def _request(
+    request_id: str, question: Question, caller: Caller, meta: dict[str, Any] | None
+) -> bytes:
     params = question.params
+    if meta is not None:
+        params["_meta"] = meta
     if not caller.revision.elicitation_modes:
         params.pop("mode", None)
     message = {"jsonrpc": "2.0", "id": request_id, "method": question.method, "params": params}

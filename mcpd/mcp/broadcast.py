@@ -18,6 +18,7 @@ from mcpd.rpc.messages import encode_notice
 from mcpd.sessions.record import SessionId
 
 UPDATED = "notifications/resources/updated"
+TASK_CHANGED = "notifications/tasks"
 LIST_CHANGED: dict[ListKind, str] = {
     "tools": "notifications/tools/list_changed",
     "resources": "notifications/resources/list_changed",
@@ -31,13 +32,13 @@ class Listener:
     """What one stream wants, and what waits for it."""
 
     methods: set[str]
-    uris: set[str]
+    uris: set[str]  # and ids of tasks
     _waiting: dict[tuple[str, str], None] = field(default_factory=dict)
     _wake: trio.Event = field(default_factory=trio.Event)
 
     def offer(self, method: str, uri: str = "") -> None:
         """Keep a change if it is wanted."""
-        wanted = uri in self.uris if method == UPDATED else method in self.methods
+        wanted = uri in self.uris if uri else method in self.methods
         if wanted:
             self._waiting[method, uri] = None
             self._wake.set()
@@ -52,7 +53,7 @@ class Listener:
             await self._wake.wait()
         method, uri = next(iter(self._waiting))
         del self._waiting[method, uri]
-        return method, {"uri": uri} if method == UPDATED else {}
+        return method, {"uri": uri} if uri else {}
 
 
 class Broadcast:
@@ -90,6 +91,11 @@ class Broadcast:
         for uris, stream in self._sessions.values():
             if uri in uris:
                 stream.append(notice)
+
+    def task_changed(self, task_id: str) -> None:
+        """A task is not where it was."""
+        for listener in self._listeners:
+            listener.offer(TASK_CHANGED, task_id)
 
     @contextmanager
     def listen(self, methods: set[str], uris: set[str]) -> Iterator[Listener]:

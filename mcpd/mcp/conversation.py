@@ -107,6 +107,10 @@ class CallConversation:
             params["logger"] = logger
         await self._notify(encode_notice("notifications/message", params))
 
+    async def detach(self) -> None:
+        """Only a call that may become a task can be detached; for others nothing happens."""
+        await trio.lowlevel.checkpoint()
+
     async def close_stream(self, retry_after_s: float) -> None:
         """MCP 2025-11-25, transports: the server may close a stream that the client can resume."""
         if self._stream is not None and self._caller.revision.primes_streams:

@@ -5,11 +5,10 @@ A new area of MCP is a file in ``methods`` and a line here.
 
 import logging as stdlib_logging
 
-import msgspec
-
 from mcpd.errors import InternalError, McpdError, MethodNotFound
 from mcpd.http.messages import current_request
-from mcpd.mcp.job import Job, Method, NoticeJob, Result
+from mcpd.mcp.encoding import encode
+from mcpd.mcp.job import Job, Method, NoticeJob
 from mcpd.mcp.methods import (
     completion,
     lifecycle,
@@ -17,6 +16,7 @@ from mcpd.mcp.methods import (
     prompts,
     resources,
     subscriptions,
+    tasks,
     tools,
 )
 from mcpd.mcp.revisions import VERSION_NAMES
@@ -30,12 +30,11 @@ METHODS: dict[str, Method] = {
     **completion.METHODS,
     **logging.METHODS,
     **subscriptions.METHODS,
+    **tasks.METHODS,
 }
 NOTICES = lifecycle.NOTICES
 
 log = stdlib_logging.getLogger("mcpd.mcp")
-
-_encode = msgspec.json.Encoder().encode
 
 
 def find_method(job: Job) -> Method:
@@ -44,8 +43,9 @@ def find_method(job: Job) -> Method:
     Raises:
         MethodNotFound: it does not exist there.
     """
-    method = METHODS.get(job.call.method)
-    if method is None or not (method.modern if job.caller.revision.modern else method.handshake):
+    method, revision = METHODS.get(job.call.method), job.caller.revision
+    exists = method is not None and (method.modern if revision.modern else method.handshake)
+    if method is None or not exists or (method.needs_tasks and not revision.tasks):
         raise MethodNotFound(
             f"The method {job.call.method[:64]} does not exist in {job.caller.revision.name}.",
             data={"supported": VERSION_NAMES} if job.call.method == "initialize" else None,
@@ -92,15 +92,6 @@ async def _respond(job: Job, method: Method) -> bytes:
         name = "-" if request is None else request.id
         log.exception("%s failed", job.call.method)
         raise InternalError(f"A fault of this server, logged as {name}.") from error
-
-
-def encode(job: Job, result: Result) -> bytes:
-    """A result as JSON; a Raw one is complete already."""
-    if isinstance(result, msgspec.Raw):
-        return bytes(result)
-    if job.caller.revision.modern:
-        result = job.services.host.complete(result, job.caller.revision)
-    return _encode(result)
 
 
 async def take_notice(job: NoticeJob) -> None:

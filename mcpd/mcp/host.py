@@ -21,6 +21,7 @@ PAGE_SIZE = 100
 TOOL_THREADS = 40  # plain functions that run at once
 CACHE_TTL_MS = 60_000  # a hint to modern clients; a change is announced as well
 UI_EXTENSION = "io.modelcontextprotocol/ui"
+TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 UI_MIME_TYPE = "text/html;profile=mcp-app"
 
 P = TypeVar("P", Tool, Resource, Prompt)
@@ -79,16 +80,30 @@ class Host:
             found["prompts"] = {"listChanged": True}
         if any(app.completers for app in self.apps):
             found["completions"] = {}
+        extensions = self._extensions()
+        return found | ({"extensions": extensions} if extensions else {})
+
+    def _extensions(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
         if any("ui" in (offered.part.meta or {}) for offered in self.tools.values()):
-            found["extensions"] = {UI_EXTENSION: {"mimeTypes": [UI_MIME_TYPE]}}
+            found[UI_EXTENSION] = {"mimeTypes": [UI_MIME_TYPE]}
+        if self._has_tasks:
+            found[TASKS_EXTENSION] = {}
         return found
+
+    @property
+    def _has_tasks(self) -> bool:
+        return any(offered.part.task != "forbidden" for offered in self.tools.values())
 
     def capabilities_for(self, revision: Revision) -> dict[str, Any]:
         """The capabilities with the members that the revision has."""
         hidden = set() if revision.completions else {"completions"}
         if not revision.modern:
             hidden.add("extensions")
-        return {name: value for name, value in self.capabilities.items() if name not in hidden}
+        found = {name: value for name, value in self.capabilities.items() if name not in hidden}
+        if revision.tasks and not revision.modern and self._has_tasks:
+            found["tasks"] = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
+        return found
 
     def info_for(self, revision: Revision) -> dict[str, Any]:
         """serverInfo with the members that the revision has."""

@@ -15,6 +15,7 @@ from mcpd.mcp.conversation import Notify
 from mcpd.mcp.host import Host
 from mcpd.mcp.running import Running
 from mcpd.mcp.streams import Stream, Streams
+from mcpd.mcp.tasks.registry import Tasks
 from mcpd.rpc.messages import Call, Notice
 from mcpd.sessions.service import Sessions
 
@@ -31,6 +32,7 @@ class Services:
     questions: Questions
     broadcast: Broadcast
     streams: Streams
+    tasks: Tasks
     sealer: Sealer
 
 
@@ -72,6 +74,7 @@ class Method:
     handshake: bool = True
     modern: bool = True
     streams: Callable[[Job], bool] | None = None
+    needs_tasks: bool = False  # only in revisions that have tasks
     farewell: Farewell | None = None  # open-ended: its result when the server ends it
 
 

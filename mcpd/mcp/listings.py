@@ -22,6 +22,9 @@ def describe_tool(tool: Tool, revision: Revision) -> dict[str, Any]:
         described["annotations"] = hints
     if revision.structured and tool.output_schema is not None:
         described["outputSchema"] = output_schema(tool, revision)
+    if revision.tasks and not revision.modern and tool.task != "forbidden":
+        support = "required" if tool.task == "required" else "optional"
+        described["execution"] = {"taskSupport": support}
     return described
 
 

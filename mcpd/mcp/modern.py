@@ -28,7 +28,8 @@ HEADER_METHOD = b"mcp-method"
 HEADER_NAME = b"mcp-name"
 
 # Which member of params Mcp-Name mirrors (streamable-http, "Standard Request Headers").
-NAME_MEMBERS = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+NAME_MEMBERS = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
+    "tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}  # fmt: skip
 _SENTINEL_START, _SENTINEL_END = "=?base64?", "?="
 
 
@@ -48,6 +49,7 @@ class EnvelopeParams(msgspec.Struct):
     meta: Meta | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="_meta")
     name: Any = msgspec.UNSET
     uri: Any = msgspec.UNSET
+    taskId: Any = msgspec.UNSET
 
 
 _decoder = msgspec.json.Decoder(EnvelopeParams)

@@ -23,6 +23,7 @@ class Revision:
     resource_links: bool = False  # 2025-06-18
     metadata: bool = False  # 2025-06-18: _meta on declarations and content
     icons: bool = False  # 2025-11-25
+    tasks: bool = False  # 2025-11-25: experimental; later an extension
     elicitation_modes: bool = False  # 2025-11-25: mode in elicitation/create
     argument_errors_as_results: bool = False  # 2025-11-25: wrong arguments are isError results
     any_structure: bool = False  # 2026-07-28: structured content need not be an object
@@ -54,6 +55,7 @@ V2025_11_25 = replace(
     name="2025-11-25",
     icons=True,
     primes_streams=True,
+    tasks=True,
     elicitation_modes=True,
     argument_errors_as_results=True,
 )

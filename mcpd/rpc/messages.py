@@ -5,7 +5,7 @@ and stay apart in between. Params stay undecoded until the method that knows the
 """
 
 from dataclasses import dataclass
-from typing import NewType
+from typing import Any, NewType
 
 import msgspec
 
@@ -172,16 +172,26 @@ def encode_result(request_id: RequestId, result: bytes) -> bytes:
 
 def encode_error(request_id: RequestId | None, error: McpdError) -> bytes:
     """An error response; without an id where none could be read (MCP has no null id)."""
-    body: dict[str, object] = {"code": error.rpc_code, "message": _sentence(error)}
-    data = dict(error.data)
-    if error.received is not None:
-        data.setdefault("received", error.received)
-    if data:
-        body["data"] = data
-    encoded = msgspec.json.encode(body)
+    encoded = msgspec.json.encode(error_object(error))
     if request_id is None:
         return b'{"jsonrpc":"2.0","error":%b}' % encoded
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (request_id, encoded)
+
+
+def error_object(error: McpdError) -> dict[str, Any]:
+    """The member ``error`` of a response (section 5.1)."""
+    body: dict[str, Any] = {"code": error.rpc_code, "message": _sentence(error)}
+    data = dict(error.data)
+    if error.received is not None:
+        data.setdefault("received", error.received)
+    return body | ({"data": data} if data else {})
+
+
+def error_from_object(body: dict[str, Any]) -> McpdError:
+    """An error that encodes to ``body`` again."""
+    error = McpdError(body["message"], data=body.get("data"))
+    error.rpc_code = body["code"]
+    return error
 
 
 def encode_notice(method: str, params: object) -> bytes:

@@ -23,6 +23,7 @@ from mcpd.mcp.host import Host
 from mcpd.mcp.job import Services
 from mcpd.mcp.running import Running
 from mcpd.mcp.streams import Streams
+from mcpd.mcp.tasks.registry import Tasks
 from mcpd.mcp.transports.streamable_http import StreamableHttp
 from mcpd.registration.convenience import Convenience
 from mcpd.registration.description import Description
@@ -87,7 +88,9 @@ def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> 
     health = Health(sessions, description)
     running, streams, broadcast = Running(sessions.presence), Streams(), Broadcast(host.apps)
     sessions.presence.on_end += [streams.forget, broadcast.forget]
-    services = Services(host, sessions, running, Questions(), broadcast, streams, sealer)
+    tasks = Tasks()
+    tasks.on_change.append(lambda task: broadcast.task_changed(task.id))
+    services = Services(host, sessions, running, Questions(), broadcast, streams, tasks, sealer)
     transport = StreamableHttp(
         services,
         gate,

@@ -5,8 +5,10 @@ from typing import Any
 import msgspec
 
 from mcpd.errors import InvalidParams, NotAcceptable
-from mcpd.mcp.broadcast import LIST_CHANGED, MAX_URIS
+from mcpd.mcp.broadcast import LIST_CHANGED, MAX_URIS, TASK_CHANGED
 from mcpd.mcp.job import Job, Method, Result, read_params
+from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
+from mcpd.mcp.tasks.record import detailed_form
 from mcpd.rpc.messages import encode_notice
 
 SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
@@ -17,6 +19,7 @@ class _Filter(msgspec.Struct, rename="camel"):
     prompts_list_changed: bool = False
     resources_list_changed: bool = False
     resource_subscriptions: list[str] = []
+    task_ids: list[str] = []
 
 
 class _Params(msgspec.Struct):
@@ -31,16 +34,18 @@ async def _listen(job: Job) -> Result:
     if job.notify is None:
         raise NotAcceptable("subscriptions/listen answers with an event stream alone.")
     wanted = read_params(_params, job.call.params).notifications
-    if len(wanted.resource_subscriptions) > MAX_URIS:
+    if len(wanted.resource_subscriptions) + len(wanted.task_ids) > MAX_URIS:
         raise InvalidParams(f"A subscription names at most {MAX_URIS} resources.")
     honoured, methods = _honoured(job, wanted)
-    uris = set(honoured.get("resourceSubscriptions", []))
+    uris = {*honoured.get("resourceSubscriptions", []), *honoured.get("taskIds", [])}
     meta = {SUBSCRIPTION_ID: msgspec.Raw(job.call.id)}
     with job.services.broadcast.listen(methods, uris) as listener:
         params: dict[str, Any] = {"_meta": meta, "notifications": honoured}
         await job.notify(encode_notice("notifications/subscriptions/acknowledged", params))
         while True:
             method, params = await listener.take()
+            if method == TASK_CHANGED:
+                params = detailed_form(job.services.tasks.get(job.caller.principal, params["uri"]))
             await job.notify(encode_notice(method, {**params, "_meta": meta}))
 
 
@@ -60,7 +65,19 @@ def _honoured(job: Job, wanted: _Filter) -> tuple[dict[str, Any], set[str]]:
             methods.add(method)
     if wanted.resource_subscriptions and "resources" in capabilities:
         honoured["resourceSubscriptions"] = wanted.resource_subscriptions
+    if wanted.task_ids:
+        if not declares_tasks(job.caller):
+            raise needs_tasks("Listening to tasks needs the tasks extension.")
+        honoured["taskIds"] = [task_id for task_id in wanted.task_ids if _is_mine(job, task_id)]
     return honoured, methods
+
+
+def _is_mine(job: Job, task_id: str) -> bool:
+    try:
+        job.services.tasks.get(job.caller.principal, task_id)
+    except InvalidParams:
+        return False
+    return True
 
 
 def _farewell(job: Job) -> Result:

@@ -5,15 +5,20 @@ from typing import Any
 
 import msgspec
 
+from mcpd.app.app import App
 from mcpd.app.context import Context
 from mcpd.app.function import WrongArguments
 from mcpd.app.tool import Tool
 from mcpd.errors import InvalidParams, McpdError, MissingClientCapability, ToolError
 from mcpd.http.messages import current_request
+from mcpd.mcp.encoding import encode
 from mcpd.mcp.host import Offered
 from mcpd.mcp.job import Job, Method, Result, read_params
 from mcpd.mcp.listing import list_method
 from mcpd.mcp.speaking import with_context
+from mcpd.mcp.tasks.choice import Choice, choose
+from mcpd.mcp.tasks.record import RELATED_TASK, handshake_form, modern_form
+from mcpd.mcp.tasks.work import Run, Work
 from mcpd.mcp.tool_results import call_result, error_result
 from mcpd.rpc.messages import EMPTY_PARAMS
 
@@ -45,7 +50,26 @@ async def _call(job: Job) -> Result:
     async def run(context: Context | None) -> Result:
         return await _run(job, offered, arguments, context)
 
+    choice, ttl_ms = choose(tool, job.caller, job.call.params)
+    if choice is not Choice.PLAIN:
+        return await _run_as_task(job, offered.app, run, ttl_ms, at_once=choice is Choice.TASK)
     return await with_context(job, offered.app, wanted=tool.wants_context, run=run)
+
+
+async def _run_as_task(
+    job: Job, app: App, run: Run, ttl_ms: int | None, *, at_once: bool
+) -> Result:
+    work = Work(job, app, run, encode, ttl_ms=ttl_ms)
+    if at_once:
+        work.detach()
+    work.begin()
+    result = await work.wait_settled()
+    if work.task is None:
+        return {} if result is None else result
+    if job.caller.revision.modern:
+        return {"resultType": "task", **modern_form(work.task)}
+    related = {RELATED_TASK: {"taskId": work.task.id}}
+    return {"task": handshake_form(work.task), "_meta": related}
 
 
 async def _run(

@@ -16,6 +16,7 @@ from mcpd.http.messages import Answer, EventSink, EventStream, Headers, Request,
 from mcpd.mcp import exchange, modern
 from mcpd.mcp.caller import Caller
 from mcpd.mcp.conversation import Notify
+from mcpd.mcp.encoding import encode
 from mcpd.mcp.job import Farewell, Job, Method, NoticeJob, Services
 from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
 from mcpd.mcp.mirrored import check_mirrored
@@ -249,4 +250,4 @@ class StreamableHttp:
 async def _say_goodbye(job: Job, farewell: Farewell, notify: Notify) -> None:
     """The result of an open-ended request that the server ends; a peer that left gets none."""
     with trio.move_on_after(GOODBYE_S, shield=True):
-        await notify(encode_result(job.call.id, exchange.encode(job, farewell(job))))
+        await notify(encode_result(job.call.id, encode(job, farewell(job))))

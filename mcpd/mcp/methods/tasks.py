@@ -1,0 +1,112 @@
+"""tasks/get, update, cancel of the extension; tasks/get, list, cancel, result of 2025-11-25."""
+
+from typing import Any
+
+import msgspec
+
+from mcpd.errors import InvalidParams
+from mcpd.mcp.job import Job, Method, Result, read_params
+from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
+from mcpd.mcp.tasks.record import (
+    RELATED_TASK,
+    Status,
+    Task,
+    detailed_form,
+    handshake_form,
+)
+from mcpd.rpc.messages import error_from_object
+
+
+class _Params(msgspec.Struct, rename="camel"):
+    task_id: str
+    input_responses: dict[str, Any] = {}
+
+
+class _ListParams(msgspec.Struct):
+    cursor: str | None = None
+
+
+_params = msgspec.json.Decoder(_Params)
+_list_params = msgspec.json.Decoder(_ListParams)
+
+
+def _task(job: Job) -> tuple[Task, _Params]:
+    if job.caller.revision.modern and not declares_tasks(job.caller):
+        raise needs_tasks(f"{job.call.method} needs the tasks extension.")
+    params = read_params(_params, job.call.params)
+    return job.services.tasks.get(job.caller.principal, params.task_id), params
+
+
+async def _get(job: Job) -> Result:
+    task, _ = _task(job)
+    return detailed_form(task) if job.caller.revision.modern else handshake_form(task)
+
+
+async def _update(job: Job) -> Result:
+    task, params = _task(job)
+    job.services.tasks.answer(task, params.input_responses)
+    return {}
+
+
+async def _cancel(job: Job) -> Result:
+    task, _ = _task(job)
+    cancelled = job.services.tasks.cancel(task)
+    if job.caller.revision.modern:
+        return {}
+    if not cancelled:
+        raise InvalidParams(f"The task is {task.status.value} already.")
+    return handshake_form(task)
+
+
+async def _list(job: Job) -> Result:
+    cursor = read_params(_list_params, job.call.params).cursor
+    found, following = job.services.tasks.page(job.caller.principal, cursor)
+    result: dict[str, Any] = {"tasks": [handshake_form(task) for task in found]}
+    return result | ({"nextCursor": following} if following else {})
+
+
+async def _result(job: Job) -> Result:
+    """Blocks until the task is over, then is exactly what the call would have been; meanwhile
+    what the task asks goes out on this request's stream.
+    """
+    task, _ = _task(job)
+    related = {RELATED_TASK: {"taskId": task.id}}
+    asked: set[str] = set()
+    while not task.terminal:
+        changed = task.changed
+        await _ask_here(job, task, asked)
+        if not task.terminal:
+            await changed.wait()
+    if task.error is not None:
+        raise error_from_object(task.error)
+    if task.status is Status.CANCELLED or task.result is None:
+        raise InvalidParams("The task was cancelled and has no result.")
+    result: dict[str, Any] = msgspec.json.decode(task.result)
+    return {**result, "_meta": {**result.get("_meta", {}), **related}}
+
+
+async def _ask_here(job: Job, task: Task, asked: set[str]) -> None:
+    session, notify = job.caller.session, job.notify
+    fresh = [key for key in task.questions if key not in asked]
+    if not fresh or session is None or notify is None:
+        return
+    asked.update(fresh)
+    questions = [task.questions[key].question for key in fresh]
+    meta = {RELATED_TASK: {"taskId": task.id}}
+    answers = await job.services.questions.ask(job.caller, session.id, notify, questions, meta=meta)
+    for key, answer in zip(fresh, answers, strict=True):
+        found = task.questions.pop(key, None)
+        if found is not None:
+            found.answer = answer
+            found.answered.set()
+    if not task.questions:
+        task.move(Status.WORKING, job.services.tasks.clock())
+
+
+METHODS = {
+    "tasks/get": Method(_get, needs_tasks=True),
+    "tasks/update": Method(_update, handshake=False),
+    "tasks/cancel": Method(_cancel, needs_tasks=True),
+    "tasks/list": Method(_list, modern=False, needs_tasks=True),
+    "tasks/result": Method(_result, modern=False, needs_tasks=True, streams=lambda job: True),
+}

@@ -1,0 +1,79 @@
+"""Whether a call becomes a task: the tool's wish, the client's abilities, the revision. Pure."""
+
+from enum import Enum, auto
+from typing import Any
+
+import msgspec
+
+from mcpd.app.tool import Tool
+from mcpd.errors import InvalidParams, MethodNotFound, MissingClientCapability
+from mcpd.mcp.caller import Caller
+from mcpd.mcp.tasks.record import EXTENSION
+
+
+class Choice(Enum):
+    """How to serve a call."""
+
+    PLAIN = auto()
+    TASK = auto()  # at once
+    LATE = auto()  # when the tool says so
+
+
+class _TaskMetadata(msgspec.Struct):
+    ttl: int | None = None
+
+
+class _Params(msgspec.Struct):
+    task: Any = msgspec.UNSET
+
+
+_params = msgspec.json.Decoder(_Params)
+
+
+def choose(tool: Tool, caller: Caller, params: msgspec.Raw) -> tuple[Choice, int | None]:
+    """The choice, and the time to live that the client asked for, in milliseconds.
+
+    Raises:
+        MissingClientCapability: the tool only runs as a task, and the client cannot take one.
+        MethodNotFound: the same in 2025-11-25, or a task of a tool that cannot be one.
+        InvalidParams: the client's ``task`` is malformed.
+    """
+    if caller.revision.modern:
+        return _choose_modern(tool, caller), None
+    if not caller.revision.tasks:
+        return Choice.PLAIN, None
+    given = _params.decode(params).task
+    if given is msgspec.UNSET:
+        if tool.task == "required":
+            raise MethodNotFound(f"{tool.name} only runs as a task.", fix="Send params.task.")
+        return Choice.PLAIN, None
+    if tool.task == "forbidden":
+        raise MethodNotFound(f"{tool.name} does not run as a task.", fix="Leave params.task out.")
+    try:
+        ttl_ms = msgspec.convert(given, _TaskMetadata).ttl
+    except msgspec.ValidationError as error:
+        raise InvalidParams(f"params.task is wrong: {error}.") from error
+    return Choice.TASK, ttl_ms
+
+
+def _choose_modern(tool: Tool, caller: Caller) -> Choice:
+    if tool.task == "forbidden":
+        return Choice.PLAIN
+    if not declares_tasks(caller):
+        if tool.task == "required":
+            raise needs_tasks(f"{tool.name} only runs as a task.")
+        return Choice.PLAIN
+    return Choice.LATE if tool.task == "late" else Choice.TASK
+
+
+def declares_tasks(caller: Caller) -> bool:
+    """Whether the client declared the extension on this request."""
+    extensions = caller.client_capabilities.get("extensions")
+    return isinstance(extensions, dict) and EXTENSION in extensions
+
+
+def needs_tasks(message: str) -> MissingClientCapability:
+    """The refusal of a client that did not declare the extension."""
+    return MissingClientCapability(
+        message, data={"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
+    )

@@ -1,0 +1,150 @@
+"""A tool's run as a task: it outlives its request and ends in its record."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+import trio
+
+from mcpd.app.app import App
+from mcpd.app.context import Context
+from mcpd.app.questions import Question
+from mcpd.errors import InternalError, McpdError, ToolError
+from mcpd.mcp.conversation import Ask, CallConversation
+from mcpd.mcp.job import Job, Result
+from mcpd.mcp.rounds import Rounds, find_required
+from mcpd.mcp.tasks.record import OpenQuestion, Status, Task
+from mcpd.rpc.messages import error_object
+
+ANSWER_TIMEOUT_S = 24 * 3600.0  # the task's time to live ends it earlier
+
+Run = Callable[[Context | None], Awaitable[Result]]
+Encode = Callable[[Job, Result], bytes]
+
+
+class TaskConversation(CallConversation):
+    """A conversation that goes on after its request was answered."""
+
+    def __init__(self, job: Job, work: "Work", ask: Ask) -> None:
+        super().__init__(job.caller, msgspec.UNSET, None, ask)
+        self._work = work
+
+    async def progress(self, progress: float, total: float | None, message: str | None) -> None:
+        """Tasks have no progress notifications; the message becomes the task's."""
+        self._work.say(message or "")
+        await trio.lowlevel.checkpoint()
+
+    async def detach(self) -> None:
+        """From here on the call is a task."""
+        self._work.detach()
+        await trio.lowlevel.checkpoint()
+
+
+class Work:
+    """One run. Before ``detach`` it belongs to its request, afterwards to its task."""
+
+    def __init__(self, job: Job, app: App, run: Run, encode: Encode, *, ttl_ms: int | None) -> None:
+        self._job = job
+        self._app = app
+        self._run = run
+        self._encode = encode
+        self._ttl_ms = ttl_ms
+        self._scope = trio.CancelScope()
+        self._settled = trio.Event()  # detached, or over before that
+        self.task: Task | None = None
+        self._outcome: Result | None = None
+        self._error: McpdError | None = None
+        self._rounds: Rounds | None = None
+        if job.caller.revision.modern:
+            self._rounds = Rounds(job.call, job.caller.principal, job.services.sealer)
+
+    def detach(self) -> Task:
+        """Make the task, if there is none yet; its request can be answered now."""
+        if self.task is None:
+            tasks = self._job.services.tasks
+            self.task = tasks.create(self._job.caller.principal, self._ttl_ms)
+            self.task.scope = self._scope
+            self._settled.set()
+        return self.task
+
+    def say(self, message: str) -> None:
+        """What the task does right now."""
+        if self.task is not None and message:
+            self.task.message = message
+            self.task.touch(self._job.services.tasks.clock())
+
+    def begin(self) -> None:
+        """Start the run, in a task that outlives this request."""
+        self._job.services.running.start(self._work)
+
+    async def wait_settled(self) -> Result | None:
+        """The result of a run that ended before it was detached; None: it is a task now.
+
+        Raises:
+            McpdError: that run failed.
+
+        Cancellation: stops a run that is not detached.
+        """
+        try:
+            await self._settled.wait()
+        except trio.Cancelled:
+            if self.task is None:
+                self._scope.cancel()
+            raise
+        if self.task is None and self._error is not None:
+            raise self._error
+        return None if self.task is not None else self._outcome
+
+    async def _work(self) -> None:
+        try:
+            with self._scope:
+                conversation = TaskConversation(self._job, self, self._ask)
+                state = self._job.services.host.states.get(self._app)
+                self._finish(await self._run(Context(conversation, state)))
+        except BaseException as error:
+            required = find_required(error)
+            if required is not None and self._rounds is not None and self.task is None:
+                self._outcome = self._rounds.result(required)
+            elif isinstance(error, McpdError):
+                self._fail(error)
+            elif isinstance(error, Exception):
+                self._fail(InternalError("A fault of this server; see its log."))
+                raise
+            else:
+                raise
+        finally:
+            self._settled.set()
+
+    def _finish(self, result: Result) -> None:
+        self._outcome = result
+        if self.task is not None:
+            self.task.result = msgspec.Raw(self._encode(self._job, result))
+            if not self.task.move(Status.COMPLETED, self._job.services.tasks.clock()):
+                self.task.result = None
+
+    def _fail(self, error: McpdError) -> None:
+        self._error = error
+        if self.task is not None:
+            self.task.error = error_object(error)
+            self.task.message = error.message
+            if not self.task.move(Status.FAILED, self._job.services.tasks.clock()):
+                self.task.error = None
+
+    async def _ask(self, questions: Sequence[Question]) -> list[Any]:
+        task = self.task
+        if task is None:
+            if self._rounds is None:
+                raise ToolError("Questions of a call that is to become a task come after detach.")
+            return self._rounds.ask(questions)
+        opened = []
+        for question in questions:
+            found = OpenQuestion(question)
+            task.questions[task.new_key(question)] = found
+            opened.append(found)
+        tasks = self._job.services.tasks
+        if not task.move(Status.INPUT_REQUIRED, tasks.clock()):
+            task.touch(tasks.clock())
+        with trio.fail_after(ANSWER_TIMEOUT_S):
+            for found in opened:
+                await found.answered.wait()
+        return [found.answer for found in opened]
