@@ -10,6 +10,7 @@ import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -17,6 +18,7 @@ from mcpd.errors import ConfigError
 from mcpd.http.bounds import Bounds
 
 ENV_PREFIX = "MCPD_"
+MAX_NUMBER = 1e10  # of any setting: three hundred years, ten gigabytes
 _BOUNDS = Bounds()
 
 
@@ -142,7 +144,7 @@ def _read_file(path: Path) -> Mapping[str, Any]:
             values = tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError
         raise ConfigError(f"{path} is not TOML: {error}.") from error
     for name in values:
         if name not in NAMES:
@@ -156,10 +158,18 @@ def _read_environ(environ: Mapping[str, str]) -> Mapping[str, str]:
     for variable, value in environ.items():
         if not variable.startswith(ENV_PREFIX) or variable == "MCPD_CONFIG":
             continue
+        if _is_service_link(variable, value):
+            continue
         if variable not in known:
             raise _unknown(variable, "the environment", known)
         values[variable.removeprefix(ENV_PREFIX).lower()] = value
     return values
+
+
+def _is_service_link(variable: str, value: str) -> bool:
+    """What Kubernetes puts into every container for a service that is named mcpd."""
+    link = variable.startswith((f"{ENV_PREFIX}SERVICE_", f"{ENV_PREFIX}PORT_"))
+    return link or (variable == f"{ENV_PREFIX}PORT" and "://" in value)
 
 
 def _unknown(name: str, where: str, known: list[str]) -> ConfigError:
@@ -194,8 +204,12 @@ def _to_type(hint: Any, value: Any) -> Any:
         return _to_bool(value)
     if isinstance(value, bool) or not isinstance(value, str | int | float | Path):
         raise TypeError
-    converted = Path(str(value)).expanduser() if hint is Path else hint(value)
-    if isinstance(converted, int | float) and converted < 0:
+    if hint is Path:
+        return Path(str(value)).expanduser()
+    if hint is int and isinstance(value, float) and not value.is_integer():
+        raise ValueError
+    converted = hint(value)
+    if isinstance(converted, int | float) and not 0 <= converted <= MAX_NUMBER:
         raise ValueError
     return converted
 
@@ -214,7 +228,7 @@ def _to_bool(value: Any) -> bool:
 def _describe(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(get_args(hint))
-    names = {int: "a whole number, not negative", float: "a number, not negative",
+    names = {int: "a whole number, not negative or huge", float: "a number, not negative or huge",
              bool: "true or false", str: "text"}  # fmt: skip
     return names.get(hint, "a list of texts" if get_origin(hint) is tuple else "a path")
 
@@ -231,10 +245,15 @@ def _check(config: Config) -> None:
         )
     if config.public_url and not config.public_url.startswith(("http://", "https://")):
         raise ConfigError("public_url must be an http or https URL.", received=config.public_url)
+    if config.port > 65535:
+        raise ConfigError("port is at most 65535.", received=config.port)
     if config.session_timeout_s <= 0 or config.page_size < 1 or config.tool_threads < 1:
         raise ConfigError("session_timeout_s, page_size and tool_threads must be above zero.")
 
 
 def is_loopback_host(host: str) -> bool:
     """Whether listening there reaches this machine alone."""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

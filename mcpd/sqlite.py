@@ -4,6 +4,8 @@ Writers that arrive while a transaction runs are carried out together in the nex
 thousand registrations a second cost a few fsyncs, and each is on disk before it is answered.
 """
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +55,7 @@ class Database:
         self._pending: list[_Pending[Any]] = []
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _lock(path)
             self._connection = _open(path)
             _prepare(self._connection, path, schema, version, migrations or {})
         except (sqlite3.Error, OSError) as error:
@@ -77,17 +80,25 @@ class Database:
         Raises:
             StoreError: nothing of the job was kept.
 
-        Cancellation: the job may have been done or not.
+        Cancellation: a job that waits for its turn is withdrawn; one that has begun is done.
         """
         pending = _Pending(job)
         self._pending.append(pending)
-        async with self._turn:
+        try:
+            await self._turn.acquire()
+        except trio.Cancelled:
+            if pending in self._pending:  # nobody took it, so nobody ever will
+                self._pending.remove(pending)
+            raise
+        try:
             if not pending.done:
                 group, self._pending = self._pending, []
                 with trio.CancelScope(shield=True):  # bounded by SQLite's own timeouts
                     await trio.to_thread.run_sync(
                         _commit, self._connection, group, limiter=self._limiter
                     )
+        finally:
+            self._turn.release()
         if isinstance(pending.error, sqlite3.Error):
             raise StoreError(_explain(self.path, pending.error)) from pending.error
         if pending.error is not None:
@@ -97,6 +108,20 @@ class Database:
     def close(self) -> None:
         """Close the file; blocks while a statement runs."""
         self._connection.close()
+        os.close(self._lock)
+
+
+def _lock(path: Path) -> int:
+    """Keep other processes out for as long as this one lives, however it ends."""
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise ConfigError(
+            f"Another mcpd uses {path}.", fix="Stop that one, or give another --state-dir."
+        ) from error
+    return descriptor
 
 
 def _commit(connection: sqlite3.Connection, group: list[_Pending[Any]]) -> None:

@@ -73,7 +73,9 @@ async def serving(
     if apps is not None:
         assembly.load_apps = lambda names: apps  # type: ignore[assignment]
     try:
-        house = assembly.build(config, {}, lambda r, status, size, s: log.append((r.path, status)))
+        house = assembly.build(
+            config, {}, lambda r, status, size, s: log.append((r.path, status)), local=True
+        )
     finally:
         assembly.load_apps = load_apps
     async with trio.open_nursery() as nursery, AsyncExitStack() as stack:

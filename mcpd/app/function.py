@@ -68,7 +68,9 @@ class Function:
         """JSON Schema counts 1.0 as an integer; the strict decoder does not."""
         try:
             values = _whole(msgspec.json.decode(arguments))
-            return msgspec.structs.asdict(msgspec.convert(values, self._decoder.type))
+            return msgspec.structs.asdict(
+                msgspec.convert(values, self._decoder.type, str_keys=True)
+            )
         except msgspec.ValidationError as still:
             raise WrongArguments(explain(still, self.schema)) from error
 
@@ -110,9 +112,12 @@ class Function:
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - an object with async __call__
+    looks = (
+        function,
+        inspect.unwrap(function),
+        getattr(function, "__call__", None),  # noqa: B004 - an object with async __call__
     )
+    return any(inspect.iscoroutinefunction(look) for look in looks)
 
 
 def _whole(value: Any) -> Any:

@@ -105,8 +105,8 @@ class Tool:
             return Outcome([value])
         if isinstance(value, ToolResult):
             return self._explicit(value)
-        if isinstance(value, list) and value and all(isinstance(v, CONTENT_TYPES) for v in value):
-            return Outcome(value)
+        if _is_content_list(value):
+            return Outcome(list(value))
         return Outcome([Text(self._encoder.encode(value).decode())])
 
     def _explicit(self, result: ToolResult) -> Outcome:
@@ -126,6 +126,14 @@ class Tool:
             self._result.decode(encoded)
         except msgspec.ValidationError as error:
             raise TypeError(f"tool {self.name} broke its return annotation: {error}") from error
+
+
+def _is_content_list(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and bool(value)
+        and all(isinstance(item, CONTENT_TYPES) for item in value)
+    )
 
 
 def declare_tool(

@@ -20,6 +20,7 @@ ALGORITHM = "HS256"
 TOKEN_TYPES = ("access", "api_token")
 MAX_TOKEN_BYTES = 8192
 CACHE_ENTRIES = 4096
+MAX_SUBJECT_CHARS = 256
 HOW_TO_GET = "Make a token with: mcpd token create --sub YOUR_NAME"
 
 
@@ -199,6 +200,8 @@ def _principal(claims: Mapping[str, Any], scope: str) -> Principal:
     subject = claims.get("sub") or claims.get("user_id")
     if not isinstance(subject, str | int) or isinstance(subject, bool) or not str(subject):
         raise refuse("The token is not valid: it names no user in sub or user_id.", scope)
+    if len(str(subject)) > MAX_SUBJECT_CHARS or not str(subject).isprintable():
+        raise refuse("The token is not valid: its user is too long or not printable.", scope)
     token_type = claims.get("type")
     if token_type not in TOKEN_TYPES:
         raise refuse("The token is not valid: its type is neither access nor api_token.", scope)

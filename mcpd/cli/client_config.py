@@ -15,11 +15,22 @@ from mcpd.auth.principals import SCOPE_EXECUTE
 from mcpd.auth.tokens import create_token
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.token import parse_duration
+from mcpd.config import Config
 from mcpd.errors import ConfigError
 from mcpd.server.keys import find_secrets
 
 _SETTINGS = frozenset(
-    {"state_dir", "jwt_secret_file", "jwt_issuer", "jwt_audience", "host", "port"}
+    {
+        "state_dir",
+        "jwt_secret_file",
+        "jwt_issuer",
+        "jwt_audience",
+        "host",
+        "port",
+        "public_url",
+        "tls_certificate",
+        "tls_key",
+    }
 )
 _PLACEHOLDER = "YOUR_JWT_TOKEN_HERE"
 
@@ -86,10 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the snippet, or write it and say where."""
     client = CLIENTS[arguments.client]
     config = load_settings(arguments).config
-    url = (
-        arguments.url
-        or f"http://{'localhost' if config.host == '127.0.0.1' else config.host}:{config.port}/mcp/"
-    )
+    url = arguments.url or _default_url(config)
     token = _PLACEHOLDER
     if arguments.write or arguments.sub:
         source = find_secrets(config, os.environ, create=True)
@@ -113,6 +121,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _default_url(config: Config) -> str:
+    if config.public_url:
+        return f"{config.public_url.rstrip('/')}/mcp/"
+    scheme = "https" if config.tls_certificate else "http"
+    host = "localhost" if config.host == "127.0.0.1" else config.host
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{config.port}/mcp/"
+
+
 def merge(path: Path, member: str, name: str, entry: dict[str, Any]) -> Path | None:
     """Put one entry into a JSON file and keep the rest; returns the backup, if there was a file.
 
@@ -121,6 +137,7 @@ def merge(path: Path, member: str, name: str, entry: dict[str, Any]) -> Path | N
     Raises:
         ConfigError: what is there cannot be merged with; nothing was changed.
     """
+    path = path.resolve()  # a link stays a link
     content = _read(path)
     servers = content.setdefault(member, {})
     if not isinstance(servers, dict):
@@ -130,7 +147,7 @@ def merge(path: Path, member: str, name: str, entry: dict[str, Any]) -> Path | N
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            backup = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak")
+            backup = path.with_name(f"{path.name}.{time.time_ns()}.bak")
             shutil.copy2(path, backup)
         fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

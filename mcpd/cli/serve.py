@@ -13,7 +13,7 @@ from mcpd.config import Config, Loaded
 from mcpd.errors import McpdError
 from mcpd.server.assembly import House
 from mcpd.server.daemon import Daemon, raise_file_limit
-from mcpd.telemetry.logs import LogWriter, default_stream, set_up
+from mcpd.telemetry.logs import LogWriter, set_up
 
 log = logging.getLogger("mcpd.server")
 
@@ -34,9 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_config(loaded)
         return 0
     under_systemd = "INVOCATION_ID" in os.environ or "NOTIFY_SOCKET" in os.environ
-    writer = LogWriter(
-        default_stream(), style=config.log_format, journald="JOURNAL_STREAM" in os.environ
-    )
+    writer = LogWriter(style=config.log_format, journald="JOURNAL_STREAM" in os.environ)
     set_up(writer, config.log_level)
     raise_file_limit()
     daemon = Daemon(

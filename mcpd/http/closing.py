@@ -15,12 +15,13 @@ async def linger(stream: trio.abc.Stream) -> None:
     """Half-close, then read what the peer still sends, within LINGER_S and LINGER_BYTES.
 
     Closing at once while bytes are unread makes the kernel send a reset, which can destroy the
-    answer on its way (RFC 9112, section 9.6).
+    answer on its way (RFC 9112, section 9.6). TLS has no half-close that peers wait for.
     """
+    if not isinstance(stream, trio.abc.HalfCloseableStream):
+        return
     with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         with trio.move_on_after(LINGER_S):
-            if isinstance(stream, trio.abc.HalfCloseableStream):
-                await stream.send_eof()
+            await stream.send_eof()
             left = LINGER_BYTES
             while left > 0:
                 data = await stream.receive_some(READ_BYTES)

@@ -66,11 +66,16 @@ class Connection:
                     await self._serve()
                 link.disarm()
                 if link.scope.cancelled_caught and not link.gone:
-                    await self._explain_cancel(link.phase)
+                    with trio.move_on_after(2 * GOODBYE_S, shield=True):
+                        await self._explain_cancel(link.phase)
                 nursery.cancel_scope.cancel()
         finally:
             link.disarm()
             await trio.aclose_forcefully(link.stream)
+
+    def abort(self) -> None:
+        """End it now, whatever runs."""
+        self._link.end()
 
     def drain(self) -> None:
         """Finish what runs, then close; idle connections and open-ended streams end now."""
@@ -99,9 +104,9 @@ class Connection:
         if refusal is None or self._answer_begun:
             return
         self._log_refusal(refusal)
-        with trio.move_on_after(GOODBYE_S, shield=True):
-            await self._link.send(self._bytes_of(answers.problem(refusal), close=True))
-            await closing.linger(self._link.stream)
+        await self._link.stop_watch()
+        await self._link.send(self._bytes_of(answers.problem(refusal), close=True))
+        await closing.linger(self._link.stream)
 
     # --- requests -----------------------------------------------------------------------------
 
@@ -172,6 +177,7 @@ class Connection:
         piece = parser.next_body()
         if piece is not None and len(piece) == length:  # the usual case: all of it is here
             return piece
+        await self._link.stop_watch()  # from here on we read ourselves
         if piece is None and parser.waits_for_continue:
             await self._link.send(answers.CONTINUE)
         self._link.arm(Phase.BODY, self._site.bounds.body_timeout_s)
@@ -217,11 +223,10 @@ class Connection:
         await link.send(data)
         seconds = trio.current_time() - self._began
         self._site.access_log(request, response.status, len(data), seconds)
-        if not parser.body_complete:
-            if close:
-                await closing.linger(link.stream)
-            else:
-                await self._skip_body()
+        if close:
+            await closing.linger(link.stream)
+        elif not parser.body_complete:
+            await self._skip_body()
         return not close
 
     async def _stream(self, request: Request, stream: EventStream) -> bool:
@@ -239,15 +244,18 @@ class Connection:
         )
         try:
             response, ended = await self._run_stream(stream, sink)
+            if response is not None and not sink.opened:
+                sink.close()
+                return await self._respond(request, response)
+            await sink.finish(retry_ms=bounds.retry_hint_ms if ended else None)
         finally:
-            sink.stop_heartbeat()
-        if response is not None and not sink.opened:
-            return await self._respond(request, response)
-        await sink.finish(retry_ms=bounds.retry_hint_ms if ended else None)
+            sink.close()
         await link.stop_watch()
         seconds = trio.current_time() - self._began
         self._site.access_log(request, 200, sink.sent_bytes, seconds)
-        return not close and not link.gone
+        if close and not sink.broken:
+            await closing.linger(link.stream)
+        return not close and not sink.broken and not link.gone
 
     async def _run_stream(
         self, stream: EventStream, sink: StreamSink
@@ -266,10 +274,11 @@ class Connection:
         self._open_ended = None
         return response, ended
 
-    async def _write_stream(self, data: bytes) -> None:
+    async def _write_stream(self, data: bytes) -> bool:
         self._answer_begun = True
-        await self._link.send(data)
+        whole = await self._link.send_whole(data)
         self._link.resume()
+        return whole
 
     def _must_close(self) -> bool:
         head = self._head

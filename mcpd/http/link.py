@@ -33,8 +33,8 @@ class Link(Timed):
     """A stream, its phase and its deadline. ``scope`` cancelled means: the connection is over."""
 
     __slots__ = (
-        "_bounds", "_limit", "_pending", "_timers", "_watch_done", "_watch_scope",
-        "gone", "keep", "nursery", "phase", "scope", "stream",
+        "_bounds", "_limit", "_pending", "_shielded", "_timers", "_watch_done", "_watch_scope",
+        "broken", "gone", "keep", "nursery", "phase", "scope", "stream",
     )  # fmt: skip
 
     def __init__(self, stream: trio.abc.Stream, timers: Timers, bounds: Bounds) -> None:
@@ -43,12 +43,14 @@ class Link(Timed):
         self.phase = Phase.IDLE
         self.scope = trio.CancelScope()
         self.nursery: trio.Nursery | None = None  # of the connection; owns the watch
-        self.gone = False  # the peer has left
+        self.gone = False  # the peer has left, or at least sends nothing more
+        self.broken = False  # what we wrote did not go out
         self.keep = False  # and that does not stop the running request
         self._timers = timers
         self._bounds = bounds
         self._pending = b""  # read by the watch while a request ran
         self._limit = inf  # of the running request, Trio clock
+        self._shielded: trio.CancelScope | None = None  # around a write that must be whole
         self._watch_scope: trio.CancelScope | None = None
         self._watch_done: trio.Event | None = None
 
@@ -79,7 +81,7 @@ class Link(Timed):
     def on_due(self, now: float) -> None:
         """A deadline passed, or a running request is to be watched from now on."""
         if self.phase is not Phase.RUNNING or now >= self._limit:
-            self.scope.cancel()
+            self.end()
         elif self._watch_scope is None and self.nursery is not None:
             self._watch_scope = trio.CancelScope()
             self._watch_done = trio.Event()
@@ -110,7 +112,13 @@ class Link(Timed):
     def _lose_peer(self) -> None:
         self.gone = True
         if not self.keep:
-            self.scope.cancel()
+            self.end()
+
+    def end(self) -> None:
+        """The connection is over, writes that are shielded included."""
+        self.scope.cancel()
+        if self._shielded is not None:
+            self._shielded.cancel()
 
     # --- bytes --------------------------------------------------------------------------------
 
@@ -136,10 +144,20 @@ class Link(Timed):
             await trio.lowlevel.checkpoint()
         return data
 
+    async def send_whole(self, data: bytes) -> bool:
+        """Write all of it, whatever is cancelled around it; False: it did not all go out."""
+        bound_s = self._bounds.write_timeout_s * (1 + len(data) // WRITE_PIECE_BYTES)
+        with trio.move_on_after(bound_s, shield=True) as self._shielded:
+            await self.send(data)
+        if self._shielded.cancelled_caught:
+            self.broken = True
+        self._shielded = None
+        return not self.broken
+
     async def send(self, data: bytes) -> None:
         """Write; a peer that takes no piece within write_timeout_s is dropped.
 
-        With ``keep`` set, bytes for a peer that has left are dropped instead.
+        A peer that only stopped sending may still read, so with ``keep`` set it is tried.
         """
         if len(data) <= WRITE_PIECE_BYTES:
             await self._send_piece(data)
@@ -148,12 +166,13 @@ class Link(Timed):
             await self._send_piece(data[start : start + WRITE_PIECE_BYTES])
 
     async def _send_piece(self, data: bytes) -> None:
-        if self.gone:
+        if self.broken or (self.gone and not self.keep):
             return
         self.phase = Phase.WRITING
         self._timers.arm(self, trio.current_time() + self._bounds.write_timeout_s)
         try:
             await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.broken = True
             self._lose_peer()
             await trio.lowlevel.checkpoint_if_cancelled()

@@ -57,6 +57,11 @@ class HttpServer:
         for connection in list(self._connections):
             connection.drain()
 
+    def abort(self) -> None:
+        """End every connection now."""
+        for connection in list(self._connections):
+            connection.abort()
+
     async def _handle(self, raw: trio.SocketStream) -> None:
         peer = _peer_of(raw, "http" if self._wrap_tls is None else "https")
         if peer is None:

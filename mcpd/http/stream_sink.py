@@ -1,4 +1,7 @@
-"""The writing end of one event stream: head on demand, chunks, heartbeats, a clean end."""
+"""The writing end of one event stream: head on demand, chunks, heartbeats, a clean end.
+
+An event is written whole or the stream is over: a cut chunk would be the end of the framing.
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,16 +13,20 @@ from mcpd.http.timers import Timed, Timers
 
 
 class StreamSink(Timed):
-    """See messages.EventSink. Writes wait for the socket, so a slow reader slows its stream."""
+    """See messages.EventSink. Writes wait for the socket, so a slow reader slows its stream.
+
+    Args:
+        write: writes bytes whatever is cancelled around it; False: they did not all go out.
+    """
 
     __slots__ = (
-        "_beat_s", "_head", "_http_10", "_lock", "_nursery", "_timers", "_write",
-        "opened", "sent_bytes",
+        "_beat_s", "_closed", "_head", "_http_10", "_lock", "_nursery", "_timers", "_write",
+        "broken", "opened", "sent_bytes",
     )  # fmt: skip
 
     def __init__(
         self,
-        write: Callable[[bytes], Awaitable[None]],
+        write: Callable[[bytes], Awaitable[bool]],
         head: bytes,
         timers: Timers,
         nursery: trio.Nursery,
@@ -35,7 +42,9 @@ class StreamSink(Timed):
         self._beat_s = heartbeat_s
         self._http_10 = http_10
         self._lock = trio.Lock()
+        self._closed = False
         self.opened = False
+        self.broken = False  # part of an event went out: nothing can follow it
         self.sent_bytes = 0
 
     async def open(self) -> None:
@@ -44,36 +53,43 @@ class StreamSink(Timed):
             await self._put(b"")
 
     async def send(self, event: bytes) -> None:
-        """Send one encoded event.
+        """Send one encoded event; dropped once the stream is over.
 
-        Cancellation: the event may be cut off; the connection ends with it.
+        Cancellation: before the event or not at all.
         """
         await self._put(chunk(event, http_10=self._http_10))
 
     async def finish(self, *, retry_ms: int | None) -> None:
         """End the stream, with a hint for when to come back if it was ended by us."""
-        self.stop_heartbeat()
         if retry_ms is not None:
             await self.send(sse.retry(retry_ms))
-        await self._put(b"" if self._http_10 else LAST_CHUNK)
-        self.stop_heartbeat()
+        await self._put(b"" if self._http_10 else LAST_CHUNK, last=True)
 
-    def stop_heartbeat(self) -> None:
-        """No more comments; the stream is over."""
+    def close(self) -> None:
+        """Nothing goes out any more, whoever still tries."""
+        self._closed = True
         self._timers.forget(self)
 
-    async def _put(self, data: bytes) -> None:
+    async def _put(self, data: bytes, *, last: bool = False) -> None:
         async with self._lock:
+            if self._closed:
+                return
+            if last:
+                self.close()
             if not self.opened:
                 self.opened = True
                 data = self._head + data
+            if data and not await self._write(data):
+                self.broken = True
+                self.close()
             self.sent_bytes += len(data)
-            if data:
-                await self._write(data)
-        self._timers.arm(self, trio.current_time() + self._beat_s)
+        if not self._closed:
+            self._timers.arm(self, trio.current_time() + self._beat_s)
 
     def on_due(self, now: float) -> None:
         """Quiet for a heartbeat's time. A write under way needs no comment beside it."""
+        if self._closed:
+            return
         if self._lock.locked():
             self._timers.arm(self, now + self._beat_s)
         else:

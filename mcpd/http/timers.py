@@ -6,6 +6,7 @@ deadline comes earlier than its slot; a deadline that moves later is noticed whe
 up. With nothing armed nothing runs.
 """
 
+import logging
 from heapq import heappop, heappush
 from math import inf
 
@@ -13,6 +14,8 @@ import trio
 
 TICK_S = 0.05  # deadlines are kept to this many seconds, never early
 NEVER = 1 << 62
+
+log = logging.getLogger("mcpd.http")
 
 
 class Timed:
@@ -86,6 +89,13 @@ class Timers:
                 item.slot = NEVER
                 if item.due <= now:
                     item.due = inf
-                    item.on_due(now)
+                    self._fire(item, now)
                 else:
                     self.arm(item, item.due)
+
+    def _fire(self, item: Timed, now: float) -> None:
+        """The wheel carries everybody's deadlines, so one item's fault must not stop it."""
+        try:
+            item.on_due(now)
+        except Exception:
+            log.exception("a deadline could not be acted on")

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from mcpd.app.context import LOG_LEVELS
 from mcpd.auth.principals import Principal
 from mcpd.mcp.revisions import Revision
@@ -25,8 +27,16 @@ class Caller:
     revision: Revision
     session: Session | None = None
     client_info: Mapping[str, Any] = field(default_factory=dict)
-    client_capabilities: Mapping[str, Any] = field(default_factory=dict)
+    capabilities: Mapping[str, Any] | msgspec.Raw = field(default_factory=dict)
     log_level: str | None = None
+
+    @property
+    def client_capabilities(self) -> Mapping[str, Any]:
+        """What the client declared; decoded when it is needed, which is seldom."""
+        if not isinstance(self.capabilities, msgspec.Raw):
+            return self.capabilities
+        found = msgspec.json.decode(self.capabilities)
+        return found if isinstance(found, dict) else {}
 
     def wants_log(self, level: str) -> bool:
         """Whether a log message of this level may be sent."""

@@ -111,7 +111,7 @@ def climb(
         principal=principal,
         revision=revision,
         client_info=_client_info(meta),
-        client_capabilities=meta.capabilities,
+        capabilities=meta.capabilities,
         log_level=_log_level(meta),
     )
 

@@ -74,7 +74,7 @@ def _details(session: Session) -> dict[str, Any]:
 def _page(query: str) -> tuple[int, SessionId | None]:
     values = parse_qs(query)
     text = values.get("limit", [str(PAGE)])[0]
-    if not text.isdecimal() or not 1 <= int(text[:6]) <= MAX_PAGE:
+    if not text.isdecimal() or len(text) > 4 or not 1 <= int(text) <= MAX_PAGE:
         raise BadRequest(f"limit is a number from 1 to {MAX_PAGE}.", received=text[:32])
     after = values.get("after", [""])[0]
     return int(text), SessionId(after) if after else None

@@ -88,13 +88,14 @@ class Registrations:
 
     def _session(self, request: Request, members: dict[str, Any]) -> Session:
         info, capabilities = client_of(members)
-        if len(msgspec.json.encode(capabilities)) > MAX_CAPABILITIES_BYTES:
+        encoded = msgspec.json.encode(capabilities)
+        if len(encoded) > MAX_CAPABILITIES_BYTES:
             raise BadRequest(f"capabilities has more than {MAX_CAPABILITIES_BYTES} bytes.")
         session: Session = replace(
             new_session(request, now=self.sessions.clock()),
             client_name=clean_label(info.get("name"), MAX_NAME_CHARS),
             client_version=clean_label(info.get("version"), MAX_VERSION_CHARS),
-            capabilities=capabilities,
+            capabilities=msgspec.Raw(encoded),
         )
         return session
 

@@ -12,7 +12,8 @@ MAX_DEPTH = 128
 MAX_MEMBERS = 100_000
 MAX_DIGITS = 400  # in a row; the largest double has 309
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive and with the end of the body as an end, so that it never looks back: linear.
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (MAX_DIGITS + 1))
 _DIGITS = b"0123456789"
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))

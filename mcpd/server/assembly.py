@@ -9,7 +9,7 @@ from mcpd.auth.gate import Gate
 from mcpd.auth.seal import Sealer
 from mcpd.auth.secrets import SecretSource
 from mcpd.auth.tokens import TokenRules, Verifier
-from mcpd.config import Config, is_loopback_host
+from mcpd.config import Config
 from mcpd.errors import ConfigError
 from mcpd.http.forwarded import TrustedProxies
 from mcpd.http.guards import LOOPBACK_NAMES, Guard, host_name
@@ -56,13 +56,23 @@ class House:
     secret_origin: str
 
 
-def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> House:
+def build(
+    config: Config, environ: Mapping[str, str], access_log: AccessLog, *, local: bool
+) -> House:
     """Build a server from settings.
+
+    Args:
+        local: only this machine can connect; tells what may be left open.
 
     Raises:
         ConfigError: a setting, a file, or a store is not usable.
         DeclarationError: the apps cannot be served together.
     """
+    if config.auth == "none" and not local:
+        raise ConfigError(
+            "auth = none is only possible on loopback, and the sockets are not.",
+            fix="Bind them to 127.0.0.1, or use tokens.",
+        )
     host = Host(load_apps(config.app), page_size=config.page_size, tool_threads=config.tool_threads)
     secrets = None if config.auth == "none" else find_secrets(config, environ, create=True)
     gate = Gate(None if secrets is None else make_verifier(config, secrets))
@@ -72,13 +82,7 @@ def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> 
         timeout_s=config.session_timeout_s,
         max_unbound=config.max_unauthenticated_sessions,
     )
-    description = Description(
-        name=str(host.info["name"]),
-        version=str(host.info["version"]),
-        public_url=config.public_url,
-        auth_required=gate.required,
-        capabilities=host.capabilities,
-    )
+    description = _describe(config, host, gate)
     registrations = Registrations(
         sessions,
         description,
@@ -86,17 +90,13 @@ def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> 
         limit_loopback=config.limit_loopback,
     )
     health = Health(sessions, description)
-    running, streams, broadcast = Running(sessions.presence), Streams(), Broadcast(host.apps)
-    sessions.presence.on_end += [streams.forget, broadcast.forget]
-    tasks = Tasks()
-    tasks.on_change.append(lambda task: broadcast.task_changed(task.id))
-    services = Services(host, sessions, running, Questions(), broadcast, streams, tasks, sealer)
+    services = _services(host, sessions, sealer)
     transport = StreamableHttp(
         services,
         gate,
         max_body_bytes=config.max_body_bytes,
     )
-    listing = Listing(sessions, gate, _is_local_development(config))
+    listing = Listing(sessions, gate, local and not config.production)
     routes = [
         *_mcp_routes(transport),
         *_registration_routes(registrations, any_origin=not config.production),
@@ -105,13 +105,33 @@ def build(config: Config, environ: Mapping[str, str], access_log: AccessLog) -> 
         Route("/health", {"GET": health.get, "HEAD": health.get}),
     ]
     site = Site(
-        Router(routes, make_guard(config), hint="The MCP endpoint is /mcp/."),
+        Router(routes, make_guard(config, local=local), hint="The MCP endpoint is /mcp/."),
         config.bounds(),
         access_log if config.access_log else _no_access_log,
         TrustedProxies.parse(config.trusted_proxies),
     )
     origin = "" if secrets is None else secrets.origin
-    return House(config, host, sessions, gate, sealer, running, site, registrations, origin)
+    return House(
+        config, host, sessions, gate, sealer, services.running, site, registrations, origin
+    )
+
+
+def _describe(config: Config, host: Host, gate: Gate) -> Description:
+    return Description(
+        name=str(host.info["name"]),
+        version=str(host.info["version"]),
+        public_url=config.public_url,
+        auth_required=gate.required,
+        capabilities=host.capabilities,
+    )
+
+
+def _services(host: Host, sessions: Sessions, sealer: Sealer) -> Services:
+    running, streams, broadcast = Running(sessions.presence), Streams(), Broadcast(host.apps)
+    sessions.presence.on_end += [streams.forget, broadcast.forget]
+    tasks = Tasks()
+    tasks.on_change.append(lambda task: broadcast.task_changed(task.id))
+    return Services(host, sessions, running, Questions(), broadcast, streams, tasks, sealer)
 
 
 def _mcp_routes(transport: StreamableHttp) -> list[Route]:
@@ -142,7 +162,7 @@ def make_verifier(config: Config, source: SecretSource) -> Verifier:
     return Verifier(source.secrets, rules)
 
 
-def make_guard(config: Config) -> Guard:
+def make_guard(config: Config, *, local: bool) -> Guard:
     """Who may be named in Host and Origin."""
     hosts = set(LOOPBACK_NAMES) | {host_name(name) for name in config.allow_host}
     origins = set(config.allow_origin)
@@ -154,7 +174,7 @@ def make_guard(config: Config) -> Guard:
         frozenset(hosts),
         frozenset(origins),
         loopback_origins=not config.production,
-        ip_literals=not _is_local(config),
+        ip_literals=not local,
     )
 
 
@@ -174,14 +194,6 @@ def open_store(config: Config) -> SessionStore:
         received=kind,
         fix="It is memory, sqlite or sqlite:PATH.",
     )
-
-
-def _is_local(config: Config) -> bool:
-    return config.unix is not None or is_loopback_host(config.host)
-
-
-def _is_local_development(config: Config) -> bool:
-    return _is_local(config) and not config.production
 
 
 def _no_access_log(*_: object) -> None:

@@ -19,7 +19,7 @@ from mcpd.http.server import HttpServer
 from mcpd.server.apps import enter_lifespans
 from mcpd.server.assembly import House, build, make_verifier
 from mcpd.server.keys import find_secrets
-from mcpd.server.listeners import addresses, open_listeners, remove_unix
+from mcpd.server.listeners import addresses, are_local, open_listeners, remove_unix
 from mcpd.server.systemd import Notifier
 from mcpd.server.tls import Tls
 from mcpd.telemetry.logs import LogWriter, set_level
@@ -58,6 +58,7 @@ class Daemon:
         self._reload_config = reload_config
         self._announce = announce
         self._notifier = Notifier(environ)
+        self._needs_secrets = config.auth != "none"
 
     async def run(self) -> None:
         """Serve until told to stop.
@@ -65,12 +66,19 @@ class Daemon:
         Raises:
             ConfigError: it could not start.
         """
-        config = self._config
-        house = build(config, self._environ, self._writer.access)
-        tls = _tls(config)
-        http = HttpServer(house.site, wrap_tls=tls.wrap if tls else None)
+        listeners = await open_listeners(self._config, self._environ)
         try:
-            listeners = await open_listeners(config, self._environ)
+            await self._run(listeners)
+        finally:
+            for listener in listeners:
+                await trio.aclose_forcefully(listener)
+
+    async def _run(self, listeners: list[trio.SocketListener]) -> None:
+        config = self._config
+        house = build(config, self._environ, self._writer.access, local=are_local(listeners))
+        try:
+            tls = _tls(config)
+            http = HttpServer(house.site, wrap_tls=tls.wrap if tls else None)
             async with trio.open_nursery() as upkeep:
                 await upkeep.start(self._writer.run)
                 upkeep.start_soon(house.site.timers.run)
@@ -96,7 +104,7 @@ class Daemon:
         async with trio.open_nursery() as signals:
             calls = await signals.start(house.running.run)
             async with trio.open_nursery() as connections:
-                stop = partial(self._stop, http, accepting, connections, calls)
+                stop = partial(self._stop, http, accepting, connections, calls, signals)
                 await signals.start(self._take_signals, stop, partial(self._reload, house, tls))
                 with accepting:
                     async with trio.open_nursery() as accept:
@@ -139,11 +147,13 @@ class Daemon:
         accepting: trio.CancelScope,
         connections: trio.Nursery,
         calls: trio.CancelScope,
+        signals: trio.Nursery,
         times: int,
     ) -> None:
         """First: stop accepting and let running requests finish. Again: at once."""
         if times > 1:
             log.warning("stopping at once")
+            http.abort()
             connections.cancel_scope.cancel()
             calls.cancel()
             return
@@ -153,22 +163,26 @@ class Daemon:
         accepting.cancel()
         http.drain()
         connections.cancel_scope.deadline = trio.current_time() + limit_s
+        signals.start_soon(_abort_after, http, limit_s)
 
     def _reload(self, house: House, tls: Tls | None) -> None:
         """Secrets, certificates and log level; what cannot be read stays as it was."""
         self._notifier.reloading()
         try:
             config = self._reload_config()
-            if house.gate.required:
-                source = find_secrets(config, self._environ, create=False)
-                house.gate.verifier = make_verifier(self._config, source)
-                house.sealer.use(source.secrets)
+            source = (
+                find_secrets(config, self._environ, create=False) if self._needs_secrets else None
+            )
             if tls is not None:
-                tls.reload()
-            set_level(config.log_level)
-            log.info("reloaded secrets, certificates and log level")
+                tls.reload()  # the last step that can fail
         except ConfigError as error:
             log.error("reload failed, the old settings stay: %s %s", error.message, error.fix)
+        else:
+            if source is not None:
+                house.gate.verifier = make_verifier(self._config, source)
+                house.sealer.use(source.secrets)
+            set_level(config.log_level)
+            log.info("reloaded secrets, certificates and log level")
         self._notifier.ready("reloaded")
 
 
@@ -176,6 +190,12 @@ def _tls(config: Config) -> Tls | None:
     if config.tls_certificate is None or config.tls_key is None:
         return None
     return Tls(config.tls_certificate, config.tls_key)
+
+
+async def _abort_after(http: HttpServer, limit_s: float) -> None:
+    """The end of the drain reaches writes that are shielded too."""
+    await trio.sleep(limit_s)
+    http.abort()
 
 
 async def _close_store(house: House) -> None:

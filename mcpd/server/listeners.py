@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 from collections.abc import MutableMapping
+from ipaddress import ip_address
 from pathlib import Path
 
 import trio
@@ -89,6 +90,15 @@ def addresses(listeners: list[trio.SocketListener], scheme: str) -> list[str]:
         else:
             found.append(f"unix:{name}")
     return found
+
+
+def are_local(listeners: list[trio.SocketListener]) -> bool:
+    """Whether only this machine can connect: by what is bound, whoever bound it."""
+    for listener in listeners:
+        name = listener.socket.getsockname()
+        if isinstance(name, tuple) and not ip_address(name[0].partition("%")[0]).is_loopback:
+            return False
+    return True
 
 
 def remove_unix(config: Config, listeners: list[trio.SocketListener]) -> None:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from msgspec.structs import replace
 
 from mcpd.sessions.record import Session, SessionId
-from mcpd.sessions.store import EXPIRE_BATCH, Counts
+from mcpd.sessions.store import EXPIRE_BATCH, Change, Counts
 
 
 class _Entry:
@@ -52,15 +52,12 @@ class MemoryStore:
             entry.last_activity = now
             self._entries.move_to_end(session_id)
 
-    async def update(self, session: Session) -> bool:
-        entry = self._entries.get(session.id)
+    async def update(self, session_id: SessionId, change: Change) -> Session | None:
+        entry = self._entries.get(session_id)
         if entry is None:
-            return False
-        old = entry.session
-        entry.session = replace(
-            session, created_at=old.created_at, issuer=old.issuer, subject=old.subject
-        )
-        return True
+            return None
+        entry.session = change(entry.session)
+        return entry.session
 
     async def bind(self, session_id: SessionId, issuer: str, subject: str) -> Session | None:
         entry = self._entries.get(session_id)

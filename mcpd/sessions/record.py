@@ -6,7 +6,7 @@ first. This file says which moves a session may make; the store keeps the result
 
 import uuid
 from enum import StrEnum
-from typing import Any, NewType
+from typing import NewType
 
 import msgspec
 
@@ -58,6 +58,9 @@ def step(state: State, move: Move) -> State:
     return after
 
 
+NO_CAPABILITIES = msgspec.Raw(b"{}")
+
+
 class Session(msgspec.Struct, frozen=True, omit_defaults=True):
     """One session. Times are Unix seconds, UTC."""
 
@@ -67,7 +70,7 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True):
     state: State = State.REGISTERED
     client_name: str = ""
     client_version: str = ""
-    capabilities: dict[str, Any] = {}
+    capabilities: msgspec.Raw = NO_CAPABILITIES  # as they came: a decoded one takes far more
     address: str = ""
     user_agent: str = ""
     revision: str | None = None

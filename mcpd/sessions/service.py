@@ -12,7 +12,7 @@ from mcpd.auth.principals import Principal
 from mcpd.errors import BadRequest, SessionNotFound, StoreError
 from mcpd.sessions.presence import Presence
 from mcpd.sessions.record import Move, Session, SessionId, step
-from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, SessionStore
+from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, Change, SessionStore
 
 log = logging.getLogger("mcpd.sessions")
 
@@ -87,17 +87,22 @@ class Sessions:
             SessionNotFound: the session ended meanwhile.
             StoreError: it was not kept.
         """
-        return await self.amend(session, state=step(session.state, move), **changes)
+        return await self._update(
+            session, lambda now: replace(now, state=step(now.state, move), **changes)
+        )
 
     async def amend(self, session: Session, **changes: object) -> Session:
-        """Change the record.
+        """Change members of the record; whatever else changes at the same time stays.
 
         Raises:
             SessionNotFound: the session ended meanwhile.
             StoreError: it was not kept.
         """
-        changed: Session = replace(session, **changes)
-        if changed != session and not await self.store.update(changed):
+        return await self._update(session, lambda now: replace(now, **changes))
+
+    async def _update(self, session: Session, change: Change) -> Session:
+        changed = await self.store.update(session.id, change)
+        if changed is None:
             raise gone()
         return changed
 

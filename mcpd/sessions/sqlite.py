@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from mcpd.errors import StoreError
 from mcpd.sessions.record import Session, SessionId
-from mcpd.sessions.store import EXPIRE_BATCH, Counts
+from mcpd.sessions.store import EXPIRE_BATCH, Change, Counts
 from mcpd.sqlite import Database
 
 _SCHEMA_VERSION = 1
@@ -79,21 +79,19 @@ class SqliteStore:
             self._cache.move_to_end(session_id)
         self._dirty[session_id] = now
 
-    async def update(self, session: Session) -> bool:
-        record = _encode(session)
-        kept = await self._database.write(
-            lambda db: (
-                db.execute(
-                    "UPDATE session SET record = ? WHERE id = ?", (record, session.id)
-                ).rowcount
-            )
-        )
-        old = self._cache.get(session.id)
-        if kept and old is not None:
-            self._cache[session.id] = replace(
-                session, created_at=old.created_at, issuer=old.issuer, subject=old.subject
-            )
-        return bool(kept)
+    async def update(self, session_id: SessionId, change: Change) -> Session | None:
+        def apply(db: sqlite3.Connection) -> Session | None:
+            session = _select(db, session_id)
+            if session is None:
+                return None
+            changed = change(session)
+            db.execute("UPDATE session SET record = ? WHERE id = ?", (_encode(changed), session_id))
+            return changed
+
+        changed = await self._database.write(apply)
+        if changed is not None:
+            self._remember(changed, self._activity.get(session_id, changed.last_activity))
+        return changed
 
     async def bind(self, session_id: SessionId, issuer: str, subject: str) -> Session | None:
         def claim(db: sqlite3.Connection) -> Session | None:
@@ -206,7 +204,14 @@ def _encode(session: Session) -> bytes:
 def _from_row(row: _Row) -> Session:
     """The columns win over what the record says of the same."""
     session = msgspec.json.decode(row[5], type=Session)
-    return replace(session, created_at=row[1], last_activity=row[2], issuer=row[3], subject=row[4])
+    return replace(
+        session,
+        capabilities=session.capabilities.copy(),
+        created_at=row[1],
+        last_activity=row[2],
+        issuer=row[3],
+        subject=row[4],
+    )
 
 
 def _select(db: sqlite3.Connection, session_id: SessionId) -> Session | None:

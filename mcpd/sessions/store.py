@@ -5,6 +5,7 @@ store may write activity times behind, up to ACTIVITY_LAG_S. Everything else is 
 returns, as far as the store is durable at all.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +21,9 @@ class Counts:
 
     total: int
     unbound: int  # without a principal
+
+
+Change = Callable[[Session], Session]
 
 
 class SessionStore(Protocol):
@@ -45,11 +49,13 @@ class SessionStore(Protocol):
     def touch(self, session_id: SessionId, now: float) -> None:
         """Move the last activity of a session that ``get`` has returned."""
 
-    async def update(self, session: Session) -> bool:
-        """Replace what the record says, but for its times and principal; False: it is gone.
+    async def update(self, session_id: SessionId, change: Change) -> Session | None:
+        """Apply ``change`` to the record as it is now, in one step, and return the result; its
+        times and principal stay. None: it is gone.
 
         Raises:
             StoreError: it was not kept.
+            McpdError: ``change`` refused; nothing changed.
         """
 
     async def bind(self, session_id: SessionId, issuer: str, subject: str) -> Session | None:

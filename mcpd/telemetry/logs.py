@@ -5,13 +5,14 @@ the reader of our output stalls, lines beyond MAX_LINES are dropped and counted,
 """
 
 import functools
+import json
 import logging
-import sys
+import os
 import threading
 import time
 import traceback
 from collections import deque
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import msgspec
 import trio
@@ -19,7 +20,9 @@ import trio
 from mcpd.http.messages import Request, current_request
 
 FLUSH_EVERY_S = 0.05  # short, so that a batch never holds the interpreter for long
+FLUSH_AT_END_S = 2.0
 MAX_LINES = 20_000
+STDERR = 2
 
 # RFC 5424 severities, as journald reads them from a line's start.
 _PRIORITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
@@ -45,14 +48,16 @@ class LogWriter(logging.Handler):
     """The one handler of the root logger, and the access log.
 
     Args:
-        stream: where lines go.
+        descriptor: where lines go.
         style: ``text`` or ``json``.
         journald: prefix lines with their priority; journald adds the time itself.
     """
 
-    def __init__(self, stream: TextIO, *, style: str = "text", journald: bool = False) -> None:
+    def __init__(
+        self, descriptor: int = STDERR, *, style: str = "text", journald: bool = False
+    ) -> None:
         super().__init__()
-        self._stream = stream
+        self._descriptor = descriptor
         self._style = style
         self._journald = journald
         self._waiting: deque[_Line | _Access] = deque(maxlen=MAX_LINES)
@@ -64,14 +69,10 @@ class LogWriter(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record; from any thread."""
-        fields = dict(getattr(record, "fields", {}))
-        request = current_request.get()
-        if request is not None:
-            fields = {"request": request.id, **request.notes, **fields}
-        message = record.getMessage()
-        if record.exc_info and record.exc_info[0] is not None:
-            message += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
-        self._put(_Line(record.created, record.levelname, record.name, message, fields))
+        try:
+            self._put(_line_of(record))
+        except Exception:  # a bad format string is no reason to fail whoever logs
+            self.handleError(record)
 
     def access(self, request: Request, status: int, size: int, seconds: float) -> None:
         """One served request; see http.messages.AccessLog."""
@@ -108,10 +109,16 @@ class LogWriter(logging.Handler):
                     await self._wake.wait()
                     self._wake = None
                 await trio.sleep(FLUSH_EVERY_S)
-                await trio.to_thread.run_sync(self.flush)
+                await trio.to_thread.run_sync(self.flush, abandon_on_cancel=True)
         finally:
             self._token = self._wake = None
-            self.flush()
+            self._flush_within(FLUSH_AT_END_S)
+
+    def _flush_within(self, seconds: float) -> None:
+        """Flush, unless whoever reads our output has stalled: a daemon must be able to stop."""
+        thread = threading.Thread(target=self.flush, daemon=True)
+        thread.start()
+        thread.join(seconds)
 
     def flush(self) -> None:
         """Write what is waiting; blocks while the stream does."""
@@ -123,11 +130,15 @@ class LogWriter(logging.Handler):
                 dropped, self._dropped = self._dropped, 0
                 text = f"{dropped} log lines dropped: the log is read too slowly"
                 lines.append(self._format(_Line(time.time(), "WARNING", "mcpd.log", text, {})))
-            try:
-                self._stream.write("".join(lines))
-                self._stream.flush()
-            except (OSError, ValueError):
-                return  # nobody reads us any more; there is nowhere to say so
+            self._write("".join(lines).encode("utf-8", "backslashreplace"))
+
+    def _write(self, data: bytes) -> None:
+        """Past Python's buffers, which a stalled reader would lock at exit."""
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError:
+            return  # nobody reads us any more; there is nowhere to say so
 
     def _format(self, item: _Line | _Access) -> str:
         if isinstance(item, _Access):
@@ -159,6 +170,17 @@ class LogWriter(logging.Handler):
         return f"{start}{line.logger}: {_clean(message)}{fields}{newline}{rest}"
 
 
+def _line_of(record: logging.LogRecord) -> _Line:
+    fields = dict(getattr(record, "fields", {}))
+    request = current_request.get()
+    if request is not None:
+        fields = {"request": request.id, **request.notes, **fields}
+    message = record.getMessage()
+    if record.exc_info and record.exc_info[0] is not None:
+        message += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+    return _Line(record.created, record.levelname, record.name, message, fields)
+
+
 def _access_line(item: _Access) -> _Line:
     request = item.request
     fields: dict[str, Any] = {
@@ -180,7 +202,10 @@ def _json(line: _Line) -> str:
         "message": line.message,
         **line.fields,
     }
-    return msgspec.json.encode(body, enc_hook=str).decode() + "\n"
+    try:
+        return msgspec.json.encode(body, enc_hook=str).decode() + "\n"
+    except (UnicodeEncodeError, TypeError, ValueError):  # a lone surrogate, say
+        return json.dumps(body, default=repr) + "\n"
 
 
 @functools.lru_cache(maxsize=2)
@@ -213,8 +238,3 @@ def set_up(writer: LogWriter, level: str) -> None:
 def set_level(level: str) -> None:
     """Change the level while running."""
     logging.getLogger().setLevel(level.upper())
-
-
-def default_stream() -> TextIO:
-    """Where logs go: standard error."""
-    return sys.stderr

@@ -121,7 +121,7 @@ def test_print_config_shows_where_each_came_from_and_no_secret(capsys, monkeypat
     ],
 )
 def test_a_wrong_setting_is_an_error_in_plain_words(capsys, argv, words):
-    assert run(*argv) == EXIT_CONFIG
+    assert run(*argv, "--port", "0") == EXIT_CONFIG
     error = capsys.readouterr().err
     assert words in error
     assert "Traceback" not in error

@@ -1,10 +1,13 @@
 """One contract, every store."""
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
+from msgspec import Raw
+from msgspec.structs import replace
 
 from mcpd.errors import ConfigError, StoreError
 from mcpd.sessions.memory import MemoryStore
@@ -35,7 +38,7 @@ async def put(store: SessionStore, *sessions: Session) -> None:
 
 
 async def test_what_is_created_is_found(store):
-    one = session(client_name="c", capabilities={"roots": {"x": [1]}}, log_level="error")
+    one = session(client_name="c", capabilities=Raw(b'{"roots":{"x":[1]}}'), log_level="error")
     await put(store, one)
     assert await store.get(one.id, alive_since=ALWAYS) == one
     assert await store.get(SessionId("nope"), alive_since=ALWAYS) is None
@@ -75,11 +78,22 @@ async def test_update_keeps_times_and_principal(store):
     one = session()
     await put(store, one)
     await store.bind(one.id, "iss", "alice")
-    changed = Session(id=one.id, created_at=0, last_activity=0, revision="2025-11-25")
-    assert await store.update(changed)
+    changed = await store.update(one.id, lambda now: replace(now, revision="2025-11-25"))
+    assert (changed.revision, changed.subject) == ("2025-11-25", "alice")
     found = await store.get(one.id, alive_since=ALWAYS)
     assert (found.revision, found.subject, found.created_at) == ("2025-11-25", "alice", 100.0)
-    assert not await store.update(session())
+    assert await store.update(new_session_id(), lambda now: now) is None
+
+
+async def test_changes_at_the_same_time_are_all_kept(store):
+    one = session()
+    await put(store, one)
+    async with trio.open_nursery() as nursery:
+        for member, value in (("revision", "2025-11-25"), ("log_level", "error")):
+            change = partial(replace, **{member: value})
+            nursery.start_soon(store.update, one.id, change)
+    found = await store.get(one.id, alive_since=ALWAYS)
+    assert (found.revision, found.log_level) == ("2025-11-25", "error")
 
 
 async def test_the_first_principal_stays(store):
@@ -97,7 +111,7 @@ async def test_ended_is_gone_and_only_once(store):
     assert await store.end(one.id)
     assert not await store.end(one.id)
     assert await store.get(one.id, alive_since=ALWAYS) is None
-    assert not await store.update(one)
+    assert await store.update(one.id, lambda now: now) is None
 
 
 async def test_expiry_takes_the_oldest_in_batches(store):

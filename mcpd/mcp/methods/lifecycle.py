@@ -10,7 +10,13 @@ from mcpd.mcp.host import Host
 from mcpd.mcp.job import Job, Method, NoticeHandler, NoticeJob, Result, read_params
 from mcpd.mcp.revisions import Revision, negotiate
 from mcpd.rpc.messages import RequestId
-from mcpd.sessions.record import MAX_NAME_CHARS, MAX_VERSION_CHARS, Move, clean_label
+from mcpd.sessions.record import (
+    MAX_NAME_CHARS,
+    MAX_VERSION_CHARS,
+    NO_CAPABILITIES,
+    Move,
+    clean_label,
+)
 
 log = logging.getLogger("mcpd.mcp")
 
@@ -19,7 +25,7 @@ class InitializeParams(msgspec.Struct, rename="camel"):
     """What is read of initialize; unknown members are ignored."""
 
     protocol_version: str
-    capabilities: dict[str, Any] = {}
+    capabilities: msgspec.Raw = NO_CAPABILITIES
     client_info: dict[str, Any] = {}
 
 
@@ -30,7 +36,7 @@ class _CancelledParams(msgspec.Struct):
 
 _initialize_params = msgspec.json.Decoder(InitializeParams)
 _cancelled_params = msgspec.json.Decoder(_CancelledParams)
-MAX_CAPABILITIES_BYTES = 16 * 1024  # they are kept with the session
+MAX_CAPABILITIES_BYTES = 4 * 1024  # they are kept with the session
 
 
 def read_initialize(params: msgspec.Raw) -> InitializeParams:
@@ -39,16 +45,20 @@ def read_initialize(params: msgspec.Raw) -> InitializeParams:
     Raises:
         InvalidParams: they do not fit, or are too large to keep.
     """
-    if len(bytes(params)) > MAX_CAPABILITIES_BYTES:
-        raise InvalidParams(f"initialize has more than {MAX_CAPABILITIES_BYTES} bytes of params.")
-    return read_params(_initialize_params, params)
+    found = read_params(_initialize_params, params)
+    capabilities = bytes(found.capabilities)
+    if len(capabilities) > MAX_CAPABILITIES_BYTES or capabilities[:1] != b"{":
+        raise InvalidParams(
+            f"capabilities must be an object of at most {MAX_CAPABILITIES_BYTES} bytes."
+        )
+    return found
 
 
 def negotiated(params: InitializeParams) -> dict[str, Any]:
     """What initialize leaves in the session's record."""
     return {
         "revision": negotiate(params.protocol_version).name,
-        "capabilities": params.capabilities,
+        "capabilities": params.capabilities.copy(),
         "client_name": clean_label(params.client_info.get("name"), MAX_NAME_CHARS),
         "client_version": clean_label(params.client_info.get("version"), MAX_VERSION_CHARS),
     }

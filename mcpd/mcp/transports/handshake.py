@@ -52,6 +52,20 @@ def no_session() -> MissingSession:
     )
 
 
+def check_version_header(arrival: Arrival) -> None:
+    """MCP 2025-06-18, transports, "Protocol Version Header".
+
+    Raises:
+        UnsupportedVersionHeader: it names no revision with a handshake.
+    """
+    header = arrival.header_version
+    if header is not None and header not in HANDSHAKE:
+        raise UnsupportedVersionHeader(
+            "The header MCP-Protocol-Version names a version that is not spoken here.",
+            data={"supported": VERSION_NAMES, "requested": header[:64]},
+        )
+
+
 def handshake_caller(arrival: Arrival) -> Caller:
     """The caller of a request in a session.
 
@@ -62,13 +76,8 @@ def handshake_caller(arrival: Arrival) -> Caller:
         MissingSession: no session is named.
         UnsupportedVersionHeader: the header names no revision with a handshake.
     """
-    header = arrival.header_version
-    if header is not None and header not in HANDSHAKE:
-        raise UnsupportedVersionHeader(
-            "The header MCP-Protocol-Version names a version that is not spoken here.",
-            data={"supported": VERSION_NAMES, "requested": header[:64]},
-        )
-    session = arrival.session
+    check_version_header(arrival)
+    session, header = arrival.session, arrival.header_version
     if session is None:
         raise no_session()
     revision = HANDSHAKE.get(session.revision or header or "", ASSUMED_WITHOUT_HEADER)

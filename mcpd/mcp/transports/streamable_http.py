@@ -21,10 +21,16 @@ from mcpd.mcp.job import Farewell, Job, Method, NoticeJob, Services
 from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
 from mcpd.mcp.mirrored import check_mirrored
 from mcpd.mcp.opening import opened_by_initialize
-from mcpd.mcp.revisions import BY_NAME, HANDSHAKE
+from mcpd.mcp.revisions import HANDSHAKE
 from mcpd.mcp.transports.batch import take_batch
 from mcpd.mcp.transports.call_streams import call_stream, resume, session_stream
-from mcpd.mcp.transports.handshake import Arrival, EnvelopeFault, handshake_caller, no_session
+from mcpd.mcp.transports.handshake import (
+    Arrival,
+    EnvelopeFault,
+    check_version_header,
+    handshake_caller,
+    no_session,
+)
 from mcpd.mcp.transports.wire import (
     ACCEPTED,
     CANCELLED,
@@ -89,8 +95,7 @@ class StreamableHttp:
         """The session that the request names; a modern one names none (2026-07-28)."""
         headers = request.headers
         named = headers.one(HEADER_SESSION) or headers.one(HEADER_SESSION_ALIAS)
-        revision = BY_NAME.get(version or "")
-        if named is None or (revision is not None and revision.modern):
+        if named is None or (version is not None and version not in HANDSHAKE):
             return None
         request.notes["session"] = named[:64]
         return await self._services.sessions.find(named)
@@ -111,7 +116,7 @@ class StreamableHttp:
 
     async def _call(self, arrival: Arrival, call: Call) -> Answer:
         arrival.request.notes["method"] = call.method
-        is_modern = False
+        is_modern = arrival.is_modern
         try:
             envelope = modern.read_envelope(call)
             if call.method == "initialize" and not modern.has_modern_meta(envelope):
@@ -181,6 +186,8 @@ class StreamableHttp:
 
     async def _initialize(self, arrival: Arrival, call: Call) -> Answer:
         """Open a session, or keep the one that was registered."""
+        if not arrival.is_modern:
+            check_version_header(arrival)
         params = read_initialize(call.params)
         changes, sessions = negotiated(params), self._services.sessions
         if arrival.session is None:
@@ -233,10 +240,13 @@ class StreamableHttp:
 
     async def delete(self, request: Request) -> Answer:
         """End the session."""
-        session = (await self._arrive(request)).session
-        if session is None:
+        arrival = await self._arrive(request)
+        if arrival.is_modern or (arrival.session is None and arrival.header_version is None):
             raise self._not_allowed("DELETE ends a session; name one.")
-        await self._services.sessions.end(session)
+        check_version_header(arrival)
+        if arrival.session is None:
+            raise self._not_allowed("DELETE ends a session; name one.")
+        await self._services.sessions.end(arrival.session)
         return Response(204)
 
     def _not_allowed(self, message: str) -> MethodNotAllowed:

@@ -17,6 +17,7 @@ from mcpd.toolkits.tasks.store import MAX_TASKS_PER_USER, TaskStore, TooManyTask
 from mcpd.version import __version__
 
 MAX_PAGE = 200
+MAX_OFFSET = 1_000_000
 
 Action = Literal["create", "get", "list", "update", "complete", "delete", "search"]
 Title = Annotated[str, Meta(min_length=1, max_length=500, description="What is to be done.")]
@@ -65,7 +66,7 @@ async def manage_task(
     tag: Annotated[str | None, Meta(description="A filter for list and search.")] = None,
     query: Annotated[Query | None, Meta(description="Words to find, for search.")] = None,
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Tasks in a page.")] = 50,
-    offset: Annotated[int, Meta(ge=0, description="Tasks to skip.")] = 0,
+    offset: Annotated[int, Meta(ge=0, le=MAX_OFFSET, description="Tasks to skip.")] = 0,
 ) -> TaskAnswer:
     """Keep the user's task list: create, get, list, update, complete, delete and search tasks.
 
