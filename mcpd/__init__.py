@@ -15,6 +15,7 @@ from mcpd.app.content import (
     ToolResult,
 )
 from mcpd.app.context import Context
+from mcpd.app.environment import state_dir
 from mcpd.app.questions import Answer, Elicit, ElicitUrl, ListRoots, Root, Sample, Sampled
 from mcpd.errors import ToolError
 from mcpd.version import __version__
@@ -42,4 +43,5 @@ __all__ = [
     "ToolError",
     "ToolResult",
     "__version__",
+    "state_dir",
 ]

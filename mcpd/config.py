@@ -247,8 +247,27 @@ def _check(config: Config) -> None:
         raise ConfigError("public_url must be an http or https URL.", received=config.public_url)
     if config.port > 65535:
         raise ConfigError("port is at most 65535.", received=config.port)
-    if config.session_timeout_s <= 0 or config.page_size < 1 or config.tool_threads < 1:
-        raise ConfigError("session_timeout_s, page_size and tool_threads must be above zero.")
+    for name in _ABOVE_ZERO:
+        if getattr(config, name) <= 0:
+            raise ConfigError(f"{name} must be above zero.", received=getattr(config, name))
+    _check_names(config)
+
+
+_ABOVE_ZERO = (
+    "session_timeout_s", "page_size", "tool_threads", "max_head_bytes", "max_body_bytes",
+    "head_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s", "request_timeout_s",
+    "heartbeat_s", "max_connections", "max_connections_per_address",
+)  # fmt: skip
+
+
+def _check_names(config: Config) -> None:
+    for host in config.allow_host:
+        if not host or set(host) & set("/@ "):
+            raise ConfigError("allow_host is a name like mcp.example.org.", received=host)
+    for origin in config.allow_origin:
+        scheme, separator, rest = origin.partition("://")
+        if not (scheme and separator and rest) or "/" in rest:
+            raise ConfigError("allow_origin is like https://app.example.org.", received=origin)
 
 
 def is_loopback_host(host: str) -> bool:

@@ -39,11 +39,14 @@ class Server:
 
     def __post_init__(self) -> None:
         self._ids = itertools.count(1)
+        self.connections: list[Connection] = []
 
     def connect(self, *, address: str = "127.0.0.1", token: str | None = None) -> Peer:
         ours, theirs = trio.testing.memory_stream_pair()
         peer = messages.Peer(address, is_loopback=address.startswith("127."))
-        self.nursery.start_soon(Connection(theirs, peer, next(self._ids), self.house.site).run)
+        connection = Connection(theirs, peer, next(self._ids), self.house.site)
+        self.connections.append(connection)
+        self.nursery.start_soon(connection.run)
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         return Peer(ours, headers=headers)
 

@@ -46,6 +46,8 @@ class App:
         icons: Sequence[Icon] = (),
         lifespan: Lifespan | None = None,
     ) -> None:
+        if not name:
+            raise DeclarationError("An App needs a name.")
         self.name = name
         self.version = version
         self.title = title

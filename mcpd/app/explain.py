@@ -32,6 +32,8 @@ def explain(error: msgspec.ValidationError, schema: JsonSchema) -> str:
     if not path:
         return f"The arguments are not an object: {_plain(reason)}."
     received = _plain(_EXPECTED.sub("", reason))
+    if received.startswith("expected "):  # a bound is broken; the schema says it better
+        return f"The argument {path} is wrong; expected {_expected(schema, path)}."
     return f"The argument {path} is wrong: {received}; expected {_expected(schema, path)}."
 
 

@@ -1,5 +1,6 @@
 """An author's function: its signature read once, its arguments decoded, its calls bounded."""
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -58,7 +59,7 @@ class Function:
             WrongArguments: naming the argument and what was expected.
         """
         try:
-            return msgspec.structs.asdict(self._decoder.decode(arguments))
+            return self._values(self._decoder.decode(arguments))
         except msgspec.ValidationError as error:
             return self._decode_leniently(arguments, error)
 
@@ -68,9 +69,7 @@ class Function:
         """JSON Schema counts 1.0 as an integer; the strict decoder does not."""
         try:
             values = _whole(msgspec.json.decode(arguments))
-            return msgspec.structs.asdict(
-                msgspec.convert(values, self._decoder.type, str_keys=True)
-            )
+            return self._values(msgspec.convert(values, self._decoder.type, str_keys=True))
         except msgspec.ValidationError as still:
             raise WrongArguments(explain(still, self.schema)) from error
 
@@ -81,11 +80,16 @@ class Function:
             WrongArguments: naming the argument and what was expected.
         """
         try:
-            return msgspec.structs.asdict(
-                msgspec.convert(dict(texts), self._decoder.type, strict=False)
-            )
+            return self._values(msgspec.convert(dict(texts), self._decoder.type, strict=False))
         except msgspec.ValidationError as error:
             raise WrongArguments(explain(error, self.schema)) from error
+
+    def _values(self, arguments: Any) -> dict[str, Any]:
+        values = msgspec.structs.asdict(arguments)
+        if "$defs" in self.schema:  # there may be dataclasses among them
+            for value in values.values():
+                _fill_defaults(value)
+        return values
 
     async def call(
         self, values: dict[str, Any], context: Context | None, threads: trio.CapacityLimiter
@@ -118,6 +122,26 @@ def _is_async(function: Callable[..., Any]) -> bool:
         getattr(function, "__call__", None),  # noqa: B004 - an object with async __call__
     )
     return any(inspect.iscoroutinefunction(look) for look in looks)
+
+
+def _fill_defaults(value: Any) -> None:
+    """Give decoded dataclasses the attributes that msgspec leaves to their class, without which
+    they do not encode whole.
+    """
+    if isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            _fill_defaults(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            _fill_defaults(item)
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            _fill_defaults(getattr(value, name))
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for part in dataclasses.fields(value):
+            item = getattr(value, part.name)
+            object.__setattr__(value, part.name, item)
+            _fill_defaults(item)
 
 
 def _whole(value: Any) -> Any:

@@ -75,7 +75,7 @@ def schema_of(annotation: Any, name: str) -> JsonSchema:
         (root,), definitions = msgspec.json.schema_components([annotation], ref_template=_REF)
     except (TypeError, NotImplementedError, ValueError, NameError) as error:
         raise DeclarationError(
-            f"{name}: the type {annotation!r} has no JSON Schema: {error}.",
+            f"{name}: a type has no JSON Schema: {str(error).partition(chr(10))[0]}.",
             fix="Use builtin types, dataclasses, TypedDict, enums, Literal or msgspec.Struct.",
         ) from error
     schema: JsonSchema = dict(root)

@@ -77,7 +77,7 @@ class Verifier:
         if self._rules.scope not in principal.scopes:
             raise InsufficientScope(
                 f"The token lacks the scope {self._rules.scope}.",
-                fix=f"Make one with it: mcpd token create --scope {self._rules.scope}",
+                fix=f"{HOW_TO_GET} --scope {self._rules.scope}",
                 headers=_challenge(
                     "insufficient_scope", "The token lacks a scope.", self._rules.scope
                 ),

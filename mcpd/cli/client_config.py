@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,6 +99,12 @@ def run(arguments: argparse.Namespace) -> int:
     client = CLIENTS[arguments.client]
     config = load_settings(arguments).config
     url = arguments.url or _default_url(config)
+    if not url.startswith(("http://", "https://")) or ":0/" in url:
+        raise ConfigError(
+            "The client needs the server's URL.",
+            received=url,
+            fix="Give --url http://HOST:PORT/mcp/",
+        )
     token = _PLACEHOLDER
     if arguments.write or arguments.sub:
         source = find_secrets(config, os.environ, create=True)
@@ -114,6 +121,9 @@ def run(arguments: argparse.Namespace) -> int:
     entry = client.entry(url, token)
     if not arguments.write:
         print(json.dumps({client.member: {arguments.name: entry}}, indent=2))
+        print(f"It belongs into {client.file()}; --write merges it there.", file=sys.stderr)
+        if token == _PLACEHOLDER:
+            print("--sub NAME puts a token for NAME into it.", file=sys.stderr)
         return 0
     path = arguments.file or client.file()
     backup = merge(path, client.member, arguments.name, entry)

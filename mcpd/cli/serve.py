@@ -101,7 +101,8 @@ def _print_next_step(house: House, urls: list[str]) -> None:
         state = f" --state-dir {house.config.state_dir}"
     elif house.config.jwt_secret_file is not None:
         state = f" --jwt-secret-file {house.config.jwt_secret_file}"
-    lines = [f"mcpd serves {house.host.info['name']} at {base}/mcp/", ""]
+    where = url if url.startswith("unix:") else f"{base}/mcp/"
+    lines = [f"mcpd serves {house.host.info['name']} at {where}", ""]
     if house.gate.required:
         lines += [
             "Make a token, and see that it works:",
@@ -111,7 +112,9 @@ def _print_next_step(house: House, urls: list[str]) -> None:
     else:
         lines += ["Authentication is off. See that it works:"]
         header = ""
-    if not url.startswith("unix:"):
+    if url.startswith("unix:"):
+        lines += [f"  curl --unix-socket {url[5:]} http://localhost/health"]
+    else:
         lines += [
             f"  curl {base}/mcp/{header} -H 'Content-Type: application/json' \\",
             "    -H 'MCP-Protocol-Version: 2026-07-28' -H 'Mcp-Method: tools/list' -d '"
@@ -119,11 +122,11 @@ def _print_next_step(house: House, urls: list[str]) -> None:
             '"io.modelcontextprotocol/protocolVersion":"2026-07-28",'
             '"io.modelcontextprotocol/clientCapabilities":{}}}}\'',
         ]
-    lines += [
-        "",
-        "Configure a client (claude-desktop, claude-code, cursor, vscode):",
-        f"  {_me()} client-config claude-code --url {base}/mcp/{state}",
-    ]
+        lines += [
+            "",
+            "Configure a client (claude-desktop, claude-code, cursor, vscode):",
+            f"  {_me()} client-config claude-code --sub me --url {base}/mcp/{state}",
+        ]
     print("\n".join(lines), flush=True)
 
 

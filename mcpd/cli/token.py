@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _create(arguments: argparse.Namespace, config: Config) -> int:
+    if not arguments.sub or not arguments.sub.isprintable():
+        raise ConfigError("--sub must name a user.", received=arguments.sub)
     source = find_secrets(config, os.environ, create=True)
     token = create_token(
         source.secrets[0],

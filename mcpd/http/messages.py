@@ -1,5 +1,6 @@
 """The values that pass through the HTTP layer: Request in, Response or EventStream out."""
 
+import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from typing import Protocol
 from mcpd.errors import BadRequest
 
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
+
+_RUN = secrets.token_hex(2)
 
 JSON_HEADERS: HeaderPairs = ((b"content-type", b"application/json"),)
 
@@ -96,8 +99,8 @@ class Request:
 
     @property
     def id(self) -> str:
-        """An id for the logs, unique in this process."""
-        return f"{self.connection_id:x}-{self.number:x}"
+        """An id for the logs; another run of the server makes others."""
+        return f"{_RUN}-{self.connection_id:x}-{self.number:x}"
 
     async def body(self, max_bytes: int) -> bytes:
         """Read the whole body.

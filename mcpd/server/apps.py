@@ -3,13 +3,14 @@
 import importlib
 import importlib.util
 import sys
+import traceback
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import ModuleType
 
 from mcpd.app.app import App
 from mcpd.app.environment import set_state_dir
-from mcpd.errors import ConfigError
+from mcpd.errors import ConfigError, McpdError
 from mcpd.mcp.host import Host
 
 BUILT_IN = "mcpd.toolkits.tasks:app"
@@ -19,10 +20,30 @@ def load_apps(names: tuple[str, ...]) -> list[App]:
     """Import what is named; without names the built-in task tools.
 
     Raises:
-        ConfigError: there is no such file, module or name, or it is no App.
-        Exception: whatever the module raises while it is imported.
+        ConfigError: there is no such file, module or name, it is no App, or it cannot be imported.
     """
-    return [_load(name) for name in names or (BUILT_IN,)]
+    return [_load_or_explain(name) for name in names or (BUILT_IN,)]
+
+
+def _load_or_explain(name: str) -> App:
+    try:
+        return _load(name)
+    except McpdError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"--app {name} cannot be imported: {type(error).__name__}: {error}.",
+            fix=f"Mend {_where(error)}.",
+        ) from error
+
+
+def _where(error: BaseException) -> str:
+    """The place in the author's own code, as far as it can be told."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1] if frames else None
+    return "the app" if last is None else f"{last.filename}, line {last.lineno}"
 
 
 def _load(name: str) -> App:
@@ -72,7 +93,19 @@ def _import_module(name: str) -> ModuleType:
 
 
 async def enter_lifespans(stack: AsyncExitStack, host: Host, state_path: Path) -> None:
-    """Enter each app's lifespan and keep what it yields for ``ctx.state``."""
+    """Enter each app's lifespan and keep what it yields for ``ctx.state``.
+
+    Raises:
+        ConfigError: one failed.
+    """
     set_state_dir(state_path)
     for app in host.apps:
-        host.states[app] = await stack.enter_async_context(app.lifespan(app))
+        try:
+            host.states[app] = await stack.enter_async_context(app.lifespan(app))
+        except McpdError:
+            raise
+        except Exception as error:
+            raise ConfigError(
+                f"The lifespan of {app.name} failed: {type(error).__name__}: {error}.",
+                fix=f"Mend {_where(error)}.",
+            ) from error

@@ -1,7 +1,6 @@
 """Where connections come in: TCP, a Unix socket, or what systemd passed."""
 
 import errno
-import os
 import socket
 import stat
 from collections.abc import MutableMapping
@@ -41,7 +40,6 @@ async def _open_unix(path: Path) -> trio.SocketListener:
     await _remove_stale(path)
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         await sock.bind(str(path))
         path.chmod(0o660)
         sock.listen(BACKLOG)
@@ -75,7 +73,7 @@ def _cannot_listen(where: str, error: OSError) -> ConfigError:
         return ConfigError(
             f"Another process listens on {where}.", fix="Stop it, or give another --port."
         )
-    reason = os.strerror(number) if number else str(error)
+    reason = cause.strerror or str(error)
     return ConfigError(f"Cannot listen on {where}: {reason}.", fix="Check --host and --port.")
 
 

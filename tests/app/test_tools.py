@@ -217,3 +217,14 @@ def test_a_context_is_no_argument():
 
     assert list(only(app).input_schema["properties"]) == ["a"]
     assert only(app).wants_context
+
+
+async def test_a_dataclass_comes_back_whole():
+    """msgspec leaves defaults to the class, where its encoder does not look"""
+    app = App("x")
+
+    @app.tool
+    async def echo(points: list[Point]) -> list[Point]:
+        return points
+
+    assert await run(only(app), points=[{"x": 1}]) == '[{"x":1,"y":0}]'

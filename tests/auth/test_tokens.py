@@ -60,6 +60,8 @@ def test_accepted(verifier, changes):
         ({"sub": None}, "names no user"),
         ({"sub": ""}, "names no user"),
         ({"type": None}, "type is neither"),
+        ({"sub": "\ud800"}, "not printable"),
+        ({"sub": "x" * 300}, "too long"),
         ({"type": "refresh"}, "type is neither"),
     ],
 )

@@ -18,6 +18,8 @@ CLIENTS = ROOT / ".clients"
 SCRIPTS = ROOT / "tests" / "clients"
 LIMIT_S = 60
 
+FIXTURE = ROOT / "conformance" / "everything.py"
+
 COUNT_APP = """
 import trio
 from mcpd import App, Context
@@ -106,3 +108,37 @@ def test_progress(daemon, client, mode):
     report = drive(daemon, client, mode, token=daemon.token())
     assert report["progress"] == [1, 2, 3, 4, 5]
     assert report["result"] == {"isError": False, "text": "done"}
+
+
+FEATURES = [
+    pytest.param(PYTHON_1[0], "features_v1.py", "", id="python-1"),
+    pytest.param(PYTHON_2[0], "features_v2.py", "legacy", id="python-2-legacy"),
+    pytest.param(PYTHON_2[0], "features_v2.py", "modern", id="python-2-modern"),
+    pytest.param(TYPESCRIPT_1[0], "features_v1.mjs", "", id="typescript-1"),
+    pytest.param(TYPESCRIPT_2[0], "features_v2.mjs", "legacy", id="typescript-2-legacy"),
+    pytest.param(TYPESCRIPT_2[0], "features_v2.mjs", "modern", id="typescript-2-modern"),
+]
+
+
+@pytest.mark.parametrize(("runner", "script", "mode"), FEATURES)
+def test_every_feature_with_callbacks(tmp_path, runner, script, mode):
+    """Sampling, elicitation, roots, resources, prompts, completion, changes, progress, tasks."""
+    folder = SCRIPTS if script.endswith(".py") else CLIENTS / "typescript"
+    with Daemon(tmp_path / "state", "--port", "0", "--app", f"{FIXTURE}:app") as daemon:
+        report = drive(daemon, (runner, folder / script), mode, token=daemon.token())
+    modern = report["protocol_version"] == MODERN
+    assert report["sampling"].startswith("Sampling result: " if modern else "LLM response: ")
+    assert "Alice" in report["elicitation"]
+    assert report["roots"] == "Found 1 root(s)"
+    assert report["multi"] == "Name: Alice; Greeting: sampled: Generate a greeting; Roots: 1"
+    assert report["multi_round"] == "Multi-round complete for Alice who likes Alice"
+    assert "test://static-text" in report["resources"]
+    assert report["templates"] == ["test://template/{id}/data"]
+    assert '"id":"42"' in report["template"]
+    assert report["blob_mime"] == "image/png"
+    assert report["prompt"] == "Prompt with arguments: arg1='a', arg2='b'"
+    assert report["completion"] == ["paris", "park", "party"]
+    assert report["structured"] == {"sum": 3}
+    assert report["progress"] == [0, 50, 100]
+    assert (report["updated"], report["list_changed"]) == (True, True)
+    assert report["task"] in ("computed", None)  # None: the SDK has no API for tasks

@@ -37,7 +37,7 @@ class Fixture:
         self.nursery.start_soon(connection.run)
         return client.Peer(ours)
 
-    async def endpoint(self, request: Request) -> Response | EventStream:
+    async def endpoint(self, request: Request) -> Response | EventStream:  # noqa: C901
         if request.path == "/echo":
             return Response(200, await request.body(1000))
         if request.path == "/unread":
@@ -53,6 +53,13 @@ class Fixture:
             return EventStream(self.nothing_to_stream, STREAM)
         if request.path == "/open":
             return EventStream(self.forever, STREAM, open_ended=True)
+        if request.path == "/late-body":
+            await trio.sleep(0.5)
+            return Response(200, await request.body(1000))
+        if request.path == "/impatient":
+            return EventStream(self.impatient, STREAM)
+        if request.path == "/ghost":
+            return EventStream(self.ghost, STREAM)
         if request.path == "/bug":
             raise RuntimeError("a secret detail")
         if request.path == "/big":
@@ -75,6 +82,24 @@ class Fixture:
 
     async def nothing_to_stream(self, sink):
         return Response(200, b"plain")
+
+    async def impatient(self, sink):
+        """An author's deadline around a send must not cut the event."""
+        for _ in range(3):
+            with trio.move_on_after(0.01):
+                await sink.send(b"data: " + b"x" * 200_000 + b"\n\n")
+        await sink.send(b"data: end\n\n")
+
+    async def ghost(self, sink):
+        """Something that goes on sending after its stream is over."""
+        await sink.send(b"data: alive\n\n")
+
+        async def haunt():
+            for _ in range(20):
+                await trio.sleep(1)
+                await sink.send(b"data: ghost\n\n")
+
+        self.nursery.start_soon(haunt)
 
     async def forever(self, sink):
         await sink.open()
@@ -340,3 +365,51 @@ async def test_every_answer_is_logged_once(make, autojump_clock):
     await peer.request("GET", "/stream")
     await trio.testing.wait_all_tasks_blocked()
     assert fixture.log == [("/echo", 200), ("/nope", 404), ("/stream", 200)]
+
+
+async def test_a_body_that_comes_after_the_watch_began_is_read_whole(make, autojump_clock):
+    peer = make().connect()
+    await peer.send(b"POST /late-body HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\n")
+    for piece in (b"ab", b"cd", b"ef"):
+        await trio.sleep(0.3)
+        await peer.send(piece)
+    assert (await _one_reply(peer)).endswith(b"abcdef")
+
+
+async def test_a_deadline_around_a_send_never_cuts_an_event(make, autojump_clock):
+    fixture = make()
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    fixture.nursery.start_soon(Connection(theirs, LOCAL, 1, fixture.site).run)
+    peer = client.Peer(ours)
+    await peer.begin("GET", "/impatient")
+    await trio.sleep(1)
+    reply = await peer.reply()
+    assert reply.body.endswith(b"data: end\n\n")
+    assert {len(part) for part in reply.body.split(b"\n\n")[:-2]} == {200_006}
+
+
+async def test_nothing_is_sent_once_a_stream_is_over(make, autojump_clock):
+    """Neither late events nor heartbeats may reach the next answer, or outlive the connection."""
+    fixture = make(heartbeat_s=2)
+    peer = fixture.connect()
+    assert (await peer.request("GET", "/ghost")).body == b"data: alive\n\n"
+    await trio.sleep(5)
+    assert (await peer.request("POST", "/echo", body=b"clean")).body == b"clean"
+    await peer.stream.aclose()
+    await trio.sleep(60)
+    other = fixture.connect()
+    assert (await other.request("POST", "/echo", body=b"alive")).body == b"alive"
+
+
+async def test_a_client_that_stops_sending_may_still_read_its_answer(make, autojump_clock):
+    peer = make().connect()
+    await peer.begin("GET", "/keep")
+    await peer.stream.send_eof()
+    assert (await peer.reply()).body == b"slow"
+
+
+async def test_a_request_timeout_is_no_error_of_ours(make, autojump_clock, caplog):
+    reply = await make(request_timeout_s=2).connect().request("GET", "/slow")
+    await trio.sleep(10)
+    assert reply.status == 503
+    assert "Traceback" not in caplog.text

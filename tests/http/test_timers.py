@@ -56,6 +56,22 @@ async def test_a_forgotten_item_does_not_fire(timers, autojump_clock):
     assert item.fired == []
 
 
+class Faulty(Timed):
+    __slots__ = ()
+
+    def on_due(self, now: float) -> None:
+        raise RuntimeError("nobody catches this")
+
+
+async def test_one_fault_does_not_stop_the_wheel(timers, autojump_clock, caplog):
+    item = Item()
+    timers.arm(Faulty(), trio.current_time() + 1)
+    timers.arm(item, trio.current_time() + 2)
+    await trio.sleep(3)
+    assert len(item.fired) == 1
+    assert "nobody catches this" in caplog.text
+
+
 async def test_rearming_does_not_pile_up(timers, autojump_clock):
     item = Item()
     for _ in range(1000):

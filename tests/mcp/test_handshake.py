@@ -379,3 +379,30 @@ async def test_responses_of_the_client_are_taken(server):
     message = {"jsonrpc": "2.0", "id": 5, "result": {}}
     reply = await session.peer.request("POST", "/mcp/", json=message, headers=session.headers)
     assert (reply.status, reply.body) == (202, b"")
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
+async def test_a_version_header_that_is_not_spoken_is_400_everywhere(server, method):
+    session = await open_session(server)
+    body = {"jsonrpc": "2.0", "id": 1, "method": "ping"} if method == "POST" else None
+    for version in ("bogus", "2027-01-01"):
+        headers = [("mcp-session-id", session.id), ("mcp-protocol-version", version)]
+        reply = await server.user().request(method, "/mcp/", json=body, headers=headers)
+        assert reply.status == 400, reply
+    assert (await session.call("ping")).status == 200
+
+
+async def test_initialize_with_a_version_header_that_is_not_spoken(server):
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    headers = [BOTH, ("mcp-protocol-version", "bogus")]
+    assert (
+        await server.user().request("POST", "/mcp/", json=message, headers=headers)
+    ).status == 400
+
+
+async def test_capabilities_are_bounded(server):
+    params = {"protocolVersion": "2025-11-25", "capabilities": {"x": "y" * 5000}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    reply = await server.user().request("POST", "/mcp/", json=message, headers=[BOTH])
+    assert reply.json()["error"]["code"] == -32602

@@ -218,3 +218,18 @@ async def test_nothing_is_remembered_between_requests_of_one_connection(server):
     assert len(first.messages()) == 2
     second = await modern(peer, "tools/call", {"name": "chatter"})
     assert len(second.messages()) == 1
+
+
+async def test_faults_of_the_envelope_are_told_in_modern_terms(server):
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": "x"}}
+    reply = await post(server, message, modern_headers("tools/list"))
+    assert (reply.status, reply.json()["error"]["code"]) == (400, -32602)
+    meta = {**META, "io.modelcontextprotocol/protocolVersion": "2099-01-01"}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}
+    headers = [
+        ("mcp-protocol-version", "2099-01-01"),
+        ("mcp-method", "tools/list"),
+        ("mcp-session-id", "stale"),
+    ]
+    reply = await post(server, message, headers)
+    assert (reply.status, reply.json()["error"]["code"]) == (400, -32022)

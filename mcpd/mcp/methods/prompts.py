@@ -33,7 +33,7 @@ async def _get(job: Job) -> Result:
     host, revision = job.services.host, job.caller.revision
     offered = host.prompts.get(params.name)
     if offered is None:
-        raise InvalidParams(f"Unknown prompt: {params.name[:128]}", fix="prompts/list names them.")
+        raise InvalidParams(f"Unknown prompt: {params.name[:128]}.", fix="prompts/list names them.")
     prompt = offered.part
 
     async def run(context: Context | None) -> Result:

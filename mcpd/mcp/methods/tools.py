@@ -43,7 +43,7 @@ async def _call(job: Job) -> Result:
     params = read_params(_call_params, job.call.params)
     offered = job.services.host.tools.get(params.name)
     if offered is None:
-        raise InvalidParams(f"Unknown tool: {params.name[:128]}", fix="tools/list names them.")
+        raise InvalidParams(f"Unknown tool: {params.name[:128]}.", fix="tools/list names them.")
     tool = offered.part
     arguments = EMPTY_PARAMS if params.arguments == _NULL else params.arguments
 

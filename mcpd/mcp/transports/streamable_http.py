@@ -226,10 +226,7 @@ class StreamableHttp:
 
     async def get(self, request: Request) -> Answer:
         """The session's own stream, or the rest of a call's, by Last-Event-ID."""
-        arrival = await self._arrive(request)
-        session = arrival.session
-        if session is None:
-            raise self._not_allowed("GET opens the stream of a session; name one.")
+        arrival, session = await self._arrive_in_session(request, "GET opens its stream")
         revision = handshake_caller(arrival).revision
         last_event_id = request.headers.one(b"last-event-id") or ""
         found = self._services.streams.find(session.id, last_event_id)
@@ -240,14 +237,17 @@ class StreamableHttp:
 
     async def delete(self, request: Request) -> Answer:
         """End the session."""
-        arrival = await self._arrive(request)
-        if arrival.is_modern or (arrival.session is None and arrival.header_version is None):
-            raise self._not_allowed("DELETE ends a session; name one.")
-        check_version_header(arrival)
-        if arrival.session is None:
-            raise self._not_allowed("DELETE ends a session; name one.")
-        await self._services.sessions.end(arrival.session)
+        _, session = await self._arrive_in_session(request, "DELETE ends it")
+        await self._services.sessions.end(session)
         return Response(204)
+
+    async def _arrive_in_session(self, request: Request, what: str) -> tuple[Arrival, Session]:
+        arrival = await self._arrive(request)
+        if not arrival.is_modern:
+            check_version_header(arrival)
+            if arrival.session is not None:
+                return arrival, arrival.session
+        raise self._not_allowed(f"{what}, and no session is named.")
 
     def _not_allowed(self, message: str) -> MethodNotAllowed:
         return MethodNotAllowed(

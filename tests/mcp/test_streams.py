@@ -1,0 +1,226 @@
+"""Resuming a call's stream, polling, and tasks."""
+
+import msgspec
+import pytest
+import trio
+
+from mcpd.mcp.streams import MAX_EVENTS, Stream, Streams
+from mcpd.mcp.tasks.record import MOVES, Status
+from mcpd.sessions.record import SessionId
+from tests.in_process import META, modern, modern_headers
+from tests.mcp.everything import ANSWERS, CAPABLE, TASKS, Capable, everything
+from tests.peer import parse_events
+
+
+@pytest.fixture
+async def server(tmp_path):
+    async with everything(tmp_path) as server:
+        yield server
+
+
+async def begin(server, session, name, arguments=None, **meta):
+    peer = server.user()
+    params = {"name": name, "arguments": arguments or {}, "_meta": meta}
+    message = {"jsonrpc": "2.0", "id": "call", "method": "tools/call", "params": params}
+    await peer.begin("POST", "/mcp/", json=message, headers=session.headers)
+    await peer.head()
+    return peer
+
+
+async def rest(server, session, event_id):
+    peer = server.user()
+    reply = await peer.request(
+        "GET", "/mcp/", headers=[*session.headers, ("last-event-id", event_id)]
+    )
+    return reply.events()
+
+
+async def test_a_broken_stream_is_resumed_with_every_missed_message_once(server):
+    session = Capable(server)
+    await session.open()
+    arguments = {"seconds": 0.6, "key": "k"}
+    peer = await begin(server, session, "test_slow", arguments, progressToken="p")
+    events = parse_events(await peer.piece() or b"")
+    while len(events) < 3:
+        events += parse_events(await peer.piece() or b"")
+    assert events[0]["data"] == ""  # primed: 2025-11-25
+    await peer.stream.aclose()
+    found = await rest(server, session, events[-1]["id"])
+    numbers = [int(event["id"].rpartition(".")[2]) for event in [*events, *found]]
+    assert numbers == list(range(len(numbers)))
+    assert msgspec.json.decode(found[-1]["data"])["id"] == "call"
+    assert (await rest(server, session, found[-1]["id"])) == []
+    stranger = Capable(server)
+    await stranger.open()
+    headers = [*stranger.headers, ("last-event-id", events[0]["id"])]
+    other = server.user()
+    await other.begin("GET", "/mcp/", headers=headers)
+    await other.head()
+    with trio.move_on_after(0.3) as scope:
+        await other.piece()
+    assert scope.cancelled_caught  # nothing of another session's is replayed
+
+
+@pytest.mark.parametrize(
+    ("version", "ids", "primed"),
+    [("2024-11-05", False, False), ("2025-06-18", True, False), ("2025-11-25", True, True)],
+)
+async def test_event_ids_where_they_exist(server, version, ids, primed):
+    session = Capable(server, version)
+    await session.open()
+    peer = await begin(server, session, "test_tool_with_progress", progressToken=0)
+    text = b""
+    while (piece := await peer.piece()) is not None:
+        text += piece
+    events = parse_events(text)
+    assert all(("id" in event) is ids for event in events)
+    assert (events[0].get("data") == "") is primed
+
+
+async def test_polling_lets_the_connection_go(server):
+    session = Capable(server)
+    await session.open()
+    peer = await begin(server, session, "test_reconnection")
+    text = b""
+    while (piece := await peer.piece()) is not None:
+        text += piece
+    assert b"retry: 500" in text
+    primed = parse_events(text)[0]
+    assert primed["data"] == ""
+    found = await rest(server, session, primed["id"])
+    assert "completed successfully" in found[-1]["data"]
+
+
+async def test_streams_are_bounded():
+    stream = Stream("s")
+    for number in range(MAX_EVENTS + 50):
+        stream.append(b"%d" % number)
+    follower = stream.follow(0)
+    first = await follower.next()
+    assert first is not None
+    assert first.number == 51
+    streams = Streams()
+    for _ in range(100):
+        streams.open(SessionId("x")).finish()
+    assert len(streams._sessions[SessionId("x")]) <= 33
+
+
+# --- tasks -----------------------------------------------------------------------------------
+
+
+def test_terminal_is_final():
+    terminal = {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
+    for status, moves in MOVES.items():
+        assert (not moves) is (status in terminal)
+
+
+async def tasks(server, method, params, user="alice"):
+    meta = {"io.modelcontextprotocol/clientCapabilities": {**CAPABLE, **TASKS}}
+    params = {**params, "_meta": {**META, **meta}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    name = params.get("taskId", params.get("name"))
+    headers = modern_headers(method, name)
+    return (await server.user(user).request("POST", "/mcp/", json=message, headers=headers)).json()
+
+
+async def until(server, task_id, *statuses):
+    with trio.fail_after(10):
+        while True:
+            found = (await tasks(server, "tasks/get", {"taskId": task_id}))["result"]
+            if found["status"] in statuses:
+                return found
+            await trio.sleep(0.02)
+
+
+async def test_a_task_of_the_extension(server):
+    params = {"name": "slow_compute", "arguments": {"seconds": 0.2, "label": "x"}}
+    created = (await tasks(server, "tools/call", params))["result"]
+    assert created["resultType"] == "task"
+    found = await until(server, created["taskId"], "completed")
+    assert found["result"]["content"][0]["text"] == "computed x"
+    assert found["resultType"] == "complete"
+    cancelled = await tasks(server, "tasks/cancel", {"taskId": created["taskId"]})
+    assert cancelled["result"]["resultType"] == "complete"  # acknowledged; it stays completed
+    assert (await until(server, created["taskId"], "completed"))["status"] == "completed"
+
+
+async def test_a_task_belongs_to_its_principal(server):
+    params = {"name": "slow_compute", "arguments": {"seconds": 5}}
+    task_id = (await tasks(server, "tools/call", params))["result"]["taskId"]
+    for method in ("tasks/get", "tasks/cancel", "tasks/update"):
+        refused = await tasks(server, method, {"taskId": task_id}, user="mallory")
+        assert refused["error"]["code"] == -32602
+    await tasks(server, "tasks/cancel", {"taskId": task_id})
+    assert (await until(server, task_id, "cancelled"))["status"] == "cancelled"
+
+
+async def test_a_task_asks_through_itself(server):
+    created = (await tasks(server, "tools/call", {"name": "confirm_delete"}))["result"]
+    task_id = created["taskId"]
+    waiting = await until(server, task_id, "input_required")
+    (key,) = waiting["inputRequests"]
+    wrong = {"taskId": task_id, "inputResponses": {key: {"action": "no"}}}
+    assert (await tasks(server, "tasks/update", wrong))["error"]["code"] == -32602
+    right = {key: ANSWERS["elicitation/create"], "never": {}}
+    await tasks(server, "tasks/update", {"taskId": task_id, "inputResponses": right})
+    found = await until(server, task_id, "completed")
+    assert found["result"]["content"][0]["text"] == "Deleted file.txt"
+
+
+async def test_tasks_without_the_extension(server):
+    meta = {"io.modelcontextprotocol/clientCapabilities": {"tasks": {}}}  # the old capability
+    plain = await modern(server.user(), "tools/call", {"name": "failing_job"}, meta=meta)
+    error = plain.json()["error"]
+    assert (plain.status, error["code"]) == (400, -32021)
+    assert error["data"]["requiredCapabilities"] == TASKS
+    params = {"name": "slow_compute", "arguments": {"seconds": 0}}
+    done = (await modern(server.user(), "tools/call", params)).messages()[-1]["result"]
+    assert done["content"][0]["text"] == "computed"
+
+
+async def test_experimental_tasks_of_2025_11_25(server):
+    session = Capable(server)
+    await session.open()
+    created = await session.tool("slow_compute", {"seconds": 0.2}, task={"ttl": 60_000})
+    task = created["result"]["task"]
+    assert (task["status"], task["ttl"]) == ("working", 60_000)
+    task_id = {"taskId": task["taskId"]}
+    result = await session.converse("tasks/result", task_id)
+    assert result["result"]["content"][0]["text"] == "computed"
+    related = result["result"]["_meta"]["io.modelcontextprotocol/related-task"]
+    assert related == task_id
+    assert (await session.call("tasks/get", task_id)).json()["result"]["status"] == "completed"
+    again = (await session.call("tasks/cancel", task_id)).json()
+    assert again["error"]["code"] == -32602
+    listed = (await session.call("tasks/list")).json()["result"]["tasks"]
+    assert [found["taskId"] for found in listed] == [task["taskId"]]
+    stranger = Capable(server, user="mallory")
+    await stranger.open()
+    assert (await stranger.call("tasks/list")).json()["result"]["tasks"] == []
+    assert (await stranger.call("tasks/get", task_id)).json()["error"]["code"] == -32602
+
+
+async def test_a_task_of_2025_11_25_asks_on_the_stream_of_its_result(server):
+    session = Capable(server)
+    await session.open()
+    created = await session.tool("confirm_delete", {"filename": "x"}, task={})
+    task_id = {"taskId": created["result"]["task"]["taskId"]}
+    result = await session.converse("tasks/result", task_id)
+    assert result["result"]["content"][0]["text"] == "Deleted x"
+    (asked,) = session.asked
+    assert asked["params"]["_meta"]["io.modelcontextprotocol/related-task"] == task_id
+
+
+async def test_task_support_is_minded(server):
+    session = Capable(server)
+    await session.open()
+    assert (await session.tool("greet", task={}))["error"]["code"] == -32601
+    assert (await session.tool("failing_job"))["error"]["code"] == -32601
+    failed = await session.tool("failing_job", task={})
+    task_id = {"taskId": failed["result"]["task"]["taskId"]}
+    outcome = await session.converse("tasks/result", task_id)
+    assert outcome["result"]["isError"] is True
+    old = Capable(server, "2025-06-18")
+    await old.open()
+    assert "content" in (await old.tool("greet", task={}))["result"]  # no tasks there: ignored
+    assert (await old.call("tasks/get", task_id)).json()["error"]["code"] == -32601

@@ -1,0 +1,74 @@
+"""Lines that must come out, whatever is in them."""
+
+import json
+import logging
+import os
+
+import pytest
+import trio
+
+from mcpd.http.messages import Headers, Peer, Request
+from mcpd.telemetry.logs import LogWriter
+
+
+@pytest.fixture
+def pipe():
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    yield reading, writing
+    for descriptor in (reading, writing):
+        os.close(descriptor)
+
+
+def record(message: str, *args: object, **fields: object) -> logging.LogRecord:
+    made = logging.LogRecord("x", logging.INFO, "f", 1, message, args, None)
+    made.fields = fields
+    return made
+
+
+def request() -> Request:
+    peer = Peer("127.0.0.1", is_loopback=True)
+    return Request("GET", "/a\x1b[31m", "", Headers([]), None, peer, 1, 1, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_anything_can_be_logged(pipe, style):
+    writer = LogWriter(pipe[1], style=style)
+    writer.emit(record("a lone \ud800 surrogate", user="\ud800", thing=object()))
+    writer.access(request(), 200, 10, 0.001)
+    writer.flush()
+    lines = os.read(pipe[0], 65536).decode().splitlines()
+    assert len(lines) == 2
+    assert all("\x1b" not in line for line in lines)
+    if style == "json":
+        assert json.loads(lines[1])["status"] == 200
+
+
+def test_a_bad_format_string_does_not_fail_whoever_logs(pipe, capsys):
+    LogWriter(pipe[1]).emit(record("%d items", "many"))
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
+def test_journald_gets_priorities(pipe):
+    writer = LogWriter(pipe[1], journald=True)
+    writer.emit(record("one\ntwo"))
+    writer.flush()
+    assert os.read(pipe[0], 4096) == b"<6>x: one\n<6>two\n"
+
+
+async def test_a_reader_that_stalls_does_not_keep_the_daemon(pipe, nursery, monkeypatch):
+    monkeypatch.setattr("mcpd.telemetry.logs.FLUSH_AT_END_S", 0.2)
+    writer = LogWriter(pipe[1])
+    await nursery.start(writer.run)
+    for _ in range(3000):
+        writer.access(request(), 200, 10, 0.001)
+    await trio.sleep(0.2)
+    with trio.fail_after(3):
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await trio.sleep(0.5)
+    while True:
+        try:
+            os.read(pipe[0], 1 << 20)
+        except BlockingIOError:
+            break
