@@ -4,7 +4,9 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import fields
+from functools import partial
 
 import trio
 
@@ -13,6 +15,7 @@ from mcpd.config import Config, Loaded
 from mcpd.errors import McpdError
 from mcpd.server.assembly import House
 from mcpd.server.daemon import Daemon, raise_file_limit
+from mcpd.server.stdio import run_stdio
 from mcpd.telemetry.logs import LogWriter, set_up
 
 log = logging.getLogger("mcpd.server")
@@ -21,6 +24,9 @@ log = logging.getLogger("mcpd.server")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the verb."""
     add_settings(parser)
+    parser.add_argument(
+        "--stdio", action="store_true", help="serve over stdin and stdout instead of HTTP"
+    )
     parser.add_argument(
         "--print-config", action="store_true", help="print the effective settings and stop"
     )
@@ -36,6 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     under_systemd = "INVOCATION_ID" in os.environ or "NOTIFY_SOCKET" in os.environ
     writer = LogWriter(style=config.log_format, journald="JOURNAL_STREAM" in os.environ)
     set_up(writer, config.log_level)
+    if arguments.stdio:
+        return _run(partial(run_stdio, config, writer))
     raise_file_limit()
     daemon = Daemon(
         config,
@@ -44,8 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
         reload_config=lambda: load_settings(arguments).config,
         announce=_quiet if under_systemd else _print_next_step,
     )
+    return _run(daemon.run)
+
+
+def _run(main: Callable[[], Awaitable[None]]) -> int:
     try:
-        trio.run(daemon.run)
+        trio.run(main)
     except* McpdError as group:
         raise _first(group) from None
     return 0

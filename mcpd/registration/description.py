@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcpd.http.messages import Request
+from mcpd.mcp.host import Host
 from mcpd.mcp.revisions import NEWEST_HANDSHAKE, VERSION_NAMES
 
 TOKEN_HINT = "Make a token with: mcpd token create --sub YOUR_NAME"
@@ -17,7 +18,7 @@ class Description:
     version: str
     public_url: str | None
     auth_required: bool
-    capabilities: dict[str, Any]  # of MCP
+    host: Host
 
     def base(self, request: Request) -> str:
         """Where clients reach us: as configured, else as this request did."""
@@ -55,8 +56,9 @@ class Description:
 
     def features(self) -> dict[str, bool]:
         """The member ``capabilities`` of a registration: what works here, now."""
-        features = {name: name in self.capabilities for name in ("tools", "resources", "prompts")}
-        return {**features, "logging": "logging" in self.capabilities, "progress": True}
+        there = self.host.capabilities
+        features = {name: name in there for name in ("tools", "resources", "prompts")}
+        return {**features, "logging": "logging" in there, "progress": True}
 
     def instructions(self) -> dict[str, str]:
         """The member ``instructions`` of a registration."""

@@ -17,13 +17,10 @@ from mcpd.http.messages import AccessLog, Endpoint
 from mcpd.http.routes import Route, Router
 from mcpd.http.site import Site
 from mcpd.limits.buckets import Buckets
-from mcpd.mcp.asking import Questions
-from mcpd.mcp.broadcast import Broadcast
 from mcpd.mcp.host import Host
 from mcpd.mcp.job import Services
 from mcpd.mcp.running import Running
-from mcpd.mcp.streams import Streams
-from mcpd.mcp.tasks.registry import Tasks
+from mcpd.mcp.transports.http_sse import MESSAGES_PATH, HttpSse
 from mcpd.mcp.transports.streamable_http import StreamableHttp
 from mcpd.registration.convenience import Convenience
 from mcpd.registration.description import Description
@@ -33,6 +30,7 @@ from mcpd.registration.listing import Listing
 from mcpd.registration.register import Registrations
 from mcpd.server.apps import load_apps
 from mcpd.server.keys import find_secrets
+from mcpd.server.services import make_services
 from mcpd.sessions.memory import MemoryStore
 from mcpd.sessions.service import Sessions
 from mcpd.sessions.sqlite import SqliteStore
@@ -89,20 +87,12 @@ def build(
         Buckets(per_minute=config.registrations_per_minute, burst=REGISTRATION_BURST),
         limit_loopback=config.limit_loopback,
     )
-    health = Health(sessions, description)
-    services = _services(host, sessions, sealer)
-    transport = StreamableHttp(
-        services,
-        gate,
-        max_body_bytes=config.max_body_bytes,
-    )
+    services = make_services(host, sessions, sealer)
     listing = Listing(sessions, gate, local and not config.production)
     routes = [
-        *_mcp_routes(transport),
+        *_mcp_routes(services, gate, config.max_body_bytes),
         *_registration_routes(registrations, any_origin=not config.production),
-        Route("/unregister", {"POST": Unregister(sessions, gate).post}),
-        Route("/registrations", {"GET": listing.get}),
-        Route("/health", {"GET": health.get, "HEAD": health.get}),
+        *_session_routes(listing, Unregister(sessions, gate), Health(sessions, description)),
     ]
     site = Site(
         Router(routes, make_guard(config, local=local), hint="The MCP endpoint is /mcp/."),
@@ -122,19 +112,13 @@ def _describe(config: Config, host: Host, gate: Gate) -> Description:
         version=str(host.info["version"]),
         public_url=config.public_url,
         auth_required=gate.required,
-        capabilities=host.capabilities,
+        host=host,
     )
 
 
-def _services(host: Host, sessions: Sessions, sealer: Sealer) -> Services:
-    running, streams, broadcast = Running(sessions.presence), Streams(), Broadcast(host.apps)
-    sessions.presence.on_end += [streams.forget, broadcast.forget]
-    tasks = Tasks()
-    tasks.on_change.append(lambda task: broadcast.task_changed(task.id))
-    return Services(host, sessions, running, Questions(), broadcast, streams, tasks, sealer)
-
-
-def _mcp_routes(transport: StreamableHttp) -> list[Route]:
+def _mcp_routes(services: Services, gate: Gate, max_body_bytes: int) -> list[Route]:
+    transport = StreamableHttp(services, gate, max_body_bytes=max_body_bytes)
+    http_sse = HttpSse(services, gate, max_body_bytes=max_body_bytes)
     endpoints: dict[str, Endpoint] = {
         "POST": transport.post,
         "GET": transport.get,
@@ -147,6 +131,16 @@ def _mcp_routes(transport: StreamableHttp) -> list[Route]:
         Route("/mcp/", endpoints),
         Route("/mcp/initialize", {"POST": initialize}),
         Route("/mcp/tools/list", {"POST": list_tools, "GET": list_tools}),
+        Route("/sse", {"GET": http_sse.get}),
+        Route(MESSAGES_PATH, {"POST": http_sse.post}),
+    ]
+
+
+def _session_routes(listing: Listing, unregister: Unregister, health: Health) -> list[Route]:
+    return [
+        Route("/unregister", {"POST": unregister.post}),
+        Route("/registrations", {"GET": listing.get}),
+        Route("/health", {"GET": health.get, "HEAD": health.get}),
     ]
 
 

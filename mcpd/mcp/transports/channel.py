@@ -1,0 +1,178 @@
+"""Messages both ways on one channel, as stdio and HTTP+SSE have it."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import trio
+
+from mcpd.auth.principals import Principal
+from mcpd.errors import InvalidRequest, McpdError
+from mcpd.mcp import exchange, modern
+from mcpd.mcp.caller import Caller, caller_of_session
+from mcpd.mcp.encoding import encode
+from mcpd.mcp.job import Job, Method, NoticeJob, Services
+from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
+from mcpd.mcp.revisions import ASSUMED_WITHOUT_HEADER, HANDSHAKE
+from mcpd.rpc.messages import (
+    Call,
+    Message,
+    Notice,
+    Reply,
+    RequestId,
+    decode,
+    decode_batch,
+    encode_batch,
+    encode_error,
+    encode_result,
+    is_batch,
+    readable_id,
+)
+from mcpd.sessions.record import Move, Session
+
+MAX_BATCH = 100
+GOODBYE_S = 1.0
+
+Send = Callable[[bytes], Awaitable[None]]
+OpenSession = Callable[[dict[str, object]], Awaitable[Session]]
+
+
+class _CancelledParams(msgspec.Struct):
+    request_id: msgspec.Raw = msgspec.field(name="requestId")
+
+
+_cancelled_params = msgspec.json.Decoder(_CancelledParams)
+
+
+class Channel:
+    """One client at one channel.
+
+    Args:
+        principal: who it is.
+        session: the session of the channel, if it has one from the start.
+        send: writes one encoded message.
+        open_session: makes a session at initialize, from what it negotiated.
+        takes_modern: requests of 2026-07-28 are served too; they have no headers here.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        principal: Principal,
+        session: Session | None,
+        send: Send,
+        *,
+        open_session: OpenSession | None = None,
+        takes_modern: bool = False,
+    ) -> None:
+        self._services = services
+        self._principal = principal
+        self._session_id = None if session is None else session.id
+        self._send = send
+        self._open_session = open_session
+        self._takes_modern = takes_modern
+        self._scopes: dict[RequestId, trio.CancelScope] = {}  # of modern requests
+
+    async def take(self, body: bytes) -> None:
+        """Serve one message to its end, answer included; never raises but on cancellation."""
+        try:
+            if is_batch(body):
+                await self._batch(body)
+            else:
+                answer = await self._serve(decode(body))
+                if answer is not None:
+                    await self._send(answer)
+        except McpdError as error:
+            await self._send(encode_error(readable_id(body), error))
+
+    async def _batch(self, body: bytes) -> None:
+        session = await self._session()
+        if session is None or not self._caller(session).revision.batches:
+            raise InvalidRequest("Batches exist in 2025-03-26 alone.", fix="Send one message.")
+        answers = []
+        for message in decode_batch(body, max_messages=MAX_BATCH):
+            if isinstance(message, McpdError):
+                answers.append(encode_error(None, message))
+            elif (answer := await self._serve(message)) is not None:
+                answers.append(answer)
+        if answers:
+            await self._send(encode_batch(answers))
+
+    async def _serve(self, message: Message) -> bytes | None:
+        if isinstance(message, Call):
+            try:
+                return await self._call(message)
+            except McpdError as error:
+                return encode_error(message.id, error)
+        session = await self._session()
+        if isinstance(message, Reply):
+            if session is not None:
+                self._services.questions.answer(session.id, message)
+        elif not self._cancels(message) and session is not None:
+            await exchange.take_notice(NoticeJob(self._services, message, self._caller(session)))
+        return None
+
+    async def _call(self, call: Call) -> bytes | None:
+        envelope = modern.read_envelope(call)
+        if self._takes_modern and modern.is_modern(envelope, None):
+            return await self._modern(call, envelope)
+        if call.method == "initialize":
+            return await self._initialize(call)
+        session = await self._session()
+        if session is None:
+            raise InvalidRequest("There is no session yet.", fix="Send initialize first.")
+        job = Job(self._services, call, self._caller(session), self._send)
+        return await exchange.answer(job, exchange.find_method(job))
+
+    async def _modern(self, call: Call, envelope: modern.EnvelopeParams) -> bytes | None:
+        caller = modern.climb(call, envelope, None, self._principal)
+        job = Job(self._services, call, caller, self._send)
+        method = exchange.find_method(job)
+        with trio.CancelScope() as scope:
+            self._scopes[call.id] = scope
+            try:
+                return await exchange.answer(job, method)
+            except trio.Cancelled:
+                await self._say_goodbye(job, method, by_client=scope.cancel_called)
+                raise
+            finally:
+                self._scopes.pop(call.id, None)
+        return None
+
+    async def _say_goodbye(self, job: Job, method: Method, *, by_client: bool) -> None:
+        """A subscription that we end is told so; one that the client ended is not."""
+        if method.farewell is None or by_client:
+            return
+        with trio.move_on_after(GOODBYE_S, shield=True):
+            await self._send(encode_result(job.call.id, encode(job, method.farewell(job))))
+
+    async def _initialize(self, call: Call) -> bytes:
+        changes = negotiated(read_initialize(call.params))
+        session = await self._session()
+        if session is not None:
+            await self._services.sessions.move(session, Move.INITIALIZE, **changes)
+        elif self._open_session is not None:
+            self._session_id = (await self._open_session(changes)).id
+        result = initialize_result(self._services.host, HANDSHAKE[str(changes["revision"])])
+        return encode_result(call.id, msgspec.json.encode(result))
+
+    def _cancels(self, notice: Notice) -> bool:
+        """Whether it cancels a modern request; those have no session to be found by."""
+        if notice.method != "notifications/cancelled":
+            return False
+        try:
+            params = _cancelled_params.decode(notice.params)
+        except msgspec.ValidationError:
+            return True  # malformed ones are ignored
+        scope = self._scopes.get(RequestId(bytes(params.request_id)))
+        if scope is not None:
+            scope.cancel()
+        return scope is not None
+
+    async def _session(self) -> Session | None:
+        if self._session_id is None:
+            return None
+        return await self._services.sessions.find(self._session_id)
+
+    def _caller(self, session: Session) -> Caller:
+        revision = HANDSHAKE.get(session.revision or "", ASSUMED_WITHOUT_HEADER)
+        return caller_of_session(session, self._principal, revision)

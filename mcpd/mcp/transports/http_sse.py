@@ -1,0 +1,95 @@
+"""HTTP+SSE of 2024-11-05: messages go up with POST /messages and come down GET /sse.
+
+The session lives as long as its stream. New clients use Streamable HTTP.
+"""
+
+from urllib.parse import parse_qs
+
+import trio
+from msgspec.structs import replace
+
+from mcpd.auth.gate import Gate
+from mcpd.errors import BadRequest, McpdError
+from mcpd.http import sse
+from mcpd.http.messages import Answer, EventSink, EventStream, Request
+from mcpd.mcp.job import Services
+from mcpd.mcp.opening import new_session
+from mcpd.mcp.transports.channel import Channel
+from mcpd.mcp.transports.wire import ACCEPTED, check_json, refusal
+from mcpd.sessions.service import gone
+
+TRANSPORT = "http+sse"
+MESSAGES_PATH = "/messages"
+END_S = 2.0  # for the session's end to reach the store
+
+
+class HttpSse:
+    """The endpoints /sse and /messages."""
+
+    def __init__(self, services: Services, gate: Gate, *, max_body_bytes: int) -> None:
+        self._services = services
+        self._gate = gate
+        self._max_body_bytes = max_body_bytes
+
+    async def get(self, request: Request) -> Answer:
+        """Open the stream; its first event names where to post."""
+        principal = self._gate.authenticate(request.headers.raw(b"authorization"))
+        sessions = self._services.sessions
+        session = replace(
+            new_session(request, now=sessions.clock()),
+            transport=TRANSPORT,
+            issuer=principal.issuer,
+            subject=principal.subject,
+        )
+        await sessions.open(session)
+        request.notes.update(session=session.id, user=principal.subject)
+        stream = self._services.streams.of_session(session.id)
+        self._services.broadcast.keep_for_session(session.id, set(), stream)
+
+        async def run(sink: EventSink) -> None:
+            try:
+                with sessions.presence.stream(session.id):
+                    endpoint = f"{MESSAGES_PATH}?session_id={session.id}".encode("ascii")
+                    await sink.send(sse.event(endpoint, name="endpoint"))
+                    follower = stream.follow(0)
+                    while event := await follower.next():
+                        await sink.send(sse.event(event.data))
+            finally:
+                with trio.move_on_after(END_S, shield=True):
+                    await self._end(session.id)
+
+        return EventStream(run, sse.STREAM_HEADERS, open_ended=True)
+
+    async def _end(self, session_id: str) -> None:
+        try:
+            await self._services.sessions.end(await self._services.sessions.find(session_id))
+        except McpdError:
+            return  # it ended otherwise, or the sweeper will see to it
+
+    async def post(self, request: Request) -> Answer:
+        """Take one message; what it is answered comes down the stream."""
+        try:
+            named = parse_qs(request.query).get("session_id", [""])[0]
+            if not named:
+                raise BadRequest("No session is named.", fix="POST to what /sse told.")
+            session = await self._services.sessions.find(named)
+            request.notes["session"] = session.id
+            principal = self._gate.authenticate(request.headers.raw(b"authorization"))
+            session = await self._services.sessions.claim(session, principal)
+            if session.transport != TRANSPORT:
+                raise gone()
+            check_json(request.headers)
+            body = await request.body(self._max_body_bytes)
+        except McpdError as error:
+            if error.status in (401, 403):
+                raise
+            return refusal(None, error)
+        stream = self._services.streams.of_session(session.id)
+
+        async def send(message: bytes) -> None:
+            stream.append(message)
+            await trio.lowlevel.checkpoint()
+
+        channel = Channel(self._services, principal, session, send)
+        self._services.running.start(channel.take, body)
+        return ACCEPTED

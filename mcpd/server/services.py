@@ -1,0 +1,20 @@
+"""What outlives every message, made once for a server of any transport."""
+
+from mcpd.auth.seal import Sealer
+from mcpd.mcp.asking import Questions
+from mcpd.mcp.broadcast import Broadcast
+from mcpd.mcp.host import Host
+from mcpd.mcp.job import Services
+from mcpd.mcp.running import Running
+from mcpd.mcp.streams import Streams
+from mcpd.mcp.tasks.registry import Tasks
+from mcpd.sessions.service import Sessions
+
+
+def make_services(host: Host, sessions: Sessions, sealer: Sealer) -> Services:
+    """Wire them to each other: what ends with a session, what is told of a change."""
+    running, streams, broadcast = Running(sessions.presence), Streams(), Broadcast(host.apps)
+    sessions.presence.on_end += [streams.forget, broadcast.forget]
+    tasks = Tasks()
+    tasks.on_change.append(lambda task: broadcast.task_changed(task.id))
+    return Services(host, sessions, running, Questions(), broadcast, streams, tasks, sealer)

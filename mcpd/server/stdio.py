@@ -1,0 +1,50 @@
+"""One app over stdin and stdout, for clients that start their servers as children."""
+
+import os
+import sys
+from contextlib import AsyncExitStack
+
+import trio
+
+from mcpd.auth.seal import Sealer
+from mcpd.config import Config
+from mcpd.mcp.host import Host
+from mcpd.mcp.transports.stdio import serve_stdio
+from mcpd.server.apps import enter_lifespans, load_apps
+from mcpd.server.services import make_services
+from mcpd.sessions.memory import MemoryStore
+from mcpd.sessions.service import Sessions
+from mcpd.telemetry.logs import LogWriter
+
+
+async def run_stdio(config: Config, writer: LogWriter) -> None:
+    """Serve until stdin ends. Nothing but messages goes to stdout; prints go to stderr.
+
+    Raises:
+        ConfigError: the apps cannot be loaded.
+    """
+    stdin = trio.lowlevel.FdStream(_own(0))
+    stdout = trio.lowlevel.FdStream(_own(1))
+    sys.stdout = sys.stderr  # a tool that prints must not break the protocol
+    host = Host(load_apps(config.app), page_size=config.page_size, tool_threads=config.tool_threads)
+    sessions = Sessions(MemoryStore(), timeout_s=config.session_timeout_s)
+    services = make_services(host, sessions, Sealer("request state"))
+    async with stdin, stdout, trio.open_nursery() as upkeep:
+        await upkeep.start(writer.run)
+        await upkeep.start(services.running.run)
+        async with AsyncExitStack() as lifespans:
+            await enter_lifespans(lifespans, host, config.state_path)
+            await serve_stdio(services, stdin, stdout, max_line_bytes=config.max_body_bytes)
+        upkeep.cancel_scope.cancel()
+
+
+def _own(descriptor: int) -> int:
+    """The descriptor under another number; its own number then leads to /dev/null or stderr."""
+    own = os.dup(descriptor)
+    if descriptor == 0:
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+    else:
+        os.dup2(2, descriptor)
+    return own
