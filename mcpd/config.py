@@ -61,6 +61,7 @@ class Config:
     )
     production: bool = _setting(False, "no convenience for local development")
     registrations_per_minute: float = _setting(30.0, "for each address", "N")
+    calls_per_minute: float = _setting(1_000_000.0, "of tools, for each user", "N")
     limit_loopback: bool = _setting(False, "apply limits per address to loopback too")
     # bounds
     max_head_bytes: int = _setting(_BOUNDS.max_head_bytes, "of a request head", "BYTES")
@@ -256,7 +257,7 @@ def _check(config: Config) -> None:
 _ABOVE_ZERO = (
     "session_timeout_s", "page_size", "tool_threads", "max_head_bytes", "max_body_bytes",
     "head_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s", "request_timeout_s",
-    "heartbeat_s", "max_connections", "max_connections_per_address",
+    "calls_per_minute", "heartbeat_s", "max_connections", "max_connections_per_address",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -12,6 +12,7 @@ from mcpd.errors import DeclarationError
 
 JsonSchema = dict[str, Any]
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REF = "#/$defs/{name}"
 
 
@@ -98,6 +99,39 @@ def arguments_schema(arguments: type[msgspec.Struct], name: str) -> JsonSchema:
     schema = schema_of(arguments, name)
     schema.pop("description", None)
     return {"type": "object", **schema}
+
+
+def check_schema(schema: JsonSchema, name: str) -> JsonSchema:
+    """A schema that the author wrote: passed through unharmed, if clients can use it.
+
+    Raises:
+        DeclarationError: no object, another dialect than 2020-12, or a reference that would have
+            to be fetched.
+    """
+    if schema.get("type") != "object":
+        raise DeclarationError(f'{name}: input_schema must have "type": "object".')
+    dialect = schema.get("$schema", DIALECT)
+    if dialect.rstrip("#") != DIALECT:
+        raise DeclarationError(
+            f"{name}: the JSON Schema dialect {dialect} is not supported.", fix=f"Use {DIALECT}."
+        )
+    for reference in _references(schema):
+        if not reference.startswith("#"):
+            raise DeclarationError(
+                f"{name}: $ref {reference} is not within the schema.", fix="Put it into $defs."
+            )
+    return schema
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        for value in schema.values():
+            yield from _references(value)
+    elif isinstance(schema, list):
+        for item in schema:
+            yield from _references(item)
 
 
 def result_type(annotation: Any) -> Any | None:

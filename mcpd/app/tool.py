@@ -12,7 +12,7 @@ import trio
 from mcpd.app.content import CONTENT_TYPES, Content, Icon, Text, ToolResult
 from mcpd.app.context import Context
 from mcpd.app.function import Function
-from mcpd.app.schemas import JsonSchema, is_object_schema, result_type, schema_of
+from mcpd.app.schemas import JsonSchema, check_schema, is_object_schema, result_type, schema_of
 from mcpd.errors import DeclarationError
 
 TaskSupport = Literal["forbidden", "optional", "required", "late"]
@@ -164,7 +164,7 @@ def declare_tool(
         name=name,
         title=title,
         description=description or inspect.getdoc(function) or None,
-        input_schema=input_schema or declared.schema,
+        input_schema=check_schema(input_schema or declared.schema, name),
         output_schema=None if promised is None else schema_of(promised, name),
         hints=hints,
         icons=icons,

@@ -34,7 +34,7 @@ class UriTemplate:
     def __init__(self, text: str) -> None:
         self.text = text
         self.variables: list[str] = []
-        self._optional: set[str] = set()
+        self._reserved: set[str] = set()  # of + and #, which take whole paths
         pattern, at = "", 0
         for expression in _EXPRESSION.finditer(text):
             pattern += re.escape(text[at : expression.start()])
@@ -58,12 +58,13 @@ class UriTemplate:
                 )
             name = variable[1]
             self.variables.append(name)
+            if operator in ("+", "#"):
+                self._reserved.add(name)
             if variable[2] == "*" and operator in ("", "/"):
                 characters = _RESERVED
             start = first if number == 0 else separator
             value = f"(?P<{name}>{characters}{'*' if named else '+'})"
             if named:
-                self._optional.add(name)
                 parts.append(f"(?:{re.escape(start)}{name}={value})?")
             else:
                 parts.append(re.escape(start) + value)
@@ -79,4 +80,11 @@ class UriTemplate:
         found = self._pattern.fullmatch(uri)
         if found is None:
             return None
-        return {name: unquote(v) for name, v in found.groupdict().items() if v is not None}
+        values = {n: unquote(v) for n, v in found.groupdict().items() if v is not None}
+        safe = all(n in self._reserved or _is_segment(v) for n, v in values.items())
+        return values if safe else None
+
+
+def _is_segment(value: str) -> bool:
+    """Whether a decoded value stays within its part of the path; an author may open files by it."""
+    return value not in (".", "..") and not any(c in value for c in "/\\\0")

@@ -1,5 +1,6 @@
 """One message with all that serving it needs: what every method is given."""
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -7,7 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from mcpd.auth.seal import Sealer
-from mcpd.errors import InvalidParams
+from mcpd.errors import InvalidParams, TooManyRequests
+from mcpd.limits.buckets import Buckets
 from mcpd.mcp.asking import Questions
 from mcpd.mcp.broadcast import Broadcast
 from mcpd.mcp.caller import Caller
@@ -34,6 +36,7 @@ class Services:
     streams: Streams
     tasks: Tasks
     sealer: Sealer
+    call_rate: Buckets  # of tool calls and completions, for each principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,23 @@ class Method:
     streams: Callable[[Job], bool] | None = None
     needs_tasks: bool = False  # only in revisions that have tasks
     farewell: Farewell | None = None  # open-ended: its result when the server ends it
+
+
+def limit_rate(job: Job) -> None:
+    """Calls cost; MCP, server/tools, "Security Considerations": servers rate-limit them.
+
+    Raises:
+        TooManyRequests: the principal calls too often.
+    """
+    principal, services = job.caller.principal, job.services
+    key = f"{principal.issuer} {principal.subject}"
+    wait_s = services.call_rate.take(key, services.sessions.clock())
+    if wait_s > 0:
+        raise TooManyRequests(
+            "You call too often.",
+            fix="Call again later, or raise calls_per_minute.",
+            headers=((b"retry-after", b"%d" % math.ceil(wait_s)),),
+        )
 
 
 def read_params(decoder: msgspec.json.Decoder[P], params: msgspec.Raw) -> P:

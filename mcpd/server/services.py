@@ -1,6 +1,7 @@
 """What outlives every message, made once for a server of any transport."""
 
 from mcpd.auth.seal import Sealer
+from mcpd.limits.buckets import Buckets
 from mcpd.mcp.asking import Questions
 from mcpd.mcp.broadcast import Broadcast
 from mcpd.mcp.host import Host
@@ -11,10 +12,16 @@ from mcpd.mcp.tasks.registry import Tasks
 from mcpd.sessions.service import Sessions
 
 
-def make_services(host: Host, sessions: Sessions, sealer: Sealer) -> Services:
+def make_services(
+    host: Host, sessions: Sessions, sealer: Sealer, *, calls_per_minute: float
+) -> Services:
     """Wire them to each other: what ends with a session, what is told of a change."""
+    burst = max(1, int(calls_per_minute / 10))
+    call_rate = Buckets(per_minute=calls_per_minute, burst=burst)
     running, streams, broadcast = Running(sessions.presence), Streams(), Broadcast(host.apps)
     sessions.presence.on_end += [streams.forget, broadcast.forget]
     tasks = Tasks()
     tasks.on_change.append(lambda task: broadcast.task_changed(task.id))
-    return Services(host, sessions, running, Questions(), broadcast, streams, tasks, sealer)
+    return Services(
+        host, sessions, running, Questions(), broadcast, streams, tasks, sealer, call_rate
+    )

@@ -28,7 +28,9 @@ async def run_stdio(config: Config, writer: LogWriter) -> None:
     sys.stdout = sys.stderr  # a tool that prints must not break the protocol
     host = Host(load_apps(config.app), page_size=config.page_size, tool_threads=config.tool_threads)
     sessions = Sessions(MemoryStore(), timeout_s=config.session_timeout_s)
-    services = make_services(host, sessions, Sealer("request state"))
+    services = make_services(
+        host, sessions, Sealer("request state"), calls_per_minute=config.calls_per_minute
+    )
     async with stdin, stdout, trio.open_nursery() as upkeep:
         await upkeep.start(writer.run)
         await upkeep.start(services.running.run)

@@ -17,7 +17,12 @@ from mcpd.errors import DeclarationError
     ("template", "uri", "values"),
     [
         ("note://{name}", "note://today", {"name": "today"}),
-        ("note://{name}", "note://a%2Fb%20c", {"name": "a/b c"}),
+        ("note://{name}", "note://a%20b%3F", {"name": "a b?"}),
+        ("note://{name}", "note://a%2Fb", None),  # decoded, it would leave its part of the path
+        ("note://{name}", "note://..", None),
+        ("note://{name}", "note://%2e%2e", None),
+        ("note://{name}", "note://a%00", None),
+        ("note://{name}", "note://a%5Cb", None),
         ("note://{name}", "note://a/b", None),
         ("note://{name}", "note://", None),
         ("note://{name}", "xnote://a", None),

@@ -12,6 +12,7 @@ from mcpd import App, Context
 from mcpd.app.function import WrongArguments
 from mcpd.app.tool import Tool
 from mcpd.errors import DeclarationError
+from mcpd.mcp.mirrored import mirrored_parameters
 
 
 def only(app: App) -> Tool:
@@ -228,3 +229,72 @@ async def test_a_dataclass_comes_back_whole():
         return points
 
     assert await run(only(app), points=[{"x": 1}]) == '[{"x":1,"y":0}]'
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "array"}, "object"),
+        ({}, "object"),
+        ({"type": "object", "$schema": "http://json-schema.org/draft-07/schema#"}, "dialect"),
+        ({"type": "object", "properties": {"a": {"$ref": "https://example.org/s"}}}, "$ref"),
+    ],
+)
+def test_schemas_that_clients_cannot_use_are_refused(schema, words):
+    app = App("x")
+    if schema:
+        with pytest.raises(DeclarationError) as caught:
+            app.tool(name="t", input_schema=schema)(lambda a=None: None)
+        assert words in caught.value.message
+
+
+def test_a_schema_of_ones_own_is_passed_through_unharmed():
+    app = App("x")
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/a"}},
+        "$defs": {"a": {"$anchor": "x", "type": "string"}},
+        "if": {"required": ["a"]},
+        "then": {},
+        "x-mine": 1,
+    }
+    app.tool(name="t", input_schema=schema)(lambda a=None: None)
+    assert only(app).input_schema == schema
+
+
+MIRRORED = [
+    ({"a": {"type": "string", "x-mcp-header": ""}}, "no header name"),
+    ({"a": {"type": "string", "x-mcp-header": "a b"}}, "no header name"),
+    ({"a": {"type": "string", "x-mcp-header": "a\r\nb"}}, "no header name"),
+    ({"a": {"type": "number", "x-mcp-header": "A"}}, "neither string, integer nor boolean"),
+    (
+        {
+            "a": {"type": "string", "x-mcp-header": "A"},
+            "b": {"type": "string", "x-mcp-header": "a"},
+        },
+        "two parameters",
+    ),
+    ({"a": {"type": "array", "items": {"type": "string", "x-mcp-header": "A"}}}, "reached through"),
+    ({"a": {"anyOf": [{"type": "string", "x-mcp-header": "A"}]}}, "reached through"),
+]
+
+
+@pytest.mark.parametrize(("properties", "words"), MIRRORED)
+def test_mirrored_parameters_keep_the_constraints(properties, words):
+    """2026-07-28, streamable-http, "Schema Extension" """
+    app = App("x")
+    schema = {"type": "object", "properties": properties}
+    app.tool(name="t", input_schema=schema)(lambda a=None, b=None: None)
+    with pytest.raises(DeclarationError) as caught:
+        mirrored_parameters(only(app))
+    assert words in caught.value.message
+
+
+def test_nested_properties_can_be_mirrored():
+    app = App("x")
+    inner = {"type": "object", "properties": {"b": {"type": "integer", "x-mcp-header": "Deep"}}}
+    app.tool(name="t", input_schema={"type": "object", "properties": {"a": inner}})(
+        lambda a=None: None
+    )
+    assert mirrored_parameters(only(app)) == {"mcp-param-deep": ["a", "b"]}

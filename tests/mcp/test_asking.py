@@ -204,3 +204,33 @@ def test_seals():
         with pytest.raises(BrokenSeal):
             sealer.open(broken)
     assert msgspec.json.encode(sealed)
+
+
+async def test_a_client_that_does_not_answer_is_not_waited_for_for_ever(server, monkeypatch):
+    monkeypatch.setattr("mcpd.mcp.asking.ANSWER_TIMEOUT_S", 0.2)
+    session = Capable(server)
+    await session.open()
+    params = {"name": "test_elicitation", "arguments": {"message": "?"}}
+    reply = await session.call("tools/call", params)
+    *_, cancelled, answer = reply.messages()
+    assert cancelled["method"] == "notifications/cancelled"
+    assert "did not answer" in answer["result"]["content"][0]["text"]
+
+
+async def test_an_error_of_the_client_reaches_the_tool_as_a_refusal(server):
+    session = Capable(server)
+    await session.open()
+    peer = server.user()
+    params = {"name": "test_elicitation", "arguments": {"message": "?"}}
+    message = {"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": params}
+    await peer.begin("POST", "/mcp/", json=message, headers=session.headers)
+    await peer.head()
+    text = b""
+    while b"ask-" not in text:
+        text += await peer.piece() or b""
+    asked = text[text.index(b"ask-") :].split(b'"')[0].decode()
+    error = {"jsonrpc": "2.0", "id": asked, "error": {"code": -1, "message": "no"}}
+    await session.peer.request("POST", "/mcp/", json=error, headers=session.headers)
+    while (piece := await peer.piece()) is not None:
+        text += piece
+    assert b"refused to answer" in text

@@ -125,7 +125,7 @@ async def stdio(nursery):
     sys.modules.pop("everything", None)
     host = Host(load_apps((f"{FIXTURE}:app",)))
     host.states[host.apps[0]] = {}
-    services = make_services(host, Sessions(MemoryStore()), Sealer("x"))
+    services = make_services(host, Sessions(MemoryStore()), Sealer("x"), calls_per_minute=1e6)
     await nursery.start(services.running.run)
     ours, theirs = trio.testing.memory_stream_pair()
     nursery.start_soon(lambda: serve_stdio(services, theirs, theirs, max_line_bytes=10_000))

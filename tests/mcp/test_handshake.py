@@ -3,7 +3,8 @@
 import pytest
 import trio
 
-from tests.in_process import BOTH, Session, serving
+from mcpd import App, Context
+from tests.in_process import BOTH, Session, modern, serving
 from tests.mcp.demo_app import make_app
 
 VERSIONS = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]
@@ -406,3 +407,41 @@ async def test_capabilities_are_bounded(server):
     message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
     reply = await server.user().request("POST", "/mcp/", json=message, headers=[BOTH])
     assert reply.json()["error"]["code"] == -32602
+
+
+async def test_notifications_do_not_flood_and_progress_only_rises(tmp_path):
+    """MCP, "Progress" and "Logging": rate limits; values increase"""
+    app = App("x")
+
+    @app.tool
+    async def flood(ctx: Context) -> str:
+        for number in range(5000):
+            await ctx.report_progress(number, 4999)
+            await ctx.info(number)
+        for number in (4999, 10, -1):
+            await ctx.report_progress(number, 4999)
+        return "done"
+
+    async with serving(tmp_path, [app]) as server:
+        session = await open_session(server)
+        params = {"name": "flood", "_meta": {"progressToken": "p"}}
+        *notices, answer = (await session.call("tools/call", params)).messages()
+        values = [n["params"]["progress"] for n in notices if "progress" in n["params"]]
+        assert values == sorted(set(values))
+        assert (values[0], values[-1]) == (0, 4999)
+        assert len(notices) < 1000
+        assert answer["result"]["isError"] is False
+
+
+async def test_calls_are_limited_for_each_user(tmp_path):
+    """MCP, server/tools, "Security Considerations" """
+    async with serving(tmp_path, [make_app()], calls_per_minute=20.0) as server:
+        session = await open_session(server)
+        params = {"name": "add", "arguments": {"a": 1, "b": 1}}
+        replies = [(await session.call("tools/call", params)).json() for _ in range(4)]
+        codes = [reply.get("error", {}).get("code") for reply in replies]
+        assert codes == [None, None, -32600, -32600]
+        other = await open_session(server, user="bob")
+        assert "result" in (await other.call("tools/call", params)).json()
+        modern_call = await modern(server.user(), "tools/call", params)
+        assert (modern_call.status, "retry-after" in modern_call.headers) == (429, True)

@@ -9,7 +9,7 @@ import trio
 from mcpd.app.app import Completer
 from mcpd.errors import InternalError, InvalidParams, McpdError
 from mcpd.mcp.host import Host
-from mcpd.mcp.job import Job, Method, Result, read_params
+from mcpd.mcp.job import Job, Method, Result, limit_rate, read_params
 from mcpd.mcp.methods.tools import explain_failure
 
 MAX_VALUES = 100  # the specification's
@@ -42,6 +42,7 @@ _params = msgspec.json.Decoder(_Params)
 
 
 async def _complete(job: Job) -> Result:
+    limit_rate(job)
     params = read_params(_params, job.call.params)
     host = job.services.host
     if isinstance(params.ref, _PromptReference):

@@ -13,7 +13,7 @@ from mcpd.errors import InvalidParams, McpdError, MissingClientCapability, ToolE
 from mcpd.http.messages import current_request
 from mcpd.mcp.encoding import encode
 from mcpd.mcp.host import Offered
-from mcpd.mcp.job import Job, Method, Result, read_params
+from mcpd.mcp.job import Job, Method, Result, limit_rate, read_params
 from mcpd.mcp.listing import list_method
 from mcpd.mcp.speaking import with_context
 from mcpd.mcp.tasks.choice import Choice, choose
@@ -40,6 +40,7 @@ _NULL = msgspec.Raw(b"null")
 
 
 async def _call(job: Job) -> Result:
+    limit_rate(job)
     params = read_params(_call_params, job.call.params)
     offered = job.services.host.tools.get(params.name)
     if offered is None:
