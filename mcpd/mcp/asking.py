@@ -107,10 +107,29 @@ def _request(
     params = question.params
     if meta is not None:
         params["_meta"] = meta
-    if not caller.revision.elicitation_modes:
-        params.pop("mode", None)
+    if not caller.revision.elicitation_modes and params.pop("mode", None) is not None:
+        params["requestedSchema"] = simple_form(params["requestedSchema"])
     message = {"jsonrpc": "2.0", "id": request_id, "method": question.method, "params": params}
     return msgspec.json.encode(message)
+
+
+def simple_form(schema: dict[str, Any]) -> dict[str, Any]:
+    """A form in the terms of 2025-06-18, which has no titled and no multiple choice.
+
+    Raises:
+        ToolError: it cannot be said there.
+    """
+    properties = {}
+    for name, found in schema.get("properties", {}).items():
+        if found.get("type") == "array":
+            raise ToolError(f"The client's revision has no multiple choice, as {name} needs.")
+        if "oneOf" in found:
+            rest = {key: value for key, value in found.items() if key != "oneOf"}
+            options = found["oneOf"]
+            found = {**rest, "enum": [option["const"] for option in options],
+                     "enumNames": [option.get("title", "") for option in options]}  # fmt: skip
+        properties[name] = found
+    return {**schema, "properties": properties}
 
 
 def _read(question: Question, reply: Reply | None) -> Any:

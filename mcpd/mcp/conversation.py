@@ -11,6 +11,7 @@ from mcpd.app.questions import Question, missing_capability
 from mcpd.errors import MissingClientCapability
 from mcpd.http.messages import current_request
 from mcpd.mcp.caller import Caller
+from mcpd.mcp.revisions import Revision
 from mcpd.mcp.streams import Stream
 from mcpd.rpc.messages import encode_notice
 
@@ -123,7 +124,8 @@ class CallConversation:
         """
         lacking: dict[str, Any] = {}
         for question in questions:
-            if missing_capability(question.capability, self._caller.client_capabilities):
+            lacks = missing_capability(question.capability, self._caller.client_capabilities)
+            if lacks or not _has_question(self._caller.revision, question):
                 lacking.update(question.capability)
         if lacking or self._ask is None:
             raise MissingClientCapability(
@@ -143,6 +145,16 @@ class CallConversation:
             return False
         self._allowance -= 1
         return True
+
+
+def _has_question(revision: Revision, question: Question) -> bool:
+    """Whether the revision has this kind of question at all."""
+    needed = question.capability
+    if "elicitation" in needed:
+        return (
+            revision.elicitation_modes if "url" in needed["elicitation"] else revision.elicitation
+        )
+    return revision.sampling_tools or not needed.get("sampling")
 
 
 def progress_token(token: Any) -> Any:

@@ -21,10 +21,12 @@ class Revision:
     titles: bool = False  # 2025-06-18: title beside name
     structured: bool = False  # 2025-06-18: outputSchema, structuredContent
     resource_links: bool = False  # 2025-06-18
+    elicitation: bool = False  # 2025-06-18
     metadata: bool = False  # 2025-06-18: _meta on declarations and content
     icons: bool = False  # 2025-11-25
     tasks: bool = False  # 2025-11-25: experimental; later an extension
-    elicitation_modes: bool = False  # 2025-11-25: mode in elicitation/create
+    elicitation_modes: bool = False  # 2025-11-25: mode, so also url; titled and multiple choice
+    sampling_tools: bool = False  # 2025-11-25
     argument_errors_as_results: bool = False  # 2025-11-25: wrong arguments are isError results
     any_structure: bool = False  # 2026-07-28: structured content need not be an object
     resource_not_found_code: int = RESOURCE_NOT_FOUND  # 2026-07-28: -32602
@@ -48,6 +50,7 @@ V2025_06_18 = replace(
     titles=True,
     structured=True,
     resource_links=True,
+    elicitation=True,
     metadata=True,
 )
 V2025_11_25 = replace(
@@ -57,6 +60,7 @@ V2025_11_25 = replace(
     primes_streams=True,
     tasks=True,
     elicitation_modes=True,
+    sampling_tools=True,
     argument_errors_as_results=True,
 )
 V2026_07_28 = replace(

@@ -294,7 +294,6 @@ def test_mirrored_parameters_keep_the_constraints(properties, words):
 def test_nested_properties_can_be_mirrored():
     app = App("x")
     inner = {"type": "object", "properties": {"b": {"type": "integer", "x-mcp-header": "Deep"}}}
-    app.tool(name="t", input_schema={"type": "object", "properties": {"a": inner}})(
-        lambda a=None: None
-    )
+    schema = {"type": "object", "properties": {"a": inner}}
+    app.tool(name="t", input_schema=schema)(lambda a=None: None)
     assert mirrored_parameters(only(app)) == {"mcp-param-deep": ["a", "b"]}

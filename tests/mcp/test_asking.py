@@ -8,6 +8,8 @@ from mcpd.app.app import App
 from mcpd.app.context import Context
 from mcpd.auth.seal import BrokenSeal, Sealer
 from mcpd.auth.secrets import Secret
+from mcpd.errors import ToolError
+from mcpd.mcp.asking import simple_form
 from tests.in_process import modern, serving
 from tests.mcp.everything import CAPABLE, Capable, ask_modern, everything
 
@@ -34,6 +36,10 @@ async def test_one_tool_asks_in_the_handshake_era(server, name, text, count, ver
     session = Capable(server, version)
     await session.open()
     message = await session.tool(name)
+    if "url" in name and version == "2025-06-18":
+        assert message["result"]["isError"] is True  # not in that revision
+        assert session.asked == []
+        return
     assert message["result"]["content"][0]["text"] == text
     assert len(session.asked) == count
     assert len({asked["id"] for asked in session.asked}) == count
@@ -234,3 +240,25 @@ async def test_an_error_of_the_client_reaches_the_tool_as_a_refusal(server):
     while (piece := await peer.piece()) is not None:
         text += piece
     assert b"refused to answer" in text
+
+
+@pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26"])
+async def test_what_a_revision_does_not_have_is_not_asked(server, version):
+    """A client may declare more than its revision has"""
+    session = Capable(server, version)
+    await session.open()
+    refused = await session.tool("test_elicitation", {"message": "?"})
+    assert refused["result"]["isError"] is True
+    assert session.asked == []
+    assert (await session.tool("test_roots"))["result"]["isError"] is False
+
+
+def test_forms_in_the_terms_of_2025_06_18():
+    titled = {"type": "string", "oneOf": [{"const": "a", "title": "A"}, {"const": "b"}]}
+    form = {"type": "object", "properties": {"x": titled, "y": {"type": "string"}}}
+    assert simple_form(form)["properties"] == {
+        "x": {"type": "string", "enum": ["a", "b"], "enumNames": ["A", ""]},
+        "y": {"type": "string"},
+    }
+    with pytest.raises(ToolError):
+        simple_form({"type": "object", "properties": {"x": {"type": "array"}}})
