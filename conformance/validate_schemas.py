@@ -1,10 +1,13 @@
 """Validate every message mcpd sends, in every revision, against that revision's schema.json.
 
     python conformance/validate_schemas.py SCHEMAS
+    python conformance/validate_schemas.py --dump FILE
 
-SCHEMAS is the folder ``schema`` of a checkout of the MCP specification, which has a folder for
-each revision. It needs the package jsonschema. The traffic: the whole fixture, every tool with
-progress and questions, every list, resource, prompt and completion, errors, streams and tasks.
+With --dump the messages are only written, each with the definition it must fit; the tests check
+those against the types of the Python SDK. SCHEMAS is the folder ``schema`` of a checkout of the MCP
+specification, which has a folder for each revision; that needs the package jsonschema. The traffic:
+the whole fixture, every tool with progress and questions, every list, resource, prompt and
+completion, errors, streams and tasks.
 """
 
 import json
@@ -14,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import trio
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -58,16 +60,22 @@ PLAIN = [
 class Validator:
     """The definitions of one revision."""
 
-    def __init__(self, schemas: Path, revision: str) -> None:
-        self.schema = json.loads((schemas / revision / "schema.json").read_text())
+    def __init__(self, schemas: Path | None, revision: str) -> None:
+        self.schema: Any = {"$defs": {}}
+        if schemas is not None:
+            self.schema = json.loads((schemas / revision / "schema.json").read_text())
         self.key = "$defs" if "$defs" in self.schema else "definitions"
         self.revision = revision
+        self.dumped: list[Any] = []
         self.checked = 0
         self.failures: list[str] = []
 
     def check(self, name: str, value: Any) -> None:
+        self.dumped.append([self.revision, name, value])
         if name not in self.schema[self.key]:
             return
+        import jsonschema  # only needed where there are schemas
+
         self.checked += 1
         wanted = {**self.schema, "$ref": f"#/{self.key}/{name}"}
         for name_of_union in ("anyOf", "oneOf"):
@@ -85,11 +93,11 @@ class Validator:
             name = "Server" + ("Request" if "id" in message else "Notification")
             self.check(name, message)
         elif "error" in message:
-            named = {"JSONRPCErrorResponse", "JSONRPCError"} & set(self.schema[self.key])
-            self.check(next(iter(named)), message)
+            for name in ("JSONRPCErrorResponse", "JSONRPCError"):
+                self.check(name, message)
         else:
-            named = {"JSONRPCResultResponse", "JSONRPCResponse"} & set(self.schema[self.key])
-            self.check(sorted(named)[-1], message)
+            for name in ("JSONRPCResultResponse", "JSONRPCResponse"):
+                self.check(name, message)
             result = message["result"]
             if result.get("resultType") == "input_required":
                 self.check("InputRequiredResult", result)
@@ -160,8 +168,9 @@ async def modern_era(server: Any, check: Validator) -> None:
     check.message(created.json(), "tasks")
 
 
-async def main(schemas: Path) -> int:
+async def main(schemas: Path | None, dump: Path | None) -> int:
     failed = 0
+    dumped: list[Any] = []
     for revision in [*HANDSHAKE, MODERN]:
         check = Validator(schemas, revision)
         with tempfile.TemporaryDirectory() as folder:
@@ -171,8 +180,13 @@ async def main(schemas: Path) -> int:
         for failure in check.failures:
             print("  " + failure)
         failed += len(check.failures)
+        dumped += check.dumped
+    if dump is not None:
+        await trio.Path(dump).write_text(json.dumps(dumped))
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(trio.run(main, Path(sys.argv[1])))
+    dumping = sys.argv[1] == "--dump"
+    paths = (None, Path(sys.argv[2])) if dumping else (Path(sys.argv[1]), None)
+    sys.exit(trio.run(main, *paths))

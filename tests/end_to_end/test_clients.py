@@ -6,6 +6,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,19 @@ def test_every_feature_with_callbacks(tmp_path, runner, script, mode):
     assert report["progress"] == [0, 50, 100]
     assert (report["updated"], report["list_changed"]) == (True, True)
     assert report["task"] in ("computed", None)  # None: the SDK has no API for tasks
+
+
+def test_every_message_fits_the_types_of_its_revision(tmp_path):
+    """The whole fixture's traffic against the wire types that the SDK generates from the schemas."""
+    python, _ = PYTHON_2
+    need(python.exists(), "the Python SDK 2.x (run tests/clients/install)")
+    dump = tmp_path / "messages.json"
+    script = ROOT / "conformance" / "validate_schemas.py"
+    subprocess.run([sys.executable, str(script), "--dump", str(dump)], check=True, timeout=LIMIT_S)
+    checked = subprocess.run(
+        [str(python), str(SCRIPTS / "check_types.py"), str(dump)],
+        capture_output=True, text=True, timeout=LIMIT_S, check=True,
+    )  # fmt: skip
+    report = json.loads(checked.stdout)
+    assert report["checked"] > 500
+    assert report["failures"] == []

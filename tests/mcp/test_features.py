@@ -3,7 +3,8 @@
 import pytest
 import trio
 
-from tests.in_process import META, Session, modern, modern_headers
+from mcpd import App
+from tests.in_process import META, Session, modern, modern_headers, serving
 from tests.mcp.everything import Capable, everything
 from tests.peer import parse_events
 
@@ -254,3 +255,26 @@ async def test_mirrored_parameters_must_say_the_same(server, headers, arguments,
         assert reply.status == 200, reply
     else:
         assert (reply.status, reply.json()["error"]["code"]) == (400, -32020)
+
+
+async def test_a_tool_with_an_interface_advertises_the_extension(tmp_path):
+    """MCP Apps, io.modelcontextprotocol/ui"""
+    app = App("x")
+
+    @app.resource("ui://clock", mime_type="text/html;profile=mcp-app")
+    async def clock() -> str:
+        return "<b>12:00</b>"
+
+    @app.tool(meta={"ui": {"resourceUri": "ui://clock"}})
+    async def time() -> str:
+        return "12:00"
+
+    async with serving(tmp_path, [app]) as server:
+        found = (await modern(server.user(), "server/discover")).json()["result"]["capabilities"]
+        assert found["extensions"] == {
+            "io.modelcontextprotocol/ui": {"mimeTypes": ["text/html;profile=mcp-app"]}
+        }
+        (tool,) = (await request(server, "2025-11-25", "tools/list"))["result"]["tools"]
+        assert tool["_meta"]["ui"]["resourceUri"] == "ui://clock"
+        page = await request(server, "2025-11-25", "resources/read", {"uri": "ui://clock"})
+        assert page["result"]["contents"][0]["mimeType"] == "text/html;profile=mcp-app"
