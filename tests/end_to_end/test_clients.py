@@ -146,7 +146,7 @@ def test_every_feature_with_callbacks(tmp_path, runner, script, mode):
 
 
 def test_every_message_fits_the_types_of_its_revision(tmp_path):
-    """The whole fixture's traffic against the wire types that the SDK generates from the schemas."""
+    """The whole fixture's traffic against the types that the SDK generates from the schemas."""
     python, _ = PYTHON_2
     need(python.exists(), "the Python SDK 2.x (run tests/clients/install)")
     dump = tmp_path / "messages.json"
