@@ -108,11 +108,16 @@ class Function:
         """
         if self.context_name is not None:
             values[self.context_name] = context
-        if self._is_async:
-            return await self._call(**values)
-        return await trio.to_thread.run_sync(
-            functools.partial(self._call, **values), abandon_on_cancel=True, limiter=threads
-        )
+        try:
+            if self._is_async:
+                return await self._call(**values)
+            return await trio.to_thread.run_sync(
+                functools.partial(self._call, **values), abandon_on_cancel=True, limiter=threads
+            )
+        except (SystemExit, BaseExceptionGroup) as error:
+            if _has_exit(error):
+                raise RuntimeError(f"{self.name} tried to end the process") from error
+            raise
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
@@ -122,6 +127,13 @@ def _is_async(function: Callable[..., Any]) -> bool:
         getattr(function, "__call__", None),  # noqa: B004 - an object with async __call__
     )
     return any(inspect.iscoroutinefunction(look) for look in looks)
+
+
+def _has_exit(error: BaseException) -> bool:
+    """Whether somebody called sys.exit, as argument parsers do; a tool must not end a daemon."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(SystemExit) is not None
+    return isinstance(error, SystemExit)
 
 
 def _fill_defaults(value: Any) -> None:

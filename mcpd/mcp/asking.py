@@ -94,8 +94,8 @@ class Questions:
                 await slot.answered.wait()
         finally:
             slots.pop(key, None)
-            if not slots:
-                self._open.pop(session_id, None)
+            if not slots and self._open.get(session_id) is slots:
+                del self._open[session_id]
             if slot.reply is None:
                 await _call_off(request_id, notify)
         return _read(question, slot.reply)

@@ -4,12 +4,14 @@ In the modern era nothing is kept: closing the response cancels (2026-07-28, "Ca
 """
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
 import trio
 
+from mcpd.mcp.rounds import InputRequired
 from mcpd.rpc.messages import RequestId
 from mcpd.sessions.presence import Presence
 from mcpd.sessions.record import SessionId
@@ -22,8 +24,9 @@ _Key = tuple[SessionId, RequestId]
 class Running:
     """The calls of all sessions of this process."""
 
-    def __init__(self, presence: Presence) -> None:
+    def __init__(self, presence: Presence, *, limit_s: float = math.inf) -> None:
         self._presence = presence
+        self._limit_s = limit_s  # for a call that outlives its connection
         self._nursery: trio.Nursery | None = None
         self._scopes: dict[_Key, trio.CancelScope] = {}
 
@@ -33,11 +36,22 @@ class Running:
             task_status.started(self._nursery.cancel_scope)
             await trio.sleep_forever()
 
-    def start(self, job: Callable[..., Awaitable[None]], *args: Any) -> None:
-        """Run a call apart from its connection; what it raises is logged."""
+    def start(self, job: Callable[..., Awaitable[None]], *args: Any, limited: bool = True) -> None:
+        """Run a call apart from its connection; what it raises is logged.
+
+        Args:
+            limited: end it after the limit; tasks have a time to live of their own.
+        """
         if self._nursery is None:
             raise RuntimeError("Running.run owns the calls and does not run")
-        self._nursery.start_soon(_contain, job, *args)
+        limit_s = self._limit_s if limited else math.inf
+        self._nursery.start_soon(_contain, limit_s, job, *args)
+
+    def end_session(self, session_id: SessionId) -> None:
+        """The session is over, and so are its calls."""
+        for key, scope in list(self._scopes.items()):
+            if key[0] == session_id:
+                scope.cancel()
 
     def track(self, session_id: SessionId, request_id: RequestId) -> "_Tracked":
         """A context manager for one call; its ``cancelled`` tells whether it was cancelled."""
@@ -52,10 +66,11 @@ class Running:
         return True
 
 
-async def _contain(job: Callable[..., Awaitable[None]], *args: Any) -> None:
+async def _contain(limit_s: float, job: Callable[..., Awaitable[None]], *args: Any) -> None:
     try:
-        await job(*args)
-    except* Exception:
+        with trio.move_on_after(limit_s):
+            await job(*args)
+    except* (Exception, SystemExit, InputRequired):
         log.exception("call failed")
 
 

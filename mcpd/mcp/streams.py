@@ -15,6 +15,7 @@ from mcpd.sessions.record import SessionId
 MAX_EVENTS = 1000  # of one stream
 MAX_BYTES = 4 * 1024 * 1024  # of one stream
 MAX_STREAMS = 32  # of one session
+SESSION_STREAM = "session"
 KEEP_FINISHED_S = 300.0  # for a client to come back
 
 
@@ -40,8 +41,10 @@ class Stream:
         self._bytes = 0
         self._last = 0
         self._changed = trio.Event()
-        self._follower = 0
+        self._followers: list[Follower] = []  # the last one is served
         self._cuts = 0
+        self._taken = 0  # the newest event that a follower got
+        self.keeps_untaken = False  # nothing may be lost, because nobody can ask for it again
 
     @property
     def last(self) -> int:
@@ -60,6 +63,16 @@ class Stream:
         while len(self._events) > MAX_EVENTS or (self._bytes > MAX_BYTES and len(self._events) > 1):
             self._bytes -= len(self._events.popleft().data)
         self._wake()
+
+    def _is_over_bounds(self) -> bool:
+        if self.keeps_untaken and self._events[0].number > self._taken:
+            return False
+        return len(self._events) > MAX_EVENTS or self._bytes > MAX_BYTES
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more than the bounds waits for a follower that does not take it."""
+        return self._last - self._taken > MAX_EVENTS or self._bytes > MAX_BYTES
 
     def finish(self, data: bytes | None = None) -> None:
         """The last message, if there is one; nothing comes any more."""
@@ -82,38 +95,58 @@ class Stream:
     def follow(self, after: int) -> "Follower":
         """Every event behind ``after``, then each new one; ends with the stream or at a cut.
 
-        A newer follower takes over: an older one gets nothing more, since a message goes out on
-        one connection only.
+        A message goes out on one connection only, so a newer follower takes over. What a call
+        had is then over for the older one; on the session's own stream it waits, since a client
+        may hold several of those.
         """
-        self._follower += 1
-        return Follower(self, after, self._follower, self._cuts)
+        follower = Follower(self, after, self._cuts)
+        self._followers.append(follower)
+        self._wake()
+        return follower
 
-    async def _next(self, follower: "Follower") -> Event | None:
+    def leave(self, follower: "Follower") -> None:
+        """A follower is gone; an older one may be served again."""
+        if follower in self._followers:
+            self._followers.remove(follower)
+            self._wake()
+
+    async def next(self, follower: "Follower") -> Event | None:
+        """See Follower.next."""
         while self._cuts == follower.cuts:
             changed = self._changed
-            if follower.number == self._follower:
+            if self._followers and follower is self._followers[-1]:
                 found = next((e for e in self._events if e.number > follower.after), None)
-                if found is not None or self.finished_at is not None:
+                if found is not None:
+                    self._taken = max(self._taken, found.number)
                     return found
+                if self.finished_at is not None:
+                    return None
+            elif self.id != SESSION_STREAM or self.finished_at is not None:
+                return None
             await changed.wait()
         return None
 
 
 class Follower:
-    """A place in a stream."""
+    """A place in a stream; a context manager."""
 
-    def __init__(self, stream: Stream, after: int, number: int, cuts: int) -> None:
+    def __init__(self, stream: Stream, after: int, cuts: int) -> None:
         self.after = after
-        self.number = number  # the newest one is served
         self.cuts = cuts
         self._stream = stream
 
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.leave(self)
+
     async def next(self) -> Event | None:
-        """The next event; None: the stream is finished or was cut.
+        """The next event; None: the stream is finished, was cut, or is another's now.
 
         Cancellation: nothing is lost.
         """
-        event = await self._stream._next(self)
+        event = await self._stream.next(self)
         if event is not None:
             self.after = event.number
         return event
@@ -136,9 +169,9 @@ class Streams:
     def of_session(self, session_id: SessionId) -> Stream:
         """The session's own stream, which no call began."""
         streams = self._sessions.setdefault(session_id, OrderedDict())
-        found = streams.get("session")
+        found = streams.get(SESSION_STREAM)
         if found is None:
-            found = streams["session"] = Stream("session")
+            found = streams[SESSION_STREAM] = Stream(SESSION_STREAM)
         return found
 
     def find(self, session_id: SessionId, event_id: str) -> tuple[Stream, int] | None:
@@ -166,6 +199,6 @@ class Streams:
         now = trio.current_time()
         for stream in list(streams.values()):
             too_old = stream.finished_at is not None and now - stream.finished_at > KEEP_FINISHED_S
-            too_many = len(streams) >= MAX_STREAMS and stream.id != "session"
+            too_many = len(streams) >= MAX_STREAMS and stream.id != SESSION_STREAM
             if too_old or (too_many and stream.finished_at is not None):
                 del streams[stream.id]

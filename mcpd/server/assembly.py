@@ -87,7 +87,13 @@ def build(
         Buckets(per_minute=config.registrations_per_minute, burst=REGISTRATION_BURST),
         limit_loopback=config.limit_loopback,
     )
-    services = make_services(host, sessions, sealer, calls_per_minute=config.calls_per_minute)
+    services = make_services(
+        host,
+        sessions,
+        sealer,
+        calls_per_minute=config.calls_per_minute,
+        request_timeout_s=config.request_timeout_s,
+    )
     listing = Listing(sessions, gate, local and not config.production)
     routes = [
         *_mcp_routes(services, gate, config.max_body_bytes),

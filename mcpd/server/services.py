@@ -13,13 +13,22 @@ from mcpd.sessions.service import Sessions
 
 
 def make_services(
-    host: Host, sessions: Sessions, sealer: Sealer, *, calls_per_minute: float
+    host: Host,
+    sessions: Sessions,
+    sealer: Sealer,
+    *,
+    calls_per_minute: float,
+    request_timeout_s: float,
 ) -> Services:
     """Wire them to each other: what ends with a session, what is told of a change."""
     burst = max(1, int(calls_per_minute / 10))
     call_rate = Buckets(per_minute=calls_per_minute, burst=burst)
-    running, streams, broadcast = Running(sessions.presence), Streams(), Broadcast(host.apps)
-    sessions.presence.on_end += [streams.forget, broadcast.forget]
+    running, streams, broadcast = (
+        Running(sessions.presence, limit_s=request_timeout_s),
+        Streams(),
+        Broadcast(host.apps),
+    )
+    sessions.presence.on_end += [running.end_session, streams.forget, broadcast.forget]
     tasks = Tasks()
     tasks.on_change.append(lambda task: broadcast.task_changed(task.id))
     return Services(

@@ -1,5 +1,6 @@
 """One app over stdin and stdout, for clients that start their servers as children."""
 
+import math
 import os
 import sys
 from contextlib import AsyncExitStack
@@ -27,9 +28,13 @@ async def run_stdio(config: Config, writer: LogWriter) -> None:
     stdout = trio.lowlevel.FdStream(_own(1))
     sys.stdout = sys.stderr  # a tool that prints must not break the protocol
     host = Host(load_apps(config.app), page_size=config.page_size, tool_threads=config.tool_threads)
-    sessions = Sessions(MemoryStore(), timeout_s=config.session_timeout_s)
+    sessions = Sessions(MemoryStore(), timeout_s=math.inf)  # it lives as long as the pipe
     services = make_services(
-        host, sessions, Sealer("request state"), calls_per_minute=config.calls_per_minute
+        host,
+        sessions,
+        Sealer("request state"),
+        calls_per_minute=config.calls_per_minute,
+        request_timeout_s=config.request_timeout_s,
     )
     async with stdin, stdout, trio.open_nursery() as upkeep:
         await upkeep.start(writer.run)

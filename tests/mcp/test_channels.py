@@ -30,7 +30,7 @@ def message(method: str, params: Any = None, request_id: Any = None) -> dict[str
 
 class Sse:
     def __init__(self, server, user="alice"):
-        self.server, self.user, self.events = server, user, []
+        self.server, self.user, self.events, self.rest = server, user, [], b""
 
     async def open(self):
         self.stream = self.server.user(self.user)
@@ -45,7 +45,9 @@ class Sse:
             while not self.events:
                 piece = await self.stream.piece()
                 assert piece is not None
-                self.events += [e for e in parse_events(piece) if e.get("data")]
+                *whole, self.rest = (self.rest + piece).split(b"\n\n")
+                found = parse_events(b"\n\n".join(whole))
+                self.events += [e for e in found if e.get("data")]
         return self.events.pop(0)
 
     async def post(self, body, user=None):
@@ -125,7 +127,9 @@ async def stdio(nursery):
     sys.modules.pop("everything", None)
     host = Host(load_apps((f"{FIXTURE}:app",)))
     host.states[host.apps[0]] = {}
-    services = make_services(host, Sessions(MemoryStore()), Sealer("x"), calls_per_minute=1e6)
+    services = make_services(
+        host, Sessions(MemoryStore()), Sealer("x"), calls_per_minute=1e6, request_timeout_s=60
+    )
     await nursery.start(services.running.run)
     ours, theirs = trio.testing.memory_stream_pair()
     nursery.start_soon(lambda: serve_stdio(services, theirs, theirs, max_line_bytes=10_000))
@@ -203,3 +207,43 @@ def test_a_real_child_prints_nothing_but_messages_and_ends_with_its_input(tmp_pa
     assert (child.returncode, rest) == (0, b"")
     assert b"in a tool" in errors
     assert time.monotonic() - began < 5
+
+
+async def test_cancellations_and_answers_never_queue_behind_calls(stdio):
+    for number in range(130):
+        slow = {"seconds": 60, "key": str(number)}
+        call = {"name": "test_slow", "arguments": slow, "_meta": META}
+        await stdio.send(message("tools/call", call, number))
+    refused = [(await stdio.read())["id"] for _ in range(30)]
+    assert sorted(refused) == list(range(100, 130))
+    for number in range(100):
+        await stdio.send(message("notifications/cancelled", {"requestId": number}))
+    await stdio.send(message("server/discover", {"_meta": META}, "after"))
+    assert (await stdio.read())["id"] == "after"
+
+
+async def test_changes_reach_a_handshake_client_on_its_pipe(stdio):
+    await stdio.send(message("initialize", HELLO, 1))
+    await stdio.read()
+    uri = {"uri": "test://watched-resource"}
+    await stdio.send(message("resources/subscribe", uri, 2))
+    assert (await stdio.read())["result"] == {}
+    call = {"name": "test_trigger_resource_update", "arguments": uri}
+    await stdio.send(message("tools/call", call, 3))
+    found = [await stdio.read(), await stdio.read()]
+    assert {m.get("method") for m in found} == {None, "notifications/resources/updated"}
+
+
+async def test_answers_over_http_sse_are_not_lost_to_a_slow_reader(server):
+    client = Sse(server)
+    await client.open()
+    await client.call("initialize", HELLO)
+    statuses = []
+    for number in range(1300):
+        statuses.append((await client.post(message("ping", None, number))).status)
+        if statuses[-1] != 202:
+            break
+    accepted = statuses.count(202)
+    await trio.testing.wait_all_tasks_blocked()
+    ids = [msgspec.json.decode((await client.event())["data"])["id"] for _ in range(accepted)]
+    assert sorted(ids) == list(range(accepted))

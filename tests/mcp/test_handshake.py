@@ -1,5 +1,7 @@
 """The handshake era: initialize, sessions, tools, streams."""
 
+import sys
+
 import pytest
 import trio
 
@@ -445,3 +447,41 @@ async def test_calls_are_limited_for_each_user(tmp_path):
         assert "result" in (await other.call("tools/call", params)).json()
         modern_call = await modern(server.user(), "tools/call", params)
         assert (modern_call.status, "retry-after" in modern_call.headers) == (429, True)
+
+
+async def test_a_tool_that_calls_exit_is_a_failed_tool(tmp_path, caplog):
+    app = App("x")
+
+    @app.tool
+    async def plain() -> str:
+        sys.exit("usage: ...")
+
+    @app.tool
+    def threaded() -> str:
+        sys.exit(2)
+
+    @app.tool
+    async def nested(ctx: Context) -> str:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(plain)
+        return ""
+
+    async with serving(tmp_path, [app]) as server:
+        session = await open_session(server)
+        for name in ("plain", "threaded", "nested"):
+            assert (await call(session, name))["result"]["isError"] is True
+        assert (await session.call("ping")).json()["result"] == {}
+
+
+async def test_the_end_of_a_session_ends_its_calls(server):
+    session = await open_session(server)
+    await session.peer.begin(
+        "POST", "/mcp/",
+        json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "slow"}},
+        headers=session.headers,
+    )  # fmt: skip
+    await trio.sleep(0.1)
+    ended = await server.user().request("DELETE", "/mcp/", headers=session.headers)
+    assert ended.status == 204
+    await trio.sleep(0.1)
+    assert next(iter(server.house.host.states.values()))["cancelled"] == ["k"]

@@ -224,3 +224,31 @@ async def test_task_support_is_minded(server):
     await old.open()
     assert "content" in (await old.tool("greet", task={}))["result"]  # no tasks there: ignored
     assert (await old.call("tasks/get", task_id)).json()["error"]["code"] == -32601
+
+
+async def test_an_older_follower_of_a_call_ends_and_of_a_session_waits():
+    call, own = Stream("c"), Stream("session")
+    old, new = call.follow(0), call.follow(0)
+    call.append(b"x")
+    assert await old.next() is None
+    assert (await new.next()).data == b"x"  # type: ignore[union-attr]
+    first, second = own.follow(0), own.follow(0)
+    own.append(b"y")
+    assert (await second.next()).data == b"y"  # type: ignore[union-attr]
+    with trio.move_on_after(0.05) as scope:
+        await first.next()
+    assert scope.cancelled_caught
+    own.leave(second)
+    own.append(b"z")
+    assert (await first.next()).data == b"y"  # type: ignore[union-attr]
+
+
+async def test_a_refused_question_of_a_task_reaches_its_tool(server, monkeypatch):
+    session = Capable(server)
+    await session.open()
+    monkeypatch.setitem(ANSWERS, "elicitation/create", {"action": "nonsense"})
+    created = await session.tool("confirm_delete", {"filename": "x"}, task={})
+    task_id = {"taskId": created["result"]["task"]["taskId"]}
+    outcome = await session.converse("tasks/result", task_id)
+    assert outcome["result"]["isError"] is True
+    assert (await session.call("tasks/get", task_id)).json()["result"]["status"] == "failed"

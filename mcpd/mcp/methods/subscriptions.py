@@ -45,6 +45,8 @@ async def _listen(job: Job) -> Result:
         while True:
             method, params = await listener.take()
             if method == TASK_CHANGED:
+                if not _is_mine(job, params["uri"]):
+                    continue  # it expired meanwhile
                 params = detailed_form(job.services.tasks.get(job.caller.principal, params["uri"]))
             await job.notify(encode_notice(method, {**params, "_meta": meta}))
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 import msgspec
+import trio
 
-from mcpd.errors import InvalidParams
+from mcpd.errors import InvalidParams, ToolError
 from mcpd.mcp.job import Job, Method, Result, read_params
 from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
 from mcpd.mcp.tasks.record import (
@@ -91,16 +92,36 @@ async def _ask_here(job: Job, task: Task, asked: set[str]) -> None:
     if not fresh or session is None or notify is None:
         return
     asked.update(fresh)
-    questions = [task.questions[key].question for key in fresh]
+    opened = {key: task.questions[key] for key in fresh}
     meta = {RELATED_TASK: {"taskId": task.id}}
-    answers = await job.services.questions.ask(job.caller, session.id, notify, questions, meta=meta)
-    for key, answer in zip(fresh, answers, strict=True):
-        found = task.questions.pop(key, None)
-        if found is not None:
-            found.answer = answer
-            found.answered.set()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_until_terminal, task, nursery.cancel_scope)
+        try:
+            answers = await job.services.questions.ask(
+                job.caller,
+                session.id,
+                notify,
+                [found.question for found in opened.values()],
+                meta=meta,
+            )
+            for found, answer in zip(opened.values(), answers, strict=True):
+                found.answer = answer
+        except ToolError as refusal:  # the tool is to know, and decides
+            for found in opened.values():
+                found.refusal = refusal
+        nursery.cancel_scope.cancel()
+    for key, found in opened.items():
+        task.questions.pop(key, None)
+        found.answered.set()
     if not task.questions:
         task.move(Status.WORKING, job.services.tasks.clock())
+
+
+async def _until_terminal(task: Task, asking: trio.CancelScope) -> None:
+    """A task that is over needs no answers any more."""
+    while not task.terminal:
+        await task.changed.wait()
+    asking.cancel()
 
 
 METHODS = {

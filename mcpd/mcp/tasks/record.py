@@ -12,6 +12,7 @@ import trio
 
 from mcpd.app.questions import Question
 from mcpd.auth.principals import Principal
+from mcpd.errors import ToolError
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 RELATED_TASK = "io.modelcontextprotocol/related-task"
@@ -49,6 +50,7 @@ class OpenQuestion:
     question: Question
     answered: trio.Event = field(default_factory=trio.Event)
     answer: Any = None
+    refusal: ToolError | None = None
 
 
 @dataclass(eq=False, slots=True)

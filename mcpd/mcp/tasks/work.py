@@ -1,5 +1,6 @@
 """A tool's run as a task: it outlives its request and ends in its record."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from mcpd.mcp.tasks.record import OpenQuestion, Status, Task
 from mcpd.rpc.messages import error_object
 
 ANSWER_TIMEOUT_S = 24 * 3600.0  # the task's time to live ends it earlier
+
+log = logging.getLogger("mcpd.tasks")
 
 Run = Callable[[Context | None], Awaitable[Result]]
 Encode = Callable[[Job, Result], bytes]
@@ -75,7 +78,7 @@ class Work:
 
     def begin(self) -> None:
         """Start the run, in a task that outlives this request."""
-        self._job.services.running.start(self._work)
+        self._job.services.running.start(self._work, limited=False)
 
     async def wait_settled(self) -> Result | None:
         """The result of a run that ended before it was detached; None: it is a task now.
@@ -101,25 +104,41 @@ class Work:
                 conversation = TaskConversation(self._job, self, self._ask)
                 state = self._job.services.host.states.get(self._app)
                 self._finish(await self._run(Context(conversation, state)))
+        except trio.Cancelled:
+            raise
         except BaseException as error:
-            required = find_required(error)
-            if required is not None and self._rounds is not None and self.task is None:
-                self._outcome = self._rounds.result(required)
-            elif isinstance(error, McpdError):
-                self._fail(error)
-            elif isinstance(error, Exception):
-                self._fail(InternalError("A fault of this server; see its log."))
-                raise
-            else:
-                raise
+            self._take_failure(error)
         finally:
             self._settled.set()
+
+    def _take_failure(self, error: BaseException) -> None:
+        """Questions of a run that is no task yet are its outcome; everything else is a failure.
+
+        Raises:
+            BaseException: what is left of a group when the rest was dealt with.
+        """
+        required = find_required(error)
+        if required is not None and self._rounds is not None and self.task is None:
+            try:
+                self._outcome = self._rounds.result(required)
+            except McpdError as refusal:
+                self._fail(refusal)
+        elif isinstance(error, McpdError):
+            self._fail(error)
+        elif isinstance(error, KeyboardInterrupt):
+            raise error
+        else:
+            log.error("a task failed", exc_info=error)
+            self._fail(InternalError("A fault of this server; see its log."))
 
     def _finish(self, result: Result) -> None:
         self._outcome = result
         if self.task is not None:
             self.task.result = msgspec.Raw(self._encode(self._job, result))
-            if not self.task.move(Status.COMPLETED, self._job.services.tasks.clock()):
+            # 2025-11-25 counts a result with isError as a failure; the extension does not.
+            failed = self._rounds is None and isinstance(result, dict) and result.get("isError")
+            status = Status.FAILED if failed else Status.COMPLETED
+            if not self.task.move(status, self._job.services.tasks.clock()):
                 self.task.result = None
 
     def _fail(self, error: McpdError) -> None:
@@ -147,4 +166,7 @@ class Work:
         with trio.fail_after(ANSWER_TIMEOUT_S):
             for found in opened:
                 await found.answered.wait()
+        for found in opened:
+            if found.refusal is not None:
+                raise found.refusal
         return [found.answer for found in opened]

@@ -26,15 +26,16 @@ def call_stream(job: Job, method: Method, session: Session, accepted: Accepts) -
     async def run(sink: EventSink) -> Response | None:
         stream = streams.open(session.id)
         job.services.running.start(_serve, job, method, stream)
-        follower, first = stream.follow(0), True
-        while event := await follower.next():
-            if first and stream.finished_at is not None and stream.last == event.number:
-                streams.discard(session.id, stream)
-                return message_response(event.data, accepted)
-            if first and revision.primes_streams:
-                await sink.send(sse.prime(stream.event_id(0)))
-            first = False
-            await sink.send(_encode(event, revision))
+        first = True
+        with stream.follow(0) as follower:
+            while event := await follower.next():
+                if first and stream.finished_at is not None and stream.last == event.number:
+                    streams.discard(session.id, stream)
+                    return message_response(event.data, accepted)
+                if first and revision.primes_streams:
+                    await sink.send(sse.prime(stream.event_id(0)))
+                first = False
+                await sink.send(_encode(event, revision))
         if first and stream.finished_at is not None:
             return CANCELLED
         if stream.finished_at is None:  # cut: the client comes back for the rest
@@ -68,9 +69,9 @@ def resume(stream: Stream, after: int, revision: Revision) -> EventStream:
 
     async def run(sink: EventSink) -> None:
         await sink.open()
-        follower = stream.follow(after)
-        while event := await follower.next():
-            await sink.send(_encode(event, revision))
+        with stream.follow(after) as follower:
+            while event := await follower.next():
+                await sink.send(_encode(event, revision))
         if stream.finished_at is None:
             await sink.send(sse.retry(stream.retry_ms))
 
@@ -87,9 +88,9 @@ def session_stream(
     async def run(sink: EventSink) -> None:
         with services.sessions.presence.stream(session.id):
             await sink.open()
-            follower = stream.follow(stream.last if after is None else after)
-            while event := await follower.next():
-                await sink.send(_encode(event, revision))
+            with stream.follow(stream.last if after is None else after) as follower:
+                while event := await follower.next():
+                    await sink.send(_encode(event, revision))
 
     return EventStream(run, sse.STREAM_HEADERS, open_ended=True)
 

@@ -1,5 +1,6 @@
 """Messages both ways on one channel, as stdio and HTTP+SSE have it."""
 
+import logging
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -31,6 +32,8 @@ from mcpd.sessions.record import Move, Session
 
 MAX_BATCH = 100
 GOODBYE_S = 1.0
+
+log = logging.getLogger("mcpd.mcp")
 
 Send = Callable[[bytes], Awaitable[None]]
 OpenSession = Callable[[dict[str, object]], Awaitable[Session]]
@@ -72,6 +75,13 @@ class Channel:
         self._takes_modern = takes_modern
         self._scopes: dict[RequestId, trio.CancelScope] = {}  # of modern requests
 
+    def is_call(self, body: bytes) -> bool:
+        """Whether serving this may take long: a request, or a batch that may hold some."""
+        try:
+            return is_batch(body) or isinstance(decode(body), Call)
+        except McpdError:
+            return False
+
     async def take(self, body: bytes) -> None:
         """Serve one message to its end, answer included; never raises but on cancellation."""
         try:
@@ -108,7 +118,12 @@ class Channel:
             if session is not None:
                 self._services.questions.answer(session.id, message)
         elif not self._cancels(message) and session is not None:
-            await exchange.take_notice(NoticeJob(self._services, message, self._caller(session)))
+            try:
+                await exchange.take_notice(
+                    NoticeJob(self._services, message, self._caller(session))
+                )
+            except McpdError as error:  # a notification is never answered
+                log.info("notification not accepted: %s", error.message)
         return None
 
     async def _call(self, call: Call) -> bytes | None:

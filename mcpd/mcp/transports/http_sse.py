@@ -9,7 +9,7 @@ import trio
 from msgspec.structs import replace
 
 from mcpd.auth.gate import Gate
-from mcpd.errors import BadRequest, McpdError
+from mcpd.errors import BadRequest, McpdError, Unavailable
 from mcpd.http import sse
 from mcpd.http.messages import Answer, EventSink, EventStream, Request
 from mcpd.mcp.job import Services
@@ -44,6 +44,7 @@ class HttpSse:
         await sessions.open(session)
         request.notes.update(session=session.id, user=principal.subject)
         stream = self._services.streams.of_session(session.id)
+        stream.keeps_untaken = True
         self._services.broadcast.keep_for_session(session.id, set(), stream)
 
         async def run(sink: EventSink) -> None:
@@ -51,9 +52,9 @@ class HttpSse:
                 with sessions.presence.stream(session.id):
                     endpoint = f"{MESSAGES_PATH}?session_id={session.id}".encode("ascii")
                     await sink.send(sse.event(endpoint, name="endpoint"))
-                    follower = stream.follow(0)
-                    while event := await follower.next():
-                        await sink.send(sse.event(event.data))
+                    with stream.follow(0) as follower:
+                        while event := await follower.next():
+                            await sink.send(sse.event(event.data))
             finally:
                 with trio.move_on_after(END_S, shield=True):
                     await self._end(session.id)
@@ -78,13 +79,19 @@ class HttpSse:
             session = await self._services.sessions.claim(session, principal)
             if session.transport != TRANSPORT:
                 raise gone()
+            stream = self._services.streams.of_session(session.id)
+            if stream.is_full:
+                raise Unavailable(
+                    "The answers that wait on /sse are not read.",
+                    fix="Read them, then post again.",
+                    headers=((b"retry-after", b"1"),),
+                )
             check_json(request.headers)
             body = await request.body(self._max_body_bytes)
         except McpdError as error:
             if error.status in (401, 403):
                 raise
             return refusal(None, error)
-        stream = self._services.streams.of_session(session.id)
 
         async def send(message: bytes) -> None:
             stream.append(message)

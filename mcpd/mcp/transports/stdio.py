@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator
 import trio
 
 from mcpd.auth.principals import LOCAL_PRINCIPAL
-from mcpd.errors import ContentTooLarge
+from mcpd.errors import ContentTooLarge, TooManyRequests
 from mcpd.mcp.job import Services
-from mcpd.mcp.transports.channel import Channel
-from mcpd.rpc.messages import encode_error
+from mcpd.mcp.transports.channel import Channel, Send
+from mcpd.rpc.messages import encode_error, readable_id
 from mcpd.sessions.record import Move, Session, State, new_session_id, step
 
 READ_BYTES = 64 * 1024
-MAX_AT_ONCE = 100  # requests that run; further lines wait
+MAX_AT_ONCE = 100  # requests that run; further ones are refused
+WRITE_S = 60.0  # for the client to read one line
 END_S = 0.8  # for running calls to notice that the client has gone
 
 
@@ -27,11 +28,7 @@ async def serve_stdio(
 
     Cancellation: ends it at once.
     """
-    writing = trio.Lock()
-
-    async def send(message: bytes) -> None:
-        async with writing:
-            await stdout.send_all(message + b"\n")
+    writer = LineWriter(stdout)
 
     async def open_session(changes: dict[str, object]) -> Session:
         now = services.sessions.clock()
@@ -46,29 +43,80 @@ async def serve_stdio(
             **changes,  # type: ignore[arg-type]  # members of the record
         )
         await services.sessions.open(session)
+        nursery.start_soon(_pass_on_changes, services, session, writer.send)
         return session
 
     channel = Channel(
-        services, LOCAL_PRINCIPAL, None, send, open_session=open_session, takes_modern=True
+        services, LOCAL_PRINCIPAL, None, writer.send, open_session=open_session, takes_modern=True
     )
-    limit = trio.Semaphore(MAX_AT_ONCE)
+    running = 0
 
     async def take(line: bytes) -> None:
+        nonlocal running
         try:
             await channel.take(line)
         finally:
-            limit.release()
+            running -= 1
 
     async with trio.open_nursery() as nursery:
         async for line in _lines(stdin, max_line_bytes):
             if line is None:
                 error = ContentTooLarge(f"A line has more than {max_line_bytes} bytes.")
-                await send(encode_error(None, error))
-            elif line.strip():
-                await limit.acquire()
+                await writer.send(encode_error(None, error))
+            elif not line.strip():
+                continue
+            elif not channel.is_call(line):  # cancellations and answers must never queue
+                await channel.take(line)
+            elif running >= MAX_AT_ONCE:
+                busy = TooManyRequests(f"{MAX_AT_ONCE} requests run already.", fix="Wait for some.")
+                await writer.send(encode_error(readable_id(line), busy))
+            else:
+                running += 1
                 nursery.start_soon(take, line)
                 await trio.lowlevel.checkpoint()
+        writer.shielded = False
         nursery.cancel_scope.deadline = trio.current_time() + END_S
+
+
+class LineWriter:
+    """Whole lines, whatever is cancelled around them: half of one would spoil the next."""
+
+    def __init__(self, stdout: trio.abc.SendStream) -> None:
+        self._stdout = stdout
+        self._lock = trio.Lock()
+        self._scope: trio.CancelScope | None = None
+        self._shielded = True
+
+    @property
+    def shielded(self) -> bool:
+        """Whether a line under way is finished; off when nobody may be there to read it."""
+        return self._shielded
+
+    @shielded.setter
+    def shielded(self, shielded: bool) -> None:
+        self._shielded = shielded
+        if self._scope is not None:
+            self._scope.shield = shielded
+
+    async def send(self, message: bytes) -> None:
+        """Write one line.
+
+        Cancellation: before the line or not at all.
+        """
+        async with self._lock:
+            with trio.move_on_after(WRITE_S, shield=True) as self._scope:
+                self._scope.shield = self._shielded
+                await self._stdout.send_all(message + b"\n")
+            self._scope = None
+
+
+async def _pass_on_changes(services: Services, session: Session, send: Send) -> None:
+    """Changes of lists and subscribed resources, for as long as the channel is open."""
+    stream = services.streams.of_session(session.id)
+    services.broadcast.keep_for_session(session.id, set(session.subscriptions), stream)
+    with stream.follow(0) as follower:
+        while event := await follower.next():
+            await send(event.data)
 
 
 async def _lines(stdin: trio.abc.ReceiveStream, max_bytes: int) -> AsyncIterator[bytes | None]:
