@@ -43,8 +43,7 @@ class Stream:
         self._changed = trio.Event()
         self._followers: list[Follower] = []  # the last one is served
         self._cuts = 0
-        self._taken = 0  # the newest event that a follower got
-        self.keeps_untaken = False  # nothing may be lost, because nobody can ask for it again
+        self.read_once = False  # what is taken is gone; what is not taken never is
 
     @property
     def last(self) -> int:
@@ -60,19 +59,34 @@ class Stream:
         self._last += 1
         self._events.append(Event(self._last, self.event_id(self._last), data))
         self._bytes += len(data)
-        while len(self._events) > MAX_EVENTS or (self._bytes > MAX_BYTES and len(self._events) > 1):
-            self._bytes -= len(self._events.popleft().data)
+        while self.is_full and len(self._events) > 1 and not self.read_once:
+            self._drop_oldest()
         self._wake()
 
-    def _is_over_bounds(self) -> bool:
-        if self.keeps_untaken and self._events[0].number > self._taken:
-            return False
-        return len(self._events) > MAX_EVENTS or self._bytes > MAX_BYTES
+    def _drop_oldest(self) -> None:
+        self._bytes -= len(self._events.popleft().data)
 
     @property
     def is_full(self) -> bool:
-        """Whether more than the bounds waits for a follower that does not take it."""
-        return self._last - self._taken > MAX_EVENTS or self._bytes > MAX_BYTES
+        """Whether it holds more than its bounds; one that is read once waits for its reader."""
+        return len(self._events) > MAX_EVENTS or self._bytes > MAX_BYTES
+
+    async def room(self) -> None:
+        """Wait until it is not full.
+
+        Cancellation: at any time.
+        """
+        await trio.lowlevel.checkpoint()
+        while self.is_full:
+            await self._changed.wait()
+
+    def _take(self, event: Event) -> None:
+        if self.read_once:
+            was_full = self.is_full
+            while self._events and self._events[0].number <= event.number:
+                self._drop_oldest()
+            if was_full:
+                self._wake()
 
     def finish(self, data: bytes | None = None) -> None:
         """The last message, if there is one; nothing comes any more."""
@@ -117,7 +131,7 @@ class Stream:
             if self._followers and follower is self._followers[-1]:
                 found = next((e for e in self._events if e.number > follower.after), None)
                 if found is not None:
-                    self._taken = max(self._taken, found.number)
+                    self._take(found)
                     return found
                 if self.finished_at is not None:
                     return None

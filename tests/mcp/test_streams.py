@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 import trio
+import trio.testing
 
-from mcpd.mcp.streams import MAX_EVENTS, Stream, Streams
+from mcpd.mcp.streams import MAX_BYTES, MAX_EVENTS, Stream, Streams
 from mcpd.mcp.tasks.record import MOVES, Status
 from mcpd.sessions.record import SessionId
 from tests.in_process import META, modern, modern_headers
@@ -252,3 +253,28 @@ async def test_a_refused_question_of_a_task_reaches_its_tool(server, monkeypatch
     outcome = await session.converse("tasks/result", task_id)
     assert outcome["result"]["isError"] is True
     assert (await session.call("tasks/get", task_id)).json()["result"]["status"] == "failed"
+
+
+async def test_a_stream_that_is_read_once_drops_only_what_was_taken(autojump_clock):
+    stream = Stream("session")
+    stream.read_once = True
+    for number in range(MAX_EVENTS + 1):
+        stream.append(b"%d" % number)
+    assert stream.is_full
+    with trio.move_on_after(1) as waiting:
+        await stream.room()
+    assert waiting.cancelled_caught
+    with stream.follow(0) as follower:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.room)
+            await trio.testing.wait_all_tasks_blocked()
+            taken = [await follower.next()]
+        assert not stream.is_full
+        taken += [await follower.next() for _ in range(MAX_EVENTS)]
+    assert [event.data for event in taken] == [b"%d" % n for n in range(MAX_EVENTS + 1)]
+    big = b"x" * (MAX_BYTES + 1)
+    stream.append(big)
+    assert stream.is_full
+    with stream.follow(0) as follower:
+        assert (await follower.next()).data == big
+    assert not stream.is_full

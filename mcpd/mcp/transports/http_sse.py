@@ -20,6 +20,7 @@ from mcpd.sessions.service import gone
 
 TRANSPORT = "http+sse"
 MESSAGES_PATH = "/messages"
+ROOM_S = 60.0  # for a slow reader; the connection of one that never reads ends earlier
 END_S = 2.0  # for the session's end to reach the store
 
 
@@ -44,7 +45,7 @@ class HttpSse:
         await sessions.open(session)
         request.notes.update(session=session.id, user=principal.subject)
         stream = self._services.streams.of_session(session.id)
-        stream.keeps_untaken = True
+        stream.read_once = True  # this transport has no way to come back
         self._services.broadcast.keep_for_session(session.id, set(), stream)
 
         async def run(sink: EventSink) -> None:
@@ -94,8 +95,9 @@ class HttpSse:
             return refusal(None, error)
 
         async def send(message: bytes) -> None:
+            with trio.move_on_after(ROOM_S):
+                await stream.room()
             stream.append(message)
-            await trio.lowlevel.checkpoint()
 
         channel = Channel(self._services, principal, session, send)
         self._services.running.start(channel.take, body)
