@@ -128,3 +128,13 @@ def test_the_changelog_names_this_version():
     from mcpd.version import __version__
 
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_picture_names_files_that_exist():
+    picture = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    for name in re.findall(r"[a-z_/]+\.py\b", picture):
+        places = (ROOT, ROOT / "mcpd", ROOT / "mcpd" / "mcp")
+        found = any((place / name).exists() for place in places) or any(
+            path.name == name for path in FILES
+        )
+        assert found, f"docs/ARCHITECTURE.md names {name}"

@@ -9,7 +9,7 @@ from mcpd.app.context import Context
 from mcpd.app.function import WrongArguments
 from mcpd.errors import InternalError, InvalidParams, McpdError
 from mcpd.mcp.job import Job, Method, Result, read_params
-from mcpd.mcp.listing import list_method
+from mcpd.mcp.methods.listing import list_method
 from mcpd.mcp.methods.tools import explain_failure
 from mcpd.mcp.speaking import with_context
 from mcpd.mcp.tool_results import content_for

@@ -14,7 +14,7 @@ from mcpd.http.messages import current_request
 from mcpd.mcp.encoding import encode
 from mcpd.mcp.host import Offered
 from mcpd.mcp.job import Job, Method, Result, limit_rate, read_params
-from mcpd.mcp.listing import list_method
+from mcpd.mcp.methods.listing import list_method
 from mcpd.mcp.speaking import with_context
 from mcpd.mcp.tasks.choice import Choice, choose
 from mcpd.mcp.tasks.record import RELATED_TASK, handshake_form, modern_form
