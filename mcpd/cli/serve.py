@@ -114,7 +114,7 @@ def _print_next_step(house: House, urls: list[str]) -> None:
     elif house.config.jwt_secret_file is not None:
         state = f" --jwt-secret-file {house.config.jwt_secret_file}"
     where = url if url.startswith("unix:") else f"{base}/mcp/"
-    lines = [f"mcpd serves {house.host.info['name']} at {where}", ""]
+    lines = [f"Serving {house.host.info['name']} at {where}", ""]
     if house.gate.required:
         lines += [
             "Make a token, and see that it works:",
