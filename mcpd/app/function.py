@@ -48,9 +48,14 @@ class Function:
             returns=hints.get("return", inspect.Parameter.empty),
             context_name=context_name,
             _call=function,
-            _is_async=_is_async(function),
+            _is_async=is_async(function),
             _decoder=msgspec.json.Decoder(arguments),
         )
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether the function takes the request."""
+        return self.context_name is not None
 
     def decode(self, arguments: msgspec.Raw) -> dict[str, Any]:
         """JSON to the values of the parameters.
@@ -108,19 +113,31 @@ class Function:
         """
         if self.context_name is not None:
             values[self.context_name] = context
-        try:
-            if self._is_async:
-                return await self._call(**values)
-            return await trio.to_thread.run_sync(
-                functools.partial(self._call, **values), abandon_on_cancel=True, limiter=threads
-            )
-        except (SystemExit, BaseExceptionGroup) as error:
-            if _has_exit(error):
-                raise RuntimeError(f"{self.name} tried to end the process") from error
-            raise
+        call = functools.partial(self._call, **values)
+        return await call_contained(self.name, call, threads, is_async=self._is_async)
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
+async def call_contained(
+    name: str, call: Callable[[], Any], threads: trio.CapacityLimiter, *, is_async: bool
+) -> Any:
+    """Call an author's function where its kind belongs; see Function.call.
+
+    Raises:
+        RuntimeError: it called sys.exit.
+        Exception: whatever the function raises.
+    """
+    try:
+        if is_async:
+            return await call()
+        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=threads)
+    except (SystemExit, BaseExceptionGroup) as error:
+        if _has_exit(error):
+            raise RuntimeError(f"{name} tried to end the process") from error
+        raise
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives something to await, through decorators and callable objects."""
     looks = (
         function,
         inspect.unwrap(function),

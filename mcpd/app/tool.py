@@ -72,11 +72,6 @@ class Tool:
     _result: msgspec.json.Decoder[Any] | None
     _encoder: msgspec.json.Encoder = field(default_factory=msgspec.json.Encoder)
 
-    @property
-    def wants_context(self) -> bool:
-        """Whether the function takes the request."""
-        return self.function.context_name is not None
-
     async def run(
         self, arguments: msgspec.Raw, context: Context | None, threads: trio.CapacityLimiter
     ) -> Outcome:

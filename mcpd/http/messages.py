@@ -158,3 +158,9 @@ Endpoint = Callable[[Request], Awaitable[Answer]]
 AccessLog = Callable[[Request, int, int, float], None]  # request, status, bytes, seconds
 
 current_request: ContextVar[Request | None] = ContextVar("mcpd_request", default=None)
+
+
+def current_request_id() -> str:
+    """The id of the request served here, as logs have it; "-": none."""
+    request = current_request.get()
+    return "-" if request is None else request.id

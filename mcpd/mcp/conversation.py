@@ -9,7 +9,7 @@ import trio
 from mcpd.app.context import LogLevel
 from mcpd.app.questions import Question, missing_capability
 from mcpd.errors import MissingClientCapability
-from mcpd.http.messages import current_request
+from mcpd.http.messages import current_request_id
 from mcpd.mcp.caller import Caller
 from mcpd.mcp.revisions import Revision
 from mcpd.mcp.streams import Stream
@@ -52,8 +52,7 @@ class CallConversation:
 
     @property
     def request_id(self) -> str:
-        request = current_request.get()
-        return "-" if request is None else request.id
+        return current_request_id()
 
     @property
     def user(self) -> str:

@@ -6,7 +6,7 @@ A new area of MCP is a file in ``methods`` and a line here.
 import logging as stdlib_logging
 
 from mcpd.errors import InternalError, McpdError, MethodNotFound
-from mcpd.http.messages import current_request
+from mcpd.http.messages import current_request_id
 from mcpd.mcp.encoding import encode
 from mcpd.mcp.job import Job, Method, NoticeJob
 from mcpd.mcp.methods import (
@@ -88,10 +88,8 @@ async def _respond(job: Job, method: Method) -> bytes:
     except McpdError:
         raise
     except Exception as error:
-        request = current_request.get()
-        name = "-" if request is None else request.id
         log.exception("%s failed", job.call.method)
-        raise InternalError(f"A fault of this server, logged as {name}.") from error
+        raise InternalError(f"A fault of this server, logged as {current_request_id()}.") from error
 
 
 async def take_notice(job: NoticeJob) -> None:

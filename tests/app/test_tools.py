@@ -217,7 +217,7 @@ def test_a_context_is_no_argument():
     async def tool(a: int, ctx: Context) -> None: ...
 
     assert list(only(app).input_schema["properties"]) == ["a"]
-    assert only(app).wants_context
+    assert only(app).function.wants_context
 
 
 async def test_a_dataclass_comes_back_whole():

@@ -1,5 +1,7 @@
 """Resources, prompts, completion, subscriptions, changes while running: both eras."""
 
+import sys
+
 import pytest
 import trio
 
@@ -278,3 +280,34 @@ async def test_a_tool_with_an_interface_advertises_the_extension(tmp_path):
         assert tool["_meta"]["ui"]["resourceUri"] == "ui://clock"
         page = await request(server, "2025-11-25", "resources/read", {"uri": "ui://clock"})
         assert page["result"]["contents"][0]["mimeType"] == "text/html;profile=mcp-app"
+
+
+async def test_completers_are_called_as_tools_are(tmp_path):
+    app = App("x")
+
+    @app.prompt
+    async def hello(name: str, exits: str = "") -> str:
+        return name
+
+    class Names:
+        async def __call__(self, value, others):
+            return ["ann", "anton"]
+
+    app.completion("hello", "name")(Names())
+
+    @app.completion("hello", "exits")
+    def quits(value, others):
+        sys.exit(2)
+
+    async with serving(tmp_path, [app]) as server:
+
+        async def complete(argument):
+            ref = {"type": "ref/prompt", "name": "hello"}
+            params = {"ref": ref, "argument": {"name": argument, "value": "a"}}
+            return await request(server, "2025-11-25", "completion/complete", params)
+
+        found = await complete("name")
+        assert found["result"]["completion"]["values"] == ["ann", "anton"]
+        failed = await complete("exits")
+        assert failed["error"]["code"] == -32603
+        assert "log" in failed["error"]["message"]

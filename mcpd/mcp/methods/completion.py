@@ -1,16 +1,15 @@
 """completion/complete (MCP, server/utilities/completion)."""
 
 import functools
-import inspect
 
 import msgspec
-import trio
 
 from mcpd.app.app import Completer
-from mcpd.errors import InternalError, InvalidParams, McpdError
+from mcpd.app.function import call_contained, is_async
+from mcpd.errors import InvalidParams
+from mcpd.mcp.failures import explained
 from mcpd.mcp.host import Host
 from mcpd.mcp.job import Job, Method, Result, limit_rate, read_params
-from mcpd.mcp.methods.tools import explain_failure
 
 MAX_VALUES = 100  # the specification's
 
@@ -69,19 +68,10 @@ async def _complete(job: Job) -> Result:
 async def _values(
     host: Host, completer: Completer, value: str, others: dict[str, str], of: str
 ) -> list[str]:
-    try:
-        if inspect.iscoroutinefunction(completer):
-            return [str(item) for item in await completer(value, others)]
-        found = await trio.to_thread.run_sync(
-            functools.partial(completer, value, others),
-            abandon_on_cancel=True,
-            limiter=host.threads,
-        )
-        return [str(item) for item in found]  # type: ignore[union-attr]  # it was not async
-    except McpdError:
-        raise
-    except Exception as error:
-        raise InternalError(explain_failure(f"the completion of {of}", error)) from error
+    with explained(f"the completion of {of}"):
+        call = functools.partial(completer, value, others)
+        found = await call_contained(of, call, host.threads, is_async=is_async(completer))
+        return [str(item) for item in found]
 
 
 METHODS = {"completion/complete": Method(_complete)}

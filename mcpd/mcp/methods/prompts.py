@@ -7,10 +7,10 @@ from msgspec.structs import replace
 
 from mcpd.app.context import Context
 from mcpd.app.function import WrongArguments
-from mcpd.errors import InternalError, InvalidParams, McpdError
+from mcpd.errors import InvalidParams
+from mcpd.mcp.failures import explained
 from mcpd.mcp.job import Job, Method, Result, read_params
 from mcpd.mcp.methods.listing import list_method
-from mcpd.mcp.methods.tools import explain_failure
 from mcpd.mcp.speaking import with_context
 from mcpd.mcp.tool_results import content_for
 
@@ -38,13 +38,10 @@ async def _get(job: Job) -> Result:
 
     async def run(context: Context | None) -> Result:
         try:
-            messages = await prompt.get(params.arguments or {}, context, host.threads)
+            with explained(prompt.name):
+                messages = await prompt.get(params.arguments or {}, context, host.threads)
         except WrongArguments as error:
             raise InvalidParams(error.message) from error
-        except McpdError:
-            raise
-        except Exception as error:
-            raise InternalError(explain_failure(prompt.name, error)) from error
         spoken = [
             replace(message, content=content_for([message.content], revision)[0])
             for message in messages
@@ -52,14 +49,14 @@ async def _get(job: Job) -> Result:
         result: dict[str, Any] = {"messages": spoken}
         return result | ({"description": prompt.description} if prompt.description else {})
 
-    wanted = prompt.function.context_name is not None
+    wanted = prompt.function.wants_context
     return await with_context(job, offered.app, wanted=wanted, run=run)
 
 
 def _may_stream(job: Job) -> bool:
     name = _get_name.decode(job.call.params).name
     offered = job.services.host.prompts.get(name) if isinstance(name, str) else None
-    return offered is not None and offered.part.function.context_name is not None
+    return offered is not None and offered.part.function.wants_context
 
 
 METHODS = {

@@ -6,11 +6,11 @@ import msgspec
 
 from mcpd.app.context import Context
 from mcpd.app.function import WrongArguments
-from mcpd.errors import InternalError, InvalidParams, McpdError
+from mcpd.errors import InvalidParams
 from mcpd.mcp.broadcast import MAX_URIS
+from mcpd.mcp.failures import explained
 from mcpd.mcp.job import Job, Method, Result, read_params
 from mcpd.mcp.methods.listing import list_method
-from mcpd.mcp.methods.tools import explain_failure
 from mcpd.mcp.revisions import Revision
 from mcpd.mcp.speaking import with_context
 
@@ -51,23 +51,20 @@ async def _read(job: Job) -> Result:
 
     async def run(context: Context | None) -> Result:
         try:
-            contents = await offered.part.read(uri, arguments, context, host.threads)
+            with explained(offered.part.name):
+                contents = await offered.part.read(uri, arguments, context, host.threads)
         except WrongArguments as error:
             raise ResourceNotFound(uri, revision) from error
-        except McpdError:
-            raise
-        except Exception as error:
-            raise InternalError(explain_failure(offered.part.name, error)) from error
         return host.cacheable({"contents": contents}, revision, private=True)
 
-    wanted = offered.part.function.context_name is not None
+    wanted = offered.part.function.wants_context
     return await with_context(job, offered.app, wanted=wanted, run=run)
 
 
 def _may_stream(job: Job) -> bool:
     uri = _uri_name.decode(job.call.params).uri
     found = job.services.host.find_resource(uri) if isinstance(uri, str) else None
-    return found is not None and found[0].part.function.context_name is not None
+    return found is not None and found[0].part.function.wants_context
 
 
 async def _subscribe(job: Job) -> Result:

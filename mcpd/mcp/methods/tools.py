@@ -1,6 +1,5 @@
 """tools/list and tools/call (MCP, server/tools)."""
 
-import logging
 from typing import Any
 
 import msgspec
@@ -9,9 +8,9 @@ from mcpd.app.app import App
 from mcpd.app.context import Context
 from mcpd.app.function import WrongArguments
 from mcpd.app.tool import Tool
-from mcpd.errors import InvalidParams, McpdError, MissingClientCapability, ToolError
-from mcpd.http.messages import current_request
+from mcpd.errors import InvalidParams, MissingClientCapability, ToolError
 from mcpd.mcp.encoding import encode
+from mcpd.mcp.failures import explain_failure
 from mcpd.mcp.host import Offered
 from mcpd.mcp.job import Job, Method, Result, limit_rate, read_params
 from mcpd.mcp.methods.listing import list_method
@@ -21,8 +20,6 @@ from mcpd.mcp.tasks.record import RELATED_TASK, handshake_form, modern_form
 from mcpd.mcp.tasks.work import Run, Work
 from mcpd.mcp.tool_results import call_result, error_result
 from mcpd.rpc.messages import EMPTY_PARAMS
-
-log = logging.getLogger("mcpd.tools")
 
 
 class _CallParams(msgspec.Struct):
@@ -54,7 +51,7 @@ async def _call(job: Job) -> Result:
     choice, ttl_ms = choose(tool, job.caller, job.call.params)
     if choice is not Choice.PLAIN:
         return await _run_as_task(job, offered.app, run, ttl_ms, at_once=choice is Choice.TASK)
-    return await with_context(job, offered.app, wanted=tool.wants_context, run=run)
+    return await with_context(job, offered.app, wanted=tool.function.wants_context, run=run)
 
 
 async def _run_as_task(
@@ -94,24 +91,11 @@ async def _run(
     return call_result(tool, outcome, revision)
 
 
-def explain_failure(name: str, error: Exception) -> str:
-    """An author's own words if they meant to speak, else an id and nothing of the inside."""
-    leaf: BaseException = error
-    while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
-        leaf = leaf.exceptions[0]  # a nursery wrapped it
-    if isinstance(leaf, McpdError):
-        return leaf.message
-    request = current_request.get()
-    request_id = "-" if request is None else request.id
-    log.error("%s failed", name, exc_info=error)
-    return f"{name} failed. The server's log has the reason under {request_id}."
-
-
 def _may_stream(job: Job) -> bool:
     """A tool without a Context has nothing to send but its result."""
     name = _call_name.decode(job.call.params).name
     offered = job.services.host.tools.get(name) if isinstance(name, str) else None
-    return offered is not None and offered.part.wants_context
+    return offered is not None and offered.part.function.wants_context
 
 
 METHODS = {

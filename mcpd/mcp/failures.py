@@ -1,0 +1,37 @@
+"""What a client is told when an author's function fails."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mcpd.errors import InternalError, McpdError
+from mcpd.http.messages import current_request_id
+
+log = logging.getLogger("mcpd.tools")
+
+
+def explain_failure(name: str, error: Exception) -> str:
+    """An author's own words if they meant to speak, else an id and nothing of the inside."""
+    leaf: BaseException = error
+    while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
+        leaf = leaf.exceptions[0]  # a nursery wrapped it
+    if isinstance(leaf, McpdError):
+        return leaf.message
+    log.error("%s failed", name, exc_info=error)
+    return f"{name} failed. The server's log has the reason under {current_request_id()}."
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Around a function whose failure is a JSON-RPC error: resources, prompts, completion.
+
+    Raises:
+        InternalError: the function failed.
+        McpdError: what the function meant to say, as it is.
+    """
+    try:
+        yield
+    except McpdError:
+        raise
+    except Exception as error:
+        raise InternalError(explain_failure(name, error)) from error
