@@ -174,10 +174,11 @@ def _is_service_link(variable: str, value: str) -> bool:
 
 
 def _unknown(name: str, where: str, known: list[str]) -> ConfigError:
-    near = difflib.get_close_matches(name, known, n=1)
+    bare = {option.removeprefix(ENV_PREFIX): option for option in known}  # or all look alike
+    near = difflib.get_close_matches(name.removeprefix(ENV_PREFIX), bare, n=1)
     return ConfigError(
         f"There is no setting {name} (in {where}).",
-        fix=f"Did you mean {near[0]}?" if near else "mcpd serve --help lists them all.",
+        fix=f"Did you mean {bare[near[0]]}?" if near else "mcpd serve --help lists them all.",
     )
 
 

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mcpd.auth.principals import SCOPE_EXECUTE
-from mcpd.auth.tokens import create_token
 from mcpd.cli.settings import add_settings, load_settings
-from mcpd.cli.token import parse_duration
+from mcpd.cli.token import sign
 from mcpd.config import Config
 from mcpd.errors import ConfigError
-from mcpd.server.keys import find_secrets
 
 _SETTINGS = frozenset(
     {
@@ -107,17 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     token = _PLACEHOLDER
     if arguments.write or arguments.sub:
-        source = find_secrets(config, os.environ, create=True)
-        token = create_token(
-            source.secrets[0],
-            subject=arguments.sub or _me(),
-            scopes=(SCOPE_EXECUTE,),
-            token_type="api_token",
-            now=int(time.time()),
-            ttl_s=parse_duration(arguments.ttl),
-            issuer=config.jwt_issuer,
-            audience=config.jwt_audience,
-        )
+        subject = arguments.sub or _me()
+        token = sign(config, subject, (SCOPE_EXECUTE,), token_type="api_token", ttl=arguments.ttl)
     entry = client.entry(url, token)
     if not arguments.write:
         print(json.dumps({client.member: {arguments.name: entry}}, indent=2))

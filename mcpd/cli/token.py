@@ -45,21 +45,31 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _create(arguments: argparse.Namespace, config: Config) -> int:
-    if not arguments.sub or not arguments.sub.isprintable():
-        raise ConfigError("--sub must name a user.", received=arguments.sub)
-    source = find_secrets(config, os.environ, create=True)
-    token = create_token(
-        source.secrets[0],
-        subject=arguments.sub,
-        scopes=tuple(arguments.scope or (SCOPE_EXECUTE,)),
-        token_type=arguments.type,
+    scopes = tuple(arguments.scope or (SCOPE_EXECUTE,))
+    print(sign(config, arguments.sub, scopes, token_type=arguments.type, ttl=arguments.ttl))
+    return 0
+
+
+def sign(
+    config: Config, subject: str, scopes: tuple[str, ...], *, token_type: str, ttl: str
+) -> str:
+    """A token of this server's; ``ttl`` is a text like 24h.
+
+    Raises:
+        ConfigError: the subject, the time or the secret is not usable.
+    """
+    if not subject or not subject.isprintable():
+        raise ConfigError("--sub must name a user.", received=subject)
+    return create_token(
+        find_secrets(config, os.environ, create=True).secrets[0],
+        subject=subject,
+        scopes=scopes,
+        token_type=token_type,
         now=int(time.time()),
-        ttl_s=parse_duration(arguments.ttl),
+        ttl_s=parse_duration(ttl),
         issuer=config.jwt_issuer,
         audience=config.jwt_audience,
     )
-    print(token)
-    return 0
 
 
 def _inspect(config: Config) -> int:

@@ -46,6 +46,7 @@ def test_the_file_can_be_named_by_the_environment(toml):
     ("flags", "environ", "text", "words"),
     [
         ({}, {"MCPD_PROT": "1"}, "", "Did you mean MCPD_PORT?"),
+        ({}, {"MCPD_BOGUS": "1"}, "", "--help lists them all"),
         ({}, {}, "prot = 1", "Did you mean port?"),
         ({}, {"MCPD_PORT": "x"}, "", "whole number"),
         ({}, {"MCPD_PORT": "-1"}, "", "not negative"),
