@@ -16,12 +16,12 @@ from mcpd.mcp import listings
 from mcpd.mcp.mirrored import mirrored_parameters
 from mcpd.mcp.modern import META_SERVER_INFO
 from mcpd.mcp.revisions import REVISIONS, VERSION_NAMES, Revision
+from mcpd.mcp.tasks.record import EXTENSION
 
 PAGE_SIZE = 100
 TOOL_THREADS = 40  # plain functions that run at once
 CACHE_TTL_MS = 60_000  # a hint to modern clients; a change is announced as well
 UI_EXTENSION = "io.modelcontextprotocol/ui"
-TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 UI_MIME_TYPE = "text/html;profile=mcp-app"
 
 P = TypeVar("P", Tool, Resource, Prompt)
@@ -88,7 +88,7 @@ class Host:
         if any("ui" in (offered.part.meta or {}) for offered in self.tools.values()):
             found[UI_EXTENSION] = {"mimeTypes": [UI_MIME_TYPE]}
         if self._has_tasks:
-            found[TASKS_EXTENSION] = {}
+            found[EXTENSION] = {}
         return found
 
     @property

@@ -8,6 +8,7 @@ from mcpd.auth.gate import Gate
 from mcpd.errors import BadRequest
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, Request
+from mcpd.mcp.transports.handshake import named_session
 from mcpd.registration.bodies import MAX_REGISTRATION_BYTES
 from mcpd.sessions.service import Sessions
 
@@ -44,7 +45,6 @@ class Unregister:
 
     async def _named(self, request: Request) -> str | None:
         body = await request.body(MAX_REGISTRATION_BYTES)
-        headers = request.headers
         try:
             named = _body.decode(body).session_id if body.strip() else None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -52,4 +52,4 @@ class Unregister:
                 "The body is not a JSON object with a string session_id.",
                 fix='Send {"session_id": "..."}.',
             ) from error
-        return named or headers.one(b"mcp-session-id") or headers.one(b"x-session-id")
+        return named or named_session(request.headers)

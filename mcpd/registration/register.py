@@ -15,6 +15,7 @@ from mcpd.http.messages import Answer, Request, Response
 from mcpd.limits.buckets import Buckets
 from mcpd.mcp.methods.lifecycle import MAX_CAPABILITIES_BYTES
 from mcpd.mcp.opening import new_session
+from mcpd.mcp.transports.handshake import HEADER_SESSION, HEADER_SESSION_ALIAS
 from mcpd.registration.bodies import (
     MAX_REGISTRATION_BYTES,
     Kind,
@@ -117,8 +118,8 @@ class Registrations:
         return json_response(
             body,
             headers=(
-                (b"mcp-session-id", session_id),
-                (b"x-session-id", session_id),
+                (HEADER_SESSION, session_id),
+                (HEADER_SESSION_ALIAS, session_id),
                 (b"cache-control", b"no-store"),
             ),
         )

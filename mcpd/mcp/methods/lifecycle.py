@@ -9,7 +9,7 @@ from mcpd.errors import InvalidParams
 from mcpd.mcp.host import Host
 from mcpd.mcp.job import Job, Method, NoticeHandler, NoticeJob, Result, read_params
 from mcpd.mcp.revisions import Revision, negotiate
-from mcpd.rpc.messages import RequestId
+from mcpd.rpc.messages import Notice, RequestId
 from mcpd.sessions.record import (
     MAX_NAME_CHARS,
     MAX_VERSION_CHARS,
@@ -31,7 +31,6 @@ class InitializeParams(msgspec.Struct, rename="camel"):
 
 class _CancelledParams(msgspec.Struct):
     request_id: msgspec.Raw = msgspec.field(name="requestId")
-    reason: str | None = None
 
 
 _initialize_params = msgspec.json.Decoder(InitializeParams)
@@ -89,15 +88,19 @@ async def _initialized(job: NoticeJob) -> None:
         await job.services.sessions.move(job.caller.session, Move.INITIALIZED)
 
 
+def cancelled_request(notice: Notice) -> RequestId | None:
+    """Which request notifications/cancelled means; None: it is malformed, and so ignored."""
+    try:
+        return RequestId(bytes(_cancelled_params.decode(notice.params).request_id))
+    except msgspec.ValidationError:
+        return None
+
+
 async def _cancelled(job: NoticeJob) -> None:
     """MCP, "Cancellation": unknown, finished and malformed ones are ignored."""
-    session = job.caller.session
-    try:
-        params = _cancelled_params.decode(job.notice.params)
-    except msgspec.ValidationError:
-        return
-    if session is not None:
-        found = job.services.running.cancel(session.id, RequestId(bytes(params.request_id)))
+    session, request_id = job.caller.session, cancelled_request(job.notice)
+    if session is not None and request_id is not None:
+        found = job.services.running.cancel(session.id, request_id)
         log.debug("client cancelled a request, %s", "running" if found else "not running")
 
 

@@ -8,7 +8,7 @@ from mcpd.errors import InvalidParams, NotAcceptable
 from mcpd.mcp.broadcast import LIST_CHANGED, MAX_URIS, TASK_CHANGED
 from mcpd.mcp.job import Job, Method, Result, read_params
 from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
-from mcpd.mcp.tasks.record import detailed_form
+from mcpd.mcp.tasks.record import Task, detailed_form
 from mcpd.rpc.messages import encode_notice
 
 SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
@@ -45,9 +45,10 @@ async def _listen(job: Job) -> Result:
         while True:
             method, params = await listener.take()
             if method == TASK_CHANGED:
-                if not _is_mine(job, params["uri"]):
+                task = _find_mine(job, params["uri"])
+                if task is None:
                     continue  # it expired meanwhile
-                params = detailed_form(job.services.tasks.get(job.caller.principal, params["uri"]))
+                params = detailed_form(task)
             await job.notify(encode_notice(method, {**params, "_meta": meta}))
 
 
@@ -70,16 +71,15 @@ def _honoured(job: Job, wanted: _Filter) -> tuple[dict[str, Any], set[str]]:
     if wanted.task_ids:
         if not declares_tasks(job.caller):
             raise needs_tasks("Listening to tasks needs the tasks extension.")
-        honoured["taskIds"] = [task_id for task_id in wanted.task_ids if _is_mine(job, task_id)]
+        honoured["taskIds"] = [task_id for task_id in wanted.task_ids if _find_mine(job, task_id)]
     return honoured, methods
 
 
-def _is_mine(job: Job, task_id: str) -> bool:
+def _find_mine(job: Job, task_id: str) -> Task | None:
     try:
-        job.services.tasks.get(job.caller.principal, task_id)
+        return job.services.tasks.get(job.caller.principal, task_id)
     except InvalidParams:
-        return False
-    return True
+        return None
 
 
 def _farewell(job: Job) -> Result:

@@ -12,7 +12,12 @@ from mcpd.mcp import exchange, modern
 from mcpd.mcp.caller import Caller, caller_of_session
 from mcpd.mcp.encoding import encode
 from mcpd.mcp.job import Job, Method, NoticeJob, Services
-from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
+from mcpd.mcp.methods.lifecycle import (
+    cancelled_request,
+    initialize_result,
+    negotiated,
+    read_initialize,
+)
 from mcpd.mcp.revisions import ASSUMED_WITHOUT_HEADER, HANDSHAKE
 from mcpd.rpc.messages import (
     Call,
@@ -37,13 +42,6 @@ log = logging.getLogger("mcpd.mcp")
 
 Send = Callable[[bytes], Awaitable[None]]
 OpenSession = Callable[[dict[str, object]], Awaitable[Session]]
-
-
-class _CancelledParams(msgspec.Struct):
-    request_id: msgspec.Raw = msgspec.field(name="requestId")
-
-
-_cancelled_params = msgspec.json.Decoder(_CancelledParams)
 
 
 class Channel:
@@ -174,11 +172,8 @@ class Channel:
         """Whether it cancels a modern request; those have no session to be found by."""
         if notice.method != "notifications/cancelled":
             return False
-        try:
-            params = _cancelled_params.decode(notice.params)
-        except msgspec.ValidationError:
-            return True  # malformed ones are ignored
-        scope = self._scopes.get(RequestId(bytes(params.request_id)))
+        request_id = cancelled_request(notice)
+        scope = None if request_id is None else self._scopes.get(request_id)
         if scope is not None:
             scope.cancel()
         return scope is not None

@@ -4,11 +4,19 @@ from dataclasses import dataclass
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import BadRequest
-from mcpd.http.messages import Request
+from mcpd.http.messages import Headers, Request
 from mcpd.mcp.caller import Caller, caller_of_session
 from mcpd.mcp.revisions import ASSUMED_WITHOUT_HEADER, BY_NAME, HANDSHAKE, VERSION_NAMES
 from mcpd.mcp.transports.wire import Accepts
 from mcpd.sessions.record import Session
+
+HEADER_SESSION = b"mcp-session-id"
+HEADER_SESSION_ALIAS = b"x-session-id"
+
+
+def named_session(headers: Headers) -> str | None:
+    """The id of the session that a request names."""
+    return headers.one(HEADER_SESSION) or headers.one(HEADER_SESSION_ALIAS)
 
 
 @dataclass(frozen=True, slots=True)

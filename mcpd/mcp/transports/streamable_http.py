@@ -25,10 +25,12 @@ from mcpd.mcp.revisions import HANDSHAKE
 from mcpd.mcp.transports.batch import take_batch
 from mcpd.mcp.transports.call_streams import call_stream, resume, session_stream
 from mcpd.mcp.transports.handshake import (
+    HEADER_SESSION,
     Arrival,
     EnvelopeFault,
     check_version_header,
     handshake_caller,
+    named_session,
     no_session,
 )
 from mcpd.mcp.transports.wire import (
@@ -53,8 +55,6 @@ from mcpd.rpc.messages import (
 from mcpd.sessions.record import Move, Session
 
 GOODBYE_S = 1.0
-HEADER_SESSION = b"mcp-session-id"
-HEADER_SESSION_ALIAS = b"x-session-id"
 
 
 class StreamableHttp:
@@ -93,8 +93,7 @@ class StreamableHttp:
 
     async def _session(self, request: Request, version: str | None) -> Session | None:
         """The session that the request names; a modern one names none (2026-07-28)."""
-        headers = request.headers
-        named = headers.one(HEADER_SESSION) or headers.one(HEADER_SESSION_ALIAS)
+        named = named_session(request.headers)
         if named is None or (version is not None and version not in HANDSHAKE):
             return None
         request.notes["session"] = named[:64]
