@@ -247,3 +247,20 @@ async def test_answers_over_http_sse_are_not_lost_to_a_slow_reader(server):
     await trio.testing.wait_all_tasks_blocked()
     ids = [msgspec.json.decode((await client.event())["data"])["id"] for _ in range(accepted)]
     assert sorted(ids) == list(range(accepted))
+
+
+async def test_a_batch_on_a_pipe_is_answered_in_order(stdio):
+    await stdio.send(message("initialize", {**HELLO, "protocolVersion": "2025-03-26"}, 1))
+    await stdio.read()
+    slow = {"name": "test_slow", "arguments": {"seconds": 0.05, "key": "k"}}
+    await stdio.send([
+        message("tools/call", slow, "slow"), message("ping", None, "quick"), 3,
+        message("notifications/initialized"), message("initialize", HELLO, "again"),
+    ])  # fmt: skip
+    answers = await stdio.read()
+    assert [answer.get("id") for answer in answers] == ["slow", "quick", None, "again"]
+    assert [answer.get("error", {}).get("code") for answer in answers] == [
+        None, None, -32600, -32600
+    ]  # fmt: skip
+    await stdio.send([message("notifications/initialized")], message("ping", None, 2))
+    assert (await stdio.read())["id"] == 2

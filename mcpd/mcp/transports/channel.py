@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import msgspec
 import trio
@@ -19,6 +20,7 @@ from mcpd.mcp.methods.lifecycle import (
     read_initialize,
 )
 from mcpd.mcp.revisions import ASSUMED_WITHOUT_HEADER, HANDSHAKE
+from mcpd.mcp.transports.batch import answer_batch, check_batches
 from mcpd.rpc.messages import (
     Call,
     Message,
@@ -26,8 +28,6 @@ from mcpd.rpc.messages import (
     Reply,
     RequestId,
     decode,
-    decode_batch,
-    encode_batch,
     encode_error,
     encode_result,
     is_batch,
@@ -35,13 +35,40 @@ from mcpd.rpc.messages import (
 )
 from mcpd.sessions.record import Move, Session
 
-MAX_BATCH = 100
 GOODBYE_S = 1.0
 
 log = logging.getLogger("mcpd.mcp")
 
 Send = Callable[[bytes], Awaitable[None]]
 OpenSession = Callable[[dict[str, object]], Awaitable[Session]]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """An array of messages; whether it may be one, the session's revision tells."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """No message; its id, if that much could be read."""
+
+    id: RequestId | None
+    error: McpdError
+
+
+Arrived = Message | Batch | Unreadable
+
+
+def read(body: bytes) -> Arrived:
+    """Make of bytes what ``Channel.take`` serves."""
+    if is_batch(body):
+        return Batch(body)
+    try:
+        return decode(body)
+    except McpdError as error:
+        return Unreadable(readable_id(body), error)
 
 
 class Channel:
@@ -73,37 +100,26 @@ class Channel:
         self._takes_modern = takes_modern
         self._scopes: dict[RequestId, trio.CancelScope] = {}  # of modern requests
 
-    def is_call(self, body: bytes) -> bool:
-        """Whether serving this may take long: a request, or a batch that may hold some."""
+    async def take(self, arrived: Arrived) -> None:
+        """Serve what ``read`` made, answer included; never raises but on cancellation."""
         try:
-            return is_batch(body) or isinstance(decode(body), Call)
-        except McpdError:
-            return False
-
-    async def take(self, body: bytes) -> None:
-        """Serve one message to its end, answer included; never raises but on cancellation."""
-        try:
-            if is_batch(body):
-                await self._batch(body)
+            if isinstance(arrived, Unreadable):
+                answer: bytes | None = encode_error(arrived.id, arrived.error)
+            elif isinstance(arrived, Batch):
+                answer = await self._batch(arrived.body)
             else:
-                answer = await self._serve(decode(body))
-                if answer is not None:
-                    await self._send(answer)
+                answer = await self._serve(arrived)
         except McpdError as error:
-            await self._send(encode_error(readable_id(body), error))
+            answer = encode_error(None, error)
+        if answer is not None:
+            await self._send(answer)
 
-    async def _batch(self, body: bytes) -> None:
+    async def _batch(self, body: bytes) -> bytes | None:
         session = await self._session()
-        if session is None or not self._caller(session).revision.batches:
-            raise InvalidRequest("Batches exist in 2025-03-26 alone.", fix="Send one message.")
-        answers = []
-        for message in decode_batch(body, max_messages=MAX_BATCH):
-            if isinstance(message, McpdError):
-                answers.append(encode_error(None, message))
-            elif (answer := await self._serve(message)) is not None:
-                answers.append(answer)
-        if answers:
-            await self._send(encode_batch(answers))
+        if session is None:
+            raise _no_session()
+        check_batches(self._caller(session).revision)
+        return await answer_batch(body, self._serve)
 
     async def _serve(self, message: Message) -> bytes | None:
         if isinstance(message, Call):
@@ -111,18 +127,23 @@ class Channel:
                 return await self._call(message)
             except McpdError as error:
                 return encode_error(message.id, error)
-        session = await self._session()
-        if isinstance(message, Reply):
-            if session is not None:
-                self._services.questions.answer(session.id, message)
-        elif not self._cancels(message) and session is not None:
-            try:
-                await exchange.take_notice(
-                    NoticeJob(self._services, message, self._caller(session))
-                )
-            except McpdError as error:  # a notification is never answered
-                log.info("notification not accepted: %s", error.message)
+        try:
+            await self._hear(message)
+        except McpdError as error:  # what wants no answer is never answered
+            log.info("message not accepted: %s", error.message)
         return None
+
+    async def _hear(self, message: Notice | Reply) -> None:
+        if isinstance(message, Notice) and self._cancels(message):
+            return
+        session = await self._session()
+        if session is None:
+            return
+        if isinstance(message, Reply):
+            self._services.questions.answer(session.id, message)
+        else:
+            job = NoticeJob(self._services, message, self._caller(session))
+            await exchange.take_notice(job)
 
     async def _call(self, call: Call) -> bytes | None:
         envelope = modern.read_envelope(call)
@@ -132,7 +153,7 @@ class Channel:
             return await self._initialize(call)
         session = await self._session()
         if session is None:
-            raise InvalidRequest("There is no session yet.", fix="Send initialize first.")
+            raise _no_session()
         job = Job(self._services, call, self._caller(session), self._send)
         return await exchange.answer(job, exchange.find_method(job))
 
@@ -186,3 +207,7 @@ class Channel:
     def _caller(self, session: Session) -> Caller:
         revision = HANDSHAKE.get(session.revision or "", ASSUMED_WITHOUT_HEADER)
         return caller_of_session(session, self._principal, revision)
+
+
+def _no_session() -> InvalidRequest:
+    return InvalidRequest("There is no session yet.", fix="Send initialize first.")

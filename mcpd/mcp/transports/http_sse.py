@@ -14,7 +14,7 @@ from mcpd.http import sse
 from mcpd.http.messages import Answer, EventSink, EventStream, Request
 from mcpd.mcp.job import Services
 from mcpd.mcp.opening import new_session
-from mcpd.mcp.transports.channel import Channel
+from mcpd.mcp.transports.channel import Channel, read
 from mcpd.mcp.transports.wire import ACCEPTED, check_json, refusal
 from mcpd.sessions.service import gone
 
@@ -100,5 +100,5 @@ class HttpSse:
             stream.append(message)
 
         channel = Channel(self._services, principal, session, send)
-        self._services.running.start(channel.take, body)
+        self._services.running.start(channel.take, read(body))
         return ACCEPTED

@@ -7,8 +7,8 @@ import trio
 from mcpd.auth.principals import LOCAL_PRINCIPAL
 from mcpd.errors import ContentTooLarge, TooManyRequests
 from mcpd.mcp.job import Services
-from mcpd.mcp.transports.channel import Channel, Send
-from mcpd.rpc.messages import encode_error, readable_id
+from mcpd.mcp.transports.channel import Batch, Channel, Send, read
+from mcpd.rpc.messages import Call, encode_error
 from mcpd.sessions.record import Move, Session, State, new_session_id, step
 
 READ_BYTES = 64 * 1024
@@ -51,10 +51,10 @@ async def serve_stdio(
     )
     running = 0
 
-    async def take(line: bytes) -> None:
+    async def take(call: Call | Batch) -> None:
         nonlocal running
         try:
-            await channel.take(line)
+            await channel.take(call)
         finally:
             running -= 1
 
@@ -63,19 +63,25 @@ async def serve_stdio(
             if line is None:
                 error = ContentTooLarge(f"A line has more than {max_line_bytes} bytes.")
                 await writer.send(encode_error(None, error))
-            elif not line.strip():
                 continue
-            elif not channel.is_call(line):  # cancellations and answers must never queue
-                await channel.take(line)
+            if not line.strip():
+                continue
+            arrived = read(line)
+            if not isinstance(arrived, Call | Batch):  # cancellations and answers never queue
+                await channel.take(arrived)
             elif running >= MAX_AT_ONCE:
-                busy = TooManyRequests(f"{MAX_AT_ONCE} requests run already.", fix="Wait for some.")
-                await writer.send(encode_error(readable_id(line), busy))
+                await writer.send(_too_busy(arrived))
             else:
                 running += 1
-                nursery.start_soon(take, line)
+                nursery.start_soon(take, arrived)
                 await trio.lowlevel.checkpoint()
         writer.shielded = False
         nursery.cancel_scope.deadline = trio.current_time() + END_S
+
+
+def _too_busy(arrived: Call | Batch) -> bytes:
+    error = TooManyRequests(f"{MAX_AT_ONCE} requests run already.", fix="Wait for some.")
+    return encode_error(arrived.id if isinstance(arrived, Call) else None, error)
 
 
 class LineWriter:
