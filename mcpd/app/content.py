@@ -4,7 +4,7 @@ Fields are snake_case here and camelCase on the wire.
 """
 
 import base64
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 
@@ -37,28 +37,22 @@ class Text(_Content, tag_field="type", tag="text", kw_only=False, frozen=True):
     text: str
 
 
-class Image(_Content, tag_field="type", tag="image", frozen=True):
+class _Media(_Content, frozen=True):
+    data: str
+    mime_type: str
+
+    @classmethod
+    def of(cls, data: bytes, mime_type: str) -> Self:
+        """From raw bytes."""
+        return cls(data=base64.b64encode(data).decode("ascii"), mime_type=mime_type)
+
+
+class Image(_Media, tag_field="type", tag="image", frozen=True):
     """A picture; ``data`` is Base64. ``Image.of`` encodes bytes."""
 
-    data: str
-    mime_type: str
 
-    @classmethod
-    def of(cls, data: bytes, mime_type: str) -> "Image":
-        """From raw bytes."""
-        return cls(data=base64.b64encode(data).decode("ascii"), mime_type=mime_type)
-
-
-class Audio(_Content, tag_field="type", tag="audio", frozen=True):
+class Audio(_Media, tag_field="type", tag="audio", frozen=True):
     """Sound; ``data`` is Base64. Since 2025-03-26; older clients get a line of text."""
-
-    data: str
-    mime_type: str
-
-    @classmethod
-    def of(cls, data: bytes, mime_type: str) -> "Audio":
-        """From raw bytes."""
-        return cls(data=base64.b64encode(data).decode("ascii"), mime_type=mime_type)
 
 
 class ResourceLink(_Content, tag_field="type", tag="resource_link", frozen=True):
