@@ -2,6 +2,7 @@
 
 Writers that arrive while a transaction runs are carried out together in the next one, so a
 thousand registrations a second cost a few fsyncs, and each is on disk before it is answered.
+In WAL mode a FULL commit also makes every NORMAL one before it durable.
 """
 
 import fcntl
@@ -24,10 +25,11 @@ BUSY_TIMEOUT_S = 5.0  # for another process that holds the file
 class _Pending(Generic[T]):
     """A write that waits for its transaction."""
 
-    __slots__ = ("done", "error", "job", "result")
+    __slots__ = ("done", "durable", "error", "job", "result")
 
-    def __init__(self, job: Job[T]) -> None:
+    def __init__(self, job: Job[T], *, durable: bool) -> None:
         self.job = job
+        self.durable = durable
         self.done = False
         self.result: T | None = None
         self.error: BaseException | None = None
@@ -41,13 +43,20 @@ class Database:
         schema: the statements that make an empty database, of ``version``.
         migrations: from version N to N + 1, by N.
         version: kept in ``user_version``; a file from the future is refused.
+        alone: keep other processes out; whoever caches what it read needs that.
 
     Raises (from the constructor, which blocks):
         ConfigError: the file is corrupt, unwritable, locked or from a newer mcpd.
     """
 
     def __init__(
-        self, path: Path, schema: str, *, version: int = 1, migrations: dict[int, str] | None = None
+        self,
+        path: Path,
+        schema: str,
+        *,
+        version: int = 1,
+        migrations: dict[int, str] | None = None,
+        alone: bool = True,
     ) -> None:
         self.path = path
         self._limiter = trio.CapacityLimiter(1)
@@ -55,7 +64,7 @@ class Database:
         self._pending: list[_Pending[Any]] = []
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _lock(path)
+            self._lock = _lock(path) if alone else None
             self._connection = _open(path)
             _prepare(self._connection, path, schema, version, migrations or {})
         except (sqlite3.Error, OSError) as error:
@@ -74,15 +83,19 @@ class Database:
         except sqlite3.Error as error:
             raise StoreError(_explain(self.path, error)) from error
 
-    async def write(self, job: Job[T]) -> T:
+    async def write(self, job: Job[T], *, durable: bool = True) -> T:
         """Run ``job`` in a transaction, perhaps with others; returns once it is on disk.
+
+        Args:
+            durable: False: it survives the end of this process, but a power loss may take it
+                (SQLite's synchronous = NORMAL), which is a tenth of the cost.
 
         Raises:
             StoreError: nothing of the job was kept.
 
         Cancellation: a job that waits for its turn is withdrawn; one that has begun is done.
         """
-        pending = _Pending(job)
+        pending = _Pending(job, durable=durable)
         self._pending.append(pending)
         try:
             await self._turn.acquire()
@@ -108,7 +121,8 @@ class Database:
     def close(self) -> None:
         """Close the file; blocks while a statement runs."""
         self._connection.close()
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
 
 
 def _lock(path: Path) -> int:
@@ -126,7 +140,9 @@ def _lock(path: Path) -> int:
 
 def _commit(connection: sqlite3.Connection, group: list[_Pending[Any]]) -> None:
     """Each job in a savepoint of one transaction: one that fails does not undo the others."""
+    durable = any(pending.durable for pending in group)
     try:
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         connection.execute("BEGIN IMMEDIATE")
         for pending in group:
             _run_in_savepoint(connection, pending)
@@ -156,7 +172,6 @@ def _open(path: Path) -> sqlite3.Connection:
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # an acknowledged write survives power loss
     connection.execute("PRAGMA foreign_keys = ON")
     path.chmod(0o600)
     return connection
@@ -175,6 +190,7 @@ def _prepare(
             f"{path} was written by a newer mcpd (schema {found}, this one knows {version}).",
             fix="Run the newer mcpd, or move the file away.",
         )
+    connection.execute("PRAGMA synchronous = FULL")
     scripts = [schema] if found == 0 else [migrations[n] for n in range(found, version)]
     for script in scripts:
         connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {version}; COMMIT;")

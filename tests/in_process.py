@@ -84,7 +84,8 @@ async def serving(
     async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
         await enter_lifespans(stack, house.host, tmp_path)
         nursery.start_soon(house.site.timers.run)
-        await nursery.start(house.running.run)
+        await nursery.start(house.services.running.run)
+        nursery.start_soon(house.services.broadcast.run)
         yield Server(house, nursery, config, log)
         nursery.cancel_scope.cancel()
 

@@ -9,13 +9,16 @@ from math import inf
 
 import trio
 
-from mcpd.errors import (
-    InternalError,
-    McpdError,
-    PeerError,
+from mcpd.errors import InternalError, McpdError, PeerError
+from mcpd.http import answers, closing, sse
+from mcpd.http.bounds import (
+    BODY_READ_BYTES,
+    DRAIN_FRESH_S,
+    DRAIN_IDLE_S,
+    GOODBYE_S,
+    READ_BYTES,
+    UNREAD_BODY_BYTES,
 )
-from mcpd.http import answers, closing
-from mcpd.http.bounds import BODY_READ_BYTES, GOODBYE_S, READ_BYTES, UNREAD_BODY_BYTES
 from mcpd.http.heads import Head
 from mcpd.http.link import Link, Phase
 from mcpd.http.messages import (
@@ -78,11 +81,14 @@ class Connection:
         self._link.end()
 
     def drain(self) -> None:
-        """Finish what runs, then close; idle connections and open-ended streams end now."""
+        """Finish what runs, then close; idle connections and open-ended streams end now, but for
+        a request that has come and was not read yet.
+        """
         if self._open_ended is not None:
             self._open_ended.cancel()
         elif self._link.phase is Phase.IDLE and not self._parser.has_bytes:
-            self._link.scope.cancel()
+            # A request may be in the kernel's hands already; a fresh connection brings one.
+            self._link.arm(Phase.IDLE, DRAIN_IDLE_S if self._number else DRAIN_FRESH_S)
 
     async def _serve(self) -> None:
         try:
@@ -92,9 +98,7 @@ class Connection:
                     return
         except PeerError as error:  # no request came out of it, and nothing after it can
             self._head = None
-            self._log_refusal(error)
-            await self._link.send(self._bytes_of(answers.problem(error), close=True))
-            await closing.linger(self._link.stream)
+            await self._refuse(error)
 
     async def _explain_cancel(self, phase: Phase) -> None:
         """A deadline ended the connection: say which, if the peer can still be told."""
@@ -103,9 +107,13 @@ class Connection:
         refusal = timeout_refusal(phase, self._site.bounds)
         if refusal is None or self._answer_begun:
             return
-        self._log_refusal(refusal)
         await self._link.stop_watch()
-        await self._link.send(self._bytes_of(answers.problem(refusal), close=True))
+        await self._refuse(refusal)
+
+    async def _refuse(self, error: McpdError) -> None:
+        fields = {"connection": f"{self.id:x}", "peer": self._peer.address, "status": error.status}
+        log.info("refused: %s", error.message, extra={"fields": fields})
+        await self._link.send(self._bytes_of(answers.problem(error), close=True))
         await closing.linger(self._link.stream)
 
     # --- requests -----------------------------------------------------------------------------
@@ -113,7 +121,8 @@ class Connection:
     async def _next_head(self) -> Head | None:
         parser, bounds, link = self._parser, self._site.bounds, self._link
         self._head, self._answer_begun = None, False
-        link.arm(Phase.IDLE, bounds.idle_timeout_s if self._number else bounds.head_timeout_s)
+        fresh_s = DRAIN_FRESH_S if self._site.draining else bounds.head_timeout_s
+        link.arm(Phase.IDLE, bounds.idle_timeout_s if self._number else fresh_s)
         while True:
             head = parser.next_head()
             if head is not None:
@@ -121,7 +130,7 @@ class Connection:
             if parser.has_bytes:
                 if link.phase is Phase.IDLE:
                     link.arm(Phase.HEAD, bounds.head_timeout_s)
-            elif self._site.draining:
+            elif self._site.draining and self._number:
                 return None
             data = await link.receive(READ_BYTES)
             if not data:
@@ -247,7 +256,8 @@ class Connection:
             if response is not None and not sink.opened:
                 sink.close()
                 return await self._respond(request, response)
-            await sink.finish(retry_ms=bounds.retry_hint_ms if ended else None)
+            farewell = stream.farewell or sse.retry
+            await sink.finish(farewell(bounds.retry_hint_ms) if ended else b"")
         finally:
             sink.close()
         await link.stop_watch()
@@ -292,7 +302,3 @@ class Connection:
             head_only=head is not None and head.method == "HEAD",
             http_10=head is not None and head.http_10,
         )
-
-    def _log_refusal(self, error: McpdError) -> None:
-        fields = {"connection": f"{self.id:x}", "peer": self._peer.address}
-        log.info("refused: %s", error.message, extra={"fields": fields | {"status": error.status}})

@@ -145,12 +145,14 @@ class EventStream:
     ``run`` writes events to the sink. If it returns a Response and has sent nothing, that plain
     response is the answer; so a call that turns out to have nothing to stream stays plain.
     ``open_ended`` marks a stream that ends only with the peer or the server: a drain ends it
-    at once, where it lets others finish.
+    at once, where it lets others finish, and ``farewell`` makes its last bytes of the hint for
+    when to come back, in milliseconds; without it the hint alone is told.
     """
 
     run: Callable[[EventSink], Awaitable[Response | None]]
     headers: HeaderPairs = ()
     open_ended: bool = False
+    farewell: Callable[[int], bytes] | None = None
 
 
 Answer = Response | EventStream

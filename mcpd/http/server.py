@@ -19,6 +19,7 @@ from mcpd.http.site import Site
 
 log = logging.getLogger("mcpd.http")
 
+LAST_ACCEPT_S = 0.05  # for connections that came before the listener closes
 RETRY_AFTER_S = 5  # told to a connection that is one too many
 SocketStreams = Sequence[trio.SocketListener]
 WrapTls = Callable[[trio.SocketStream], trio.SSLStream[trio.SocketStream]]
@@ -47,9 +48,22 @@ class HttpServer:
         task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Accept for ever; connections live in ``handler_nursery``, so they outlast a cancel."""
+        # serve_listeners closes what it is given, and ``take_waiting`` comes after it.
+        ours = [trio.SocketListener(listener.socket.dup()) for listener in listeners]
         await trio.serve_listeners(
-            self._handle, list(listeners), handler_nursery=handler_nursery, task_status=task_status
+            self._handle, ours, handler_nursery=handler_nursery, task_status=task_status
         )
+
+    async def take_waiting(
+        self, listeners: SocketStreams, *, handler_nursery: trio.Nursery
+    ) -> None:
+        """Accept what the kernel has accepted for us, so that closing refuses nobody who is
+        connected.
+        """
+        for listener in listeners:
+            with trio.move_on_after(LAST_ACCEPT_S):
+                while True:
+                    handler_nursery.start_soon(self._handle, await listener.accept())
 
     def drain(self) -> None:
         """Let running requests finish; everything else ends now."""

@@ -26,6 +26,15 @@ def prime(event_id: str) -> bytes:
     return b"id: %b\ndata: \n\n" % event_id.encode("ascii")
 
 
+def farewell(event_id: str | None, delay_ms: int) -> bytes:
+    """The end for now: where the client stands, if its revision knows such events, and when to
+    come back, in milliseconds.
+    """
+    if event_id is None:
+        return retry(delay_ms)
+    return b"id: %b\nretry: %d\ndata: \n\n" % (event_id.encode("ascii"), delay_ms)
+
+
 def retry(delay_ms: int) -> bytes:
     """A hint for how long the client waits before it reconnects, in milliseconds."""
     return b"retry: %d\n\n" % delay_ms

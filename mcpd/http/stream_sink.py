@@ -59,10 +59,10 @@ class StreamSink(Timed):
         """
         await self._put(chunk(event, http_10=self._http_10))
 
-    async def finish(self, *, retry_ms: int | None) -> None:
-        """End the stream, with a hint for when to come back if it was ended by us."""
-        if retry_ms is not None:
-            await self.send(sse.retry(retry_ms))
+    async def finish(self, farewell: bytes) -> None:
+        """End the stream; what it says last, if it is ended by us, tells when to come back."""
+        if farewell:
+            await self.send(farewell)
         await self._put(b"" if self._http_10 else LAST_CHUNK, last=True)
 
     def close(self) -> None:

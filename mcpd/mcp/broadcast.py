@@ -4,8 +4,9 @@ What waits for a listener is a set: a change that is announced twice before it i
 change, so a slow listener holds no more than what it asked for.
 """
 
+import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,13 @@ from typing import Any
 import trio
 
 from mcpd.app.app import App, ListKind
-from mcpd.mcp.streams import Stream
+from mcpd.errors import StoreError
+from mcpd.mcp.streams import Streams
 from mcpd.rpc.messages import encode_notice
+from mcpd.sessions.bus import Kind, Signal
 from mcpd.sessions.record import SessionId
+
+log = logging.getLogger("mcpd.mcp")
 
 UPDATED = "notifications/resources/updated"
 TASK_CHANGED = "notifications/tasks"
@@ -25,6 +30,10 @@ LIST_CHANGED: dict[ListKind, str] = {
     "prompts": "notifications/prompts/list_changed",
 }
 MAX_URIS = 1000  # that one listener may name
+LISTS = "lists"  # the topic of changed lists; a resource's topic is its URI
+STORE_AWAY_S = 1.0  # until a change that could not be kept is tried again
+
+Change = tuple[str, str]  # method and URI
 
 
 @dataclass(eq=False, slots=True)
@@ -57,16 +66,21 @@ class Listener:
 
 
 class Broadcast:
-    """All listeners of this process. Made in the event loop; apps may announce from threads."""
+    """All listeners of this process, and the sessions of all. Made in the event loop; apps may
+    announce from threads.
+    """
 
-    def __init__(self, apps: tuple[App, ...]) -> None:
+    def __init__(self, apps: tuple[App, ...], streams: Streams) -> None:
+        self._streams = streams
         self._listeners: set[Listener] = set()
-        self._sessions: dict[SessionId, tuple[set[str], Stream]] = {}
+        self._waiting: dict[Change, None] = {}  # to be put onto the sessions' streams
+        self._wake = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.get_ident()
         for app in apps:
             app.on_list_changed.append(lambda kind: self._soon(self.list_changed, kind))
             app.on_resource_updated.append(lambda uri: self._soon(self.resource_updated, uri))
+        streams.bus.listen(Kind.ANNOUNCED, self._announced_elsewhere)
 
     def _soon(self, job: Callable[[Any], None], value: Any) -> None:
         if threading.get_ident() == self._thread:
@@ -76,26 +90,50 @@ class Broadcast:
 
     def list_changed(self, kind: ListKind) -> None:
         """A list is not what it was."""
-        method = LIST_CHANGED[kind]
-        for listener in self._listeners:
-            listener.offer(method)
-        notice = encode_notice(method, {})
-        for _, stream in self._sessions.values():
-            stream.append(notice)
+        self._announce(LIST_CHANGED[kind], "")
 
     def resource_updated(self, uri: str) -> None:
         """A resource is not what it was."""
-        for listener in self._listeners:
-            listener.offer(UPDATED, uri)
-        notice = encode_notice(UPDATED, {"uri": uri})
-        for uris, stream in self._sessions.values():
-            if uri in uris:
-                stream.append(notice)
+        self._announce(UPDATED, uri)
 
     def task_changed(self, task_id: str) -> None:
-        """A task is not where it was."""
+        """A task is not where it was; only those who listen to it are told."""
+        self._tell(TASK_CHANGED, task_id)
+
+    def _announce(self, method: str, uri: str) -> None:
+        self._tell(method, uri)
+        self._waiting[method, uri] = None
+        self._wake.set()
+
+    def _tell(self, method: str, uri: str) -> None:
+        self._offer(method, uri)
+        if self._streams.bus.shared:
+            self._streams.bus.publish(Signal(Kind.ANNOUNCED, name=f"{method} {uri}"))
+
+    def _announced_elsewhere(self, signal: Signal) -> None:
+        method, _, uri = signal.name.partition(" ")
+        self._offer(method, uri)
+
+    def _offer(self, method: str, uri: str) -> None:
         for listener in self._listeners:
-            listener.offer(TASK_CHANGED, task_id)
+            listener.offer(method, uri)
+
+    async def run(self) -> None:
+        """Put changes onto the streams of the sessions that watch, for ever."""
+        while True:
+            if not self._waiting:
+                self._wake = trio.Event()
+                await self._wake.wait()
+            method, uri = next(iter(self._waiting))
+            del self._waiting[method, uri]
+            notice = encode_notice(method, {"uri": uri} if uri else {})
+            try:
+                for session_id in await self._streams.log.announce(uri or LISTS, notice):
+                    self._streams.own_grew(session_id)
+            except StoreError as error:
+                log.warning("a change waits for the store: %s", error.message)
+                self._waiting[method, uri] = None
+                await trio.sleep(STORE_AWAY_S)
 
     @contextmanager
     def listen(self, methods: set[str], uris: set[str]) -> Iterator[Listener]:
@@ -107,16 +145,10 @@ class Broadcast:
         finally:
             self._listeners.discard(listener)
 
-    def keep_for_session(self, session_id: SessionId, uris: set[str], stream: Stream) -> None:
-        """Put changes into a session's own stream, until the session is over."""
-        self._sessions[session_id] = (uris, stream)
+    async def watch(self, session_id: SessionId, uris: Iterable[str]) -> None:
+        """Put changes onto a session's own stream, until the session is over.
 
-    def subscribed(self, session_id: SessionId, uris: set[str]) -> None:
-        """The session's subscriptions changed."""
-        kept = self._sessions.get(session_id)
-        if kept is not None:
-            self._sessions[session_id] = (uris, kept[1])
-
-    def forget(self, session_id: SessionId) -> None:
-        """The session is over."""
-        self._sessions.pop(session_id, None)
+        Raises:
+            StoreError: it stays as it was.
+        """
+        await self._streams.log.watch(session_id, frozenset({LISTS, *uris}))

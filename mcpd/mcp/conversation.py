@@ -12,7 +12,7 @@ from mcpd.errors import MissingClientCapability
 from mcpd.http.messages import current_request_id
 from mcpd.mcp.caller import Caller
 from mcpd.mcp.revisions import Revision
-from mcpd.mcp.streams import Stream
+from mcpd.mcp.writing import CallStream
 from mcpd.rpc.messages import encode_notice
 
 Notify = Callable[[bytes], Awaitable[None]]  # an encoded message, on this request's stream
@@ -39,14 +39,14 @@ class CallConversation:
         progress_token: Any,
         notify: Notify | None,
         ask: Ask | None,
-        stream: Stream | None = None,
+        stream: CallStream | None = None,
     ) -> None:
         self._caller = caller
         self._progress_token = progress_token
         self._notify = notify
         self._ask = ask
         self._stream = stream
-        self._last_progress: float | None = None
+        self._last_progress = None if stream is None else stream.last_progress
         self._allowance = float(NOTICES_BURST)
         self._allowance_at = trio.current_time()
 
@@ -114,6 +114,7 @@ class CallConversation:
     async def close_stream(self, retry_after_s: float) -> None:
         """MCP 2025-11-25, transports: the server may close a stream that the client can resume."""
         if self._stream is not None and self._caller.revision.primes_streams:
+            await self._stream.open()
             self._stream.cut(round(retry_after_s * 1000))
         await trio.lowlevel.checkpoint()
 

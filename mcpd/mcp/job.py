@@ -16,8 +16,9 @@ from mcpd.mcp.caller import Caller
 from mcpd.mcp.conversation import Notify
 from mcpd.mcp.host import Host
 from mcpd.mcp.running import Running
-from mcpd.mcp.streams import Stream, Streams
+from mcpd.mcp.streams import Streams
 from mcpd.mcp.tasks.registry import Tasks
+from mcpd.mcp.writing import CallStream
 from mcpd.rpc.messages import Call, Notice
 from mcpd.sessions.service import Sessions
 
@@ -47,7 +48,7 @@ class Job:
     call: Call
     caller: Caller
     notify: Notify | None = None
-    stream: Stream | None = None  # the kept stream behind notify, where there is one
+    stream: CallStream | None = None  # the kept stream behind notify, where there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,15 @@ class Method:
     """A method and where it exists.
 
     ``streams`` tells whether serving a job may send notifications; without it the answer is
-    always a plain one.
+    always a plain one. ``repeatable`` tells whether a job may be run again when nobody knows
+    how far its first run got.
     """
 
     handle: Handler
     handshake: bool = True
     modern: bool = True
     streams: Callable[[Job], bool] | None = None
+    repeatable: Callable[[Job], bool] | None = None
     needs_tasks: bool = False  # only in revisions that have tasks
     farewell: Farewell | None = None  # open-ended: its result when the server ends it
 

@@ -13,6 +13,7 @@ import trio
 
 from mcpd.mcp.rounds import InputRequired
 from mcpd.rpc.messages import RequestId
+from mcpd.sessions.bus import Bus, Kind, Signal
 from mcpd.sessions.presence import Presence
 from mcpd.sessions.record import SessionId
 
@@ -24,11 +25,15 @@ _Key = tuple[SessionId, RequestId]
 class Running:
     """The calls of all sessions of this process."""
 
-    def __init__(self, presence: Presence, *, limit_s: float = math.inf) -> None:
+    def __init__(self, presence: Presence, bus: Bus, *, limit_s: float = math.inf) -> None:
         self._presence = presence
-        self._limit_s = limit_s  # for a call that outlives its connection
+        self._bus = bus
+        self.limit_s = limit_s  # for a call that outlives its connection
         self._nursery: trio.Nursery | None = None
         self._scopes: dict[_Key, trio.CancelScope] = {}
+        self._calls = 0  # that ``start`` started and that are to end before the process does
+        self._idle = trio.Event()
+        bus.listen(Kind.CANCELLED, self._cancelled_elsewhere)
 
     async def run(self, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
         """Own the calls that outlive their connections, for ever; cancelling ends them."""
@@ -36,16 +41,37 @@ class Running:
             task_status.started(self._nursery.cancel_scope)
             await trio.sleep_forever()
 
-    def start(self, job: Callable[..., Awaitable[None]], *args: Any, limited: bool = True) -> None:
-        """Run a call apart from its connection; what it raises is logged.
-
-        Args:
-            limited: end it after the limit; tasks have a time to live of their own.
+    def start(self, job: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """Run a call apart from its connection; what it raises is logged. A process that stops
+        waits for it.
         """
+        self._calls += 1
+        self._spawn(self._run_call, job, *args)
+
+    def start_task(self, job: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """Like ``start``, for what has a time to live of its own and is not waited for."""
+        self._spawn(_contain, job, *args)
+
+    def _spawn(self, job: Callable[..., Awaitable[None]], *args: Any) -> None:
         if self._nursery is None:
             raise RuntimeError("Running.run owns the calls and does not run")
-        limit_s = self._limit_s if limited else math.inf
-        self._nursery.start_soon(_contain, limit_s, job, *args)
+        self._nursery.start_soon(job, *args)
+
+    async def _run_call(self, job: Callable[..., Awaitable[None]], *args: Any) -> None:
+        try:
+            await _contain(job, *args)
+        finally:
+            self._calls -= 1
+            self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Wait until no started call runs.
+
+        Cancellation: at any time.
+        """
+        while self._calls:
+            self._idle = trio.Event()
+            await self._idle.wait()
 
     def end_session(self, session_id: SessionId) -> None:
         """The session is over, and so are its calls."""
@@ -58,18 +84,28 @@ class Running:
         return _Tracked(self._scopes, (session_id, request_id), self._presence)
 
     def cancel(self, session_id: SessionId, request_id: RequestId) -> bool:
-        """Cancel a call; False: it is not running, which is no error (MCP, "Cancellation")."""
+        """Cancel a call, wherever it runs; False: not here, which is no error (MCP,
+        "Cancellation").
+        """
+        found = self._cancel(session_id, request_id)
+        if not found and self._bus.shared:
+            self._bus.publish(Signal(Kind.CANCELLED, session_id, request_id.decode("utf-8")))
+        return found
+
+    def _cancel(self, session_id: SessionId, request_id: RequestId) -> bool:
         scope = self._scopes.get((session_id, request_id))
         if scope is None:
             return False
         scope.cancel()
         return True
 
+    def _cancelled_elsewhere(self, signal: Signal) -> None:
+        self._cancel(SessionId(signal.session_id), RequestId(signal.name.encode("utf-8")))
 
-async def _contain(limit_s: float, job: Callable[..., Awaitable[None]], *args: Any) -> None:
+
+async def _contain(job: Callable[..., Awaitable[None]], *args: Any) -> None:
     try:
-        with trio.move_on_after(limit_s):
-            await job(*args)
+        await job(*args)
     except* (Exception, SystemExit, InputRequired):
         log.exception("call failed")
 

@@ -65,6 +65,8 @@ def _asker(job: Job) -> Ask | None:
         return None
 
     async def ask(questions: Sequence[Question]) -> list[Any]:
-        return await job.services.questions.ask(job.caller, session.id, notify, questions)
+        return await job.services.questions.ask(
+            job.caller, session.id, notify, questions, stream=job.stream
+        )
 
     return ask

@@ -194,6 +194,12 @@ def error_from_object(body: dict[str, Any]) -> McpdError:
     return error
 
 
+def encode_call(call: Call) -> bytes:
+    """The request again, as ``decode`` reads it."""
+    method = msgspec.json.encode(call.method)
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (call.id, method, call.params)
+
+
 def encode_notice(method: str, params: object) -> bytes:
     """A notification."""
     return msgspec.json.encode({"jsonrpc": "2.0", "method": method, "params": params})

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from mcpd.auth.gate import Gate
@@ -19,7 +18,6 @@ from mcpd.http.site import Site
 from mcpd.limits.buckets import Buckets
 from mcpd.mcp.host import Host
 from mcpd.mcp.job import Services
-from mcpd.mcp.running import Running
 from mcpd.mcp.transports.http_sse import MESSAGES_PATH, HttpSse
 from mcpd.mcp.transports.streamable_http import StreamableHttp
 from mcpd.registration.convenience import Convenience
@@ -29,12 +27,11 @@ from mcpd.registration.health import Health
 from mcpd.registration.listing import Listing
 from mcpd.registration.register import Registrations
 from mcpd.server.apps import load_apps
+from mcpd.server.backends import open_backend
 from mcpd.server.keys import find_secrets
 from mcpd.server.services import make_services
-from mcpd.sessions.memory import MemoryStore
+from mcpd.sessions.backend import Backend
 from mcpd.sessions.service import Sessions
-from mcpd.sessions.sqlite import SqliteStore
-from mcpd.sessions.store import SessionStore
 
 REGISTRATION_BURST = 10
 
@@ -45,10 +42,11 @@ class House:
 
     config: Config
     host: Host
+    backend: Backend
     sessions: Sessions
     gate: Gate
     sealer: Sealer
-    running: Running
+    services: Services
     site: Site
     registrations: Registrations
     secret_origin: str
@@ -75,10 +73,12 @@ def build(
     secrets = None if config.auth == "none" else find_secrets(config, environ, create=True)
     gate = Gate(None if secrets is None else make_verifier(config, secrets))
     sealer = Sealer("request state", () if secrets is None else secrets.secrets)
+    backend = open_backend(config)
     sessions = Sessions(
-        open_store(config),
+        backend.store,
         timeout_s=config.session_timeout_s,
         max_unbound=config.max_unauthenticated_sessions,
+        bus=backend.bus,
     )
     description = _describe(config, host, gate)
     registrations = Registrations(
@@ -91,6 +91,7 @@ def build(
         host,
         sessions,
         sealer,
+        backend.log,
         calls_per_minute=config.calls_per_minute,
         request_timeout_s=config.request_timeout_s,
     )
@@ -108,7 +109,7 @@ def build(
     )
     origin = "" if secrets is None else secrets.origin
     return House(
-        config, host, sessions, gate, sealer, services.running, site, registrations, origin
+        config, host, backend, sessions, gate, sealer, services, site, registrations, origin
     )
 
 
@@ -175,24 +176,6 @@ def make_guard(config: Config, *, local: bool) -> Guard:
         frozenset(origins),
         loopback_origins=not config.production,
         ip_literals=not local,
-    )
-
-
-def open_store(config: Config) -> SessionStore:
-    """The session store that the settings name.
-
-    Raises:
-        ConfigError: there is no such kind, or it cannot be opened.
-    """
-    kind, _, rest = config.store.partition(":")
-    if kind == "memory" and not rest:
-        return MemoryStore()
-    if kind == "sqlite":
-        return SqliteStore(Path(rest) if rest else config.state_path / "sessions.sqlite")
-    raise ConfigError(
-        "There is no such store.",
-        received=kind,
-        fix="It is memory, sqlite or sqlite:PATH.",
     )
 
 

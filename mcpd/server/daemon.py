@@ -26,6 +26,7 @@ from mcpd.telemetry.logs import LogWriter, set_level
 
 log = logging.getLogger("mcpd.server")
 
+LAST_WORDS_S = 1.0  # for clients of running calls to be told to come back, within the drain
 FLUSH_AT_END_S = 10.0  # for activity times to reach the store when stopping
 
 Announce = Callable[[House, list[str]], None]
@@ -81,16 +82,19 @@ class Daemon:
             http = HttpServer(house.site, wrap_tls=tls.wrap if tls else None)
             async with trio.open_nursery() as upkeep:
                 await upkeep.start(self._writer.run)
+                await house.backend.start(upkeep)
                 upkeep.start_soon(house.site.timers.run)
                 upkeep.start_soon(house.sessions.run_upkeep)
+                upkeep.start_soon(house.services.broadcast.run)
                 upkeep.start_soon(self._notifier.feed_watchdog)
                 async with AsyncExitStack() as lifespans:
                     await enter_lifespans(lifespans, house.host, config.state_path)
                     await self._serve(house, http, listeners, tls)
+                await _leave_store(house)
                 upkeep.cancel_scope.cancel()
             remove_unix(config, listeners)
         finally:
-            await _close_store(house)
+            house.backend.store.close()
 
     async def _serve(
         self,
@@ -99,12 +103,12 @@ class Daemon:
         listeners: list[trio.SocketListener],
         tls: Tls | None,
     ) -> None:
-        accepting = trio.CancelScope()
+        accepting, running = trio.CancelScope(), house.services.running
         urls = addresses(listeners, "https" if tls else "http")
         async with trio.open_nursery() as signals:
-            calls = await signals.start(house.running.run)
+            calls = await signals.start(running.run)
             async with trio.open_nursery() as connections:
-                stop = partial(self._stop, http, accepting, connections, calls, signals)
+                stop = partial(self._stop, house, http, accepting, connections, calls)
                 await signals.start(self._take_signals, stop, partial(self._reload, house, tls))
                 with accepting:
                     async with trio.open_nursery() as accept:
@@ -112,6 +116,14 @@ class Daemon:
                             partial(http.serve, listeners, handler_nursery=connections)
                         )
                         self._ready(house, urls)
+                await http.take_waiting(listeners, handler_nursery=connections)
+                for listener in listeners:
+                    await listener.aclose()
+                http.drain()
+                signals.start_soon(_end_streams, house, http, self._config.drain_timeout_s)
+            with trio.CancelScope(deadline=connections.cancel_scope.deadline):
+                await running.wait_idle()
+            house.services.streams.abandon()
             signals.cancel_scope.cancel()
         log.info("stopped")
 
@@ -143,16 +155,17 @@ class Daemon:
 
     def _stop(
         self,
+        house: House,
         http: HttpServer,
         accepting: trio.CancelScope,
         connections: trio.Nursery,
         calls: trio.CancelScope,
-        signals: trio.Nursery,
         times: int,
     ) -> None:
         """First: stop accepting and let running requests finish. Again: at once."""
         if times > 1:
             log.warning("stopping at once")
+            house.services.streams.abandon()
             http.abort()
             connections.cancel_scope.cancel()
             calls.cancel()
@@ -160,10 +173,8 @@ class Daemon:
         limit_s = self._config.drain_timeout_s
         log.info("draining: %d connections, at most %g s", http.connection_count, limit_s)
         self._notifier.stopping()
-        accepting.cancel()
-        http.drain()
         connections.cancel_scope.deadline = trio.current_time() + limit_s
-        signals.start_soon(_abort_after, http, limit_s)
+        accepting.cancel()
 
     def _reload(self, house: House, tls: Tls | None) -> None:
         """Secrets, certificates and log level; what cannot be read stays as it was."""
@@ -192,19 +203,25 @@ def _tls(config: Config) -> Tls | None:
     return Tls(config.tls_certificate, config.tls_key)
 
 
-async def _abort_after(http: HttpServer, limit_s: float) -> None:
-    """The end of the drain reaches writes that are shielded too."""
-    await trio.sleep(limit_s)
+async def _end_streams(house: House, http: HttpServer, limit_s: float) -> None:
+    """Near the end of the drain the connections of running calls end in words; at its end all
+    do, writes that are shielded included.
+    """
+    words_s = min(LAST_WORDS_S, limit_s / 2)
+    await trio.sleep(limit_s - words_s)
+    house.services.streams.cut_calls(house.site.bounds.retry_hint_ms)
+    await trio.sleep(words_s)
     http.abort()
 
 
-async def _close_store(house: House) -> None:
+async def _leave_store(house: House) -> None:
+    """Write what is behind, and leave unfinished calls to other processes."""
     with trio.move_on_after(FLUSH_AT_END_S, shield=True):
         try:
-            await house.sessions.store.flush()
+            await house.backend.log.release()
+            await house.backend.store.flush()
         except StoreError as error:
             log.error("activity of the last seconds is lost: %s", error.message)
-    house.sessions.store.close()
 
 
 def raise_file_limit() -> None:

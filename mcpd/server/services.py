@@ -6,9 +6,11 @@ from mcpd.mcp.asking import Questions
 from mcpd.mcp.broadcast import Broadcast
 from mcpd.mcp.host import Host
 from mcpd.mcp.job import Services
+from mcpd.mcp.recovery import Recovery
 from mcpd.mcp.running import Running
 from mcpd.mcp.streams import Streams
 from mcpd.mcp.tasks.registry import Tasks
+from mcpd.sessions.log import StreamLog
 from mcpd.sessions.service import Sessions
 
 
@@ -16,6 +18,7 @@ def make_services(
     host: Host,
     sessions: Sessions,
     sealer: Sealer,
+    log: StreamLog,
     *,
     calls_per_minute: float,
     request_timeout_s: float,
@@ -23,14 +26,22 @@ def make_services(
     """Wire them to each other: what ends with a session, what is told of a change."""
     burst = max(1, int(calls_per_minute / 10))
     call_rate = Buckets(per_minute=calls_per_minute, burst=burst)
-    running, streams, broadcast = (
-        Running(sessions.presence, limit_s=request_timeout_s),
-        Streams(),
-        Broadcast(host.apps),
-    )
-    sessions.presence.on_end += [running.end_session, streams.forget, broadcast.forget]
+    bus = sessions.bus
+    running, streams = Running(sessions.presence, bus, limit_s=request_timeout_s), Streams(log, bus)
+    broadcast = Broadcast(host.apps, streams)
+    sessions.presence.on_end += [running.end_session, streams.forget]
     tasks = Tasks()
     tasks.on_change.append(lambda task: broadcast.task_changed(task.id))
-    return Services(
-        host, sessions, running, Questions(), broadcast, streams, tasks, sealer, call_rate
+    services = Services(
+        host,
+        sessions,
+        running,
+        Questions(log, bus),
+        broadcast,
+        streams,
+        tasks,
+        sealer,
+        call_rate,
     )
+    streams.adopt = Recovery(services).adopt
+    return services

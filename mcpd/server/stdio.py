@@ -14,6 +14,7 @@ from mcpd.mcp.transports.stdio import serve_stdio
 from mcpd.server.apps import enter_lifespans, load_apps
 from mcpd.server.services import make_services
 from mcpd.sessions.memory import MemoryStore
+from mcpd.sessions.memory_log import MemoryLog
 from mcpd.sessions.service import Sessions
 from mcpd.telemetry.logs import LogWriter
 
@@ -33,12 +34,14 @@ async def run_stdio(config: Config, writer: LogWriter) -> None:
         host,
         sessions,
         Sealer("request state"),
+        MemoryLog(),
         calls_per_minute=config.calls_per_minute,
         request_timeout_s=config.request_timeout_s,
     )
     async with stdin, stdout, trio.open_nursery() as upkeep:
         await upkeep.start(writer.run)
         await upkeep.start(services.running.run)
+        upkeep.start_soon(services.broadcast.run)
         async with AsyncExitStack() as lifespans:
             await enter_lifespans(lifespans, host, config.state_path)
             await serve_stdio(services, stdin, stdout, max_line_bytes=config.max_body_bytes)

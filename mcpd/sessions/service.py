@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import BadRequest, SessionNotFound, StoreError
+from mcpd.sessions.bus import Bus, Kind, Signal
 from mcpd.sessions.presence import Presence
 from mcpd.sessions.record import Move, Session, SessionId, step
 from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, Change, SessionStore
@@ -29,6 +30,7 @@ class Sessions:
         timeout_s: seconds without activity after which a session is gone.
         max_unbound: sessions that may wait for their first authenticated request.
         clock: Unix seconds.
+        bus: to the other processes of the store.
     """
 
     store: SessionStore
@@ -36,6 +38,12 @@ class Sessions:
     max_unbound: int = 10_000
     clock: Callable[[], float] = time.time
     presence: Presence = field(default_factory=Presence)
+    bus: Bus = field(default_factory=Bus)
+
+    def __post_init__(self) -> None:
+        self.bus.listen(
+            Kind.ENDED, lambda signal: self.presence.ended(SessionId(signal.session_id))
+        )
 
     async def open(self, session: Session) -> None:
         """Keep a new session.
@@ -44,7 +52,7 @@ class Sessions:
             StoreError: it was not kept.
         """
         for dropped in await self.store.create(session, max_unbound=self.max_unbound):
-            self.presence.ended(dropped)
+            self._over(dropped)
 
     async def find(self, raw_id: str) -> Session:
         """The live session of this id; its activity moves to now.
@@ -114,9 +122,17 @@ class Sessions:
             StoreError: it is still there.
         """
         found = await self.store.end(session.id)
-        self.presence.ended(session.id)
+        self._over(session.id)
         if not found:
             raise gone()
+
+    def _over(self, session_id: SessionId) -> None:
+        """Tell everybody, here and in the other processes."""
+        self.presence.ended(session_id)
+        self.bus.publish(Signal(Kind.ENDED, session_id))
+
+    def _over_elsewhere(self, signal: Signal) -> None:
+        self.presence.ended(SessionId(signal.session_id))
 
     async def sweep(self) -> int:
         """End every session that is past its time; returns how many.

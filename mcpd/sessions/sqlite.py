@@ -1,4 +1,4 @@
-"""Sessions in a SQLite file: the durable default. One process owns the file.
+"""Sessions in a SQLite file: the durable default. One server owns the file.
 
 Reads of live sessions are answered from memory; writes go through to the file before they are
 acknowledged, but for activity times, which are written behind.
@@ -16,8 +16,8 @@ from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.store import EXPIRE_BATCH, Change, Counts
 from mcpd.sqlite import Database
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
+_SCHEMA_VERSION = 2
+_SESSIONS = """
 CREATE TABLE session (
     id TEXT PRIMARY KEY,
     created_at REAL NOT NULL,
@@ -28,6 +28,42 @@ CREATE TABLE session (
 ) WITHOUT ROWID;
 CREATE INDEX session_by_activity ON session (last_activity);
 CREATE INDEX session_unbound ON session (created_at) WHERE subject IS NULL;
+"""
+_STREAMS = """
+CREATE TABLE stream (
+    session_id TEXT NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    call BLOB,
+    owner TEXT,
+    last INTEGER NOT NULL DEFAULT 0,
+    events INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    finished INTEGER NOT NULL DEFAULT 0,
+    expires_at REAL,
+    PRIMARY KEY (session_id, id)
+) WITHOUT ROWID;
+CREATE INDEX stream_by_expiry ON stream (expires_at);
+CREATE TABLE event (
+    session_id TEXT NOT NULL,
+    stream_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (session_id, stream_id, number),
+    FOREIGN KEY (session_id, stream_id) REFERENCES stream (session_id, id) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE TABLE question (
+    session_id TEXT NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+    request_id TEXT NOT NULL,
+    asker TEXT NOT NULL,
+    reply BLOB,
+    PRIMARY KEY (session_id, request_id)
+) WITHOUT ROWID;
+CREATE TABLE watch (
+    topic TEXT NOT NULL,
+    session_id TEXT NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+    PRIMARY KEY (topic, session_id)
+) WITHOUT ROWID;
+CREATE INDEX watch_by_session ON watch (session_id);
 """
 _COLUMNS = "id, created_at, last_activity, issuer, subject, record"
 _CACHE_ENTRIES = 20_000
@@ -45,8 +81,8 @@ class SqliteStore:
 
     kind = "sqlite"
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path, _SCHEMA, version=_SCHEMA_VERSION)
+    def __init__(self, path: Path, *, alone: bool = True) -> None:
+        self.database = open_database(path, alone=alone)
         self._cache: OrderedDict[SessionId, Session] = OrderedDict()
         self._activity: OrderedDict[SessionId, float] = OrderedDict()  # of cached sessions
         self._dirty: dict[SessionId, float] = {}
@@ -58,7 +94,7 @@ class SqliteStore:
             )
             return _drop_oldest_unbound(db, max_unbound)
 
-        dropped = await self._database.write(insert)
+        dropped = await self.database.write(insert)
         self._remember(session, session.last_activity)
         for session_id in dropped:
             self._forget(session_id)
@@ -67,7 +103,7 @@ class SqliteStore:
     async def get(self, session_id: SessionId, *, alive_since: float) -> Session | None:
         session = self._cache.get(session_id)
         if session is None:
-            session = await self._database.read(lambda db: _select(db, session_id))
+            session = await self.database.read(lambda db: _select(db, session_id))
             if session is None:
                 return None
             self._remember(session, self._dirty.get(session_id, session.last_activity))
@@ -88,7 +124,7 @@ class SqliteStore:
             db.execute("UPDATE session SET record = ? WHERE id = ?", (_encode(changed), session_id))
             return changed
 
-        changed = await self._database.write(apply)
+        changed = await self.database.write(apply)
         if changed is not None:
             self._remember(changed, self._activity.get(session_id, changed.last_activity))
         return changed
@@ -101,7 +137,7 @@ class SqliteStore:
             )
             return _select(db, session_id)
 
-        session = await self._database.write(claim)
+        session = await self.database.write(claim)
         if session is None:
             self._forget(session_id)
         else:
@@ -109,7 +145,7 @@ class SqliteStore:
         return session
 
     async def end(self, session_id: SessionId) -> bool:
-        found = await self._database.write(
+        found = await self.database.write(
             lambda db: db.execute("DELETE FROM session WHERE id = ?", (session_id,)).rowcount
         )
         self._forget(session_id)
@@ -126,9 +162,9 @@ class SqliteStore:
             ).fetchall()
             return [SessionId(row[0]) for row in rows]
 
-        if not await self._database.read(lambda db: _any_expired(db, cutoff)):
+        if not await self.database.read(lambda db: _any_expired(db, cutoff)):
             return []
-        expired = await self._database.write(sweep)
+        expired = await self.database.write(sweep)
         for session_id in expired:
             self._forget(session_id)
         return expired
@@ -137,7 +173,7 @@ class SqliteStore:
         self, *, alive_since: float, limit: int, after: SessionId | None = None
     ) -> list[Session]:
         await self.flush()
-        rows = await self._database.read(
+        rows = await self.database.read(
             lambda db: db.execute(
                 f"SELECT {_COLUMNS} FROM session WHERE id > ? AND last_activity > ?"
                 " ORDER BY id LIMIT ?",
@@ -151,7 +187,7 @@ class SqliteStore:
             total = db.execute("SELECT count(*) FROM session").fetchone()[0]
             return Counts(total, _count_unbound(db))
 
-        return await self._database.read(counts)
+        return await self.database.read(counts)
 
     async def flush(self) -> None:
         if not self._dirty:
@@ -159,7 +195,7 @@ class SqliteStore:
         behind, self._dirty = self._dirty, {}
         rows = [(when, session_id) for session_id, when in behind.items()]
         try:
-            await self._database.write(
+            await self.database.write(
                 lambda db: db.executemany(
                     "UPDATE session SET last_activity = max(last_activity, ?) WHERE id = ?", rows
                 )
@@ -170,7 +206,7 @@ class SqliteStore:
             raise
 
     def close(self) -> None:
-        self._database.close()
+        self.database.close()
 
     def _remember(self, session: Session, last_activity: float) -> None:
         self._cache[session.id] = session
@@ -184,6 +220,16 @@ class SqliteStore:
         self._cache.pop(session_id, None)
         self._activity.pop(session_id, None)
         self._dirty.pop(session_id, None)
+
+
+def open_database(path: Path, *, alone: bool) -> Database:
+    """The file with the tables of sessions and of what they have under way.
+
+    Raises:
+        ConfigError: see Database.
+    """
+    schema, migrations = _SESSIONS + _STREAMS, {1: _STREAMS}
+    return Database(path, schema, version=_SCHEMA_VERSION, migrations=migrations, alone=alone)
 
 
 def _to_row(session: Session) -> _Row:

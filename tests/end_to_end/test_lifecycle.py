@@ -54,7 +54,7 @@ async def test_sigterm_lets_a_running_call_finish_and_ends_streams(tmp_path, slo
         await stream.head()
         peer = await begin_nap(daemon, 1.5)
         daemon.send(signal.SIGTERM)
-        assert await stream.piece() == b"retry: 1000\n\n"
+        assert await stream.piece() == b"id: session.0\nretry: 1000\ndata: \n\n"
         assert await stream.piece() is None
         reply = await peer.reply()
         assert reply.json()["result"]["content"][0]["text"] == "rested"

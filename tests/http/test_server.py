@@ -19,25 +19,27 @@ async def hello(request: Request) -> Response:
 
 @pytest.fixture
 async def serve(nursery):
-    opened: list[trio.SocketStream] = []
+    opened: list[trio.abc.AsyncResource] = []
 
     async def serve(**bounds: int):
         site = Site(hello, Bounds(**bounds), lambda *_: None)  # type: ignore[arg-type]
         server = HttpServer(site)
         nursery.start_soon(site.timers.run)
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        opened.append(listener)
         port = listener.socket.getsockname()[1]
         nursery.start_soon(lambda: server.serve([listener], handler_nursery=nursery))
 
         async def connect() -> trio.SocketStream:
-            opened.append(await trio.open_tcp_stream("127.0.0.1", port))
-            return opened[-1]
+            stream = await trio.open_tcp_stream("127.0.0.1", port)
+            opened.append(stream)
+            return stream
 
         return server, connect
 
     yield serve
-    for stream in opened:
-        await stream.aclose()
+    for one in opened:
+        await one.aclose()
 
 
 async def test_one_connection_too_many_is_told_to_come_back(serve):

@@ -15,6 +15,7 @@ from mcpd.mcp.transports.stdio import serve_stdio
 from mcpd.server.apps import load_apps
 from mcpd.server.services import make_services
 from mcpd.sessions.memory import MemoryStore
+from mcpd.sessions.memory_log import MemoryLog
 from mcpd.sessions.service import Sessions
 from tests.in_process import META
 from tests.mcp.everything import ANSWERS, CAPABLE, FIXTURE, everything
@@ -128,9 +129,15 @@ async def stdio(nursery):
     host = Host(load_apps((f"{FIXTURE}:app",)))
     host.states[host.apps[0]] = {}
     services = make_services(
-        host, Sessions(MemoryStore()), Sealer("x"), calls_per_minute=1e6, request_timeout_s=60
+        host,
+        Sessions(MemoryStore()),
+        Sealer("x"),
+        MemoryLog(),
+        calls_per_minute=1e6,
+        request_timeout_s=60,
     )
     await nursery.start(services.running.run)
+    nursery.start_soon(services.broadcast.run)
     ours, theirs = trio.testing.memory_stream_pair()
     nursery.start_soon(lambda: serve_stdio(services, theirs, theirs, max_line_bytes=10_000))
     client = Stdio(ours)

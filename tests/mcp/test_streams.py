@@ -5,8 +5,13 @@ import pytest
 import trio
 import trio.testing
 
-from mcpd.mcp.streams import MAX_BYTES, MAX_EVENTS, Stream, Streams
+from mcpd.mcp.following import End
+from mcpd.mcp.streams import Streams
 from mcpd.mcp.tasks.record import MOVES, Status
+from mcpd.mcp.writing import StreamLost
+from mcpd.sessions.bus import Bus
+from mcpd.sessions.log import MAX_EVENTS, SESSION_STREAM, KeptCall, new_stream_id
+from mcpd.sessions.memory_log import MemoryLog
 from mcpd.sessions.record import SessionId
 from tests.in_process import META, modern, modern_headers
 from tests.mcp.everything import ANSWERS, CAPABLE, TASKS, Capable, everything
@@ -92,18 +97,73 @@ async def test_polling_lets_the_connection_go(server):
     assert "completed successfully" in found[-1]["data"]
 
 
-async def test_streams_are_bounded():
-    stream = Stream("s")
+async def test_a_lost_call_is_told_to_the_client_and_to_nobody_else(server):
+    session = Capable(server)
+    await session.open()
+    lost = new_stream_id(SessionId(session.id), b'"call"')
+    found = await rest(server, session, f"{lost}.3")
+    answer = msgspec.json.decode(found[-1]["data"])
+    assert (answer["id"], answer["error"]["code"]) == ("call", -32603)
+    foreign = new_stream_id(SessionId("another"), b'"call"')
+    peer = server.user()
+    headers = [*session.headers, ("last-event-id", f"{foreign}.3")]
+    await peer.begin("GET", "/mcp/", headers=headers)
+    await peer.head()
+    with trio.move_on_after(0.3) as scope:
+        await peer.piece()
+    assert scope.cancelled_caught
+
+
+S = SessionId("s")
+
+
+def call(stream_id: str = "c") -> KeptCall:
+    return KeptCall(S, stream_id, b"{}", "alice")
+
+
+async def test_the_oldest_messages_of_a_stream_go_first():
+    streams = Streams(MemoryLog(), Bus())
+    writer = streams.write(call())
     for number in range(MAX_EVENTS + 50):
-        stream.append(b"%d" % number)
-    follower = stream.follow(0)
-    first = await follower.next()
+        await writer.send(b"%d" % number)
+    with streams.follow(S, "c", 0) as follower:
+        first = await follower.next()
     assert first is not None
     assert first.number == 51
-    streams = Streams()
-    for _ in range(100):
-        streams.open(SessionId("x")).finish()
-    assert len(streams._sessions[SessionId("x")]) <= 33
+
+
+async def test_a_call_that_sends_nothing_first_leaves_no_trace():
+    log = MemoryLog()
+    writer = Streams(log, Bus()).write(call())
+    await writer.finish(b"answer")
+    assert (writer.begun, writer.plain, writer.settled.is_set()) == (False, b"answer", True)
+    assert await log.read(S, "c", 0) is None
+
+
+async def test_a_follower_gets_what_was_and_what_comes_and_the_end():
+    streams = Streams(MemoryLog(), Bus())
+    writer = streams.write(call())
+    await writer.send(b"1")
+    with streams.follow(S, "c", 0) as follower:
+        assert (await follower.next()).data == b"1"  # type: ignore[union-attr]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.finish, b"2")
+            assert (await follower.next()).data == b"2"  # type: ignore[union-attr]
+        assert await follower.next() is None
+        assert follower.end is End.FINISHED
+    with streams.follow(S, "c", 1) as late:
+        assert (await late.next()).data == b"2"  # type: ignore[union-attr]
+
+
+async def test_a_stream_that_another_process_took_is_not_written_any_more():
+    log = MemoryLog()
+    streams = Streams(log, Bus())
+    writer = streams.write(call())
+    await writer.send(b"1")
+    log.forget(S)
+    with pytest.raises(StreamLost):
+        await writer.send(b"2")
+    assert writer.lost
 
 
 # --- tasks -----------------------------------------------------------------------------------
@@ -228,20 +288,42 @@ async def test_task_support_is_minded(server):
 
 
 async def test_an_older_follower_of_a_call_ends_and_of_a_session_waits():
-    call, own = Stream("c"), Stream("session")
-    old, new = call.follow(0), call.follow(0)
-    call.append(b"x")
+    log = MemoryLog()
+    streams = Streams(log, Bus())
+    await streams.write(call()).send(b"x")
+    old, new = streams.follow(S, "c", 0), streams.follow(S, "c", 0)
     assert await old.next() is None
+    assert old.end is End.OVERTAKEN
     assert (await new.next()).data == b"x"  # type: ignore[union-attr]
-    first, second = own.follow(0), own.follow(0)
-    own.append(b"y")
+    first, second = (streams.follow(S, SESSION_STREAM, 0) for _ in range(2))
+
+    async def put(data: bytes) -> None:
+        await log.put(S, data)
+        streams.own_grew(S)
+
+    await put(b"y")
     assert (await second.next()).data == b"y"  # type: ignore[union-attr]
     with trio.move_on_after(0.05) as scope:
         await first.next()
     assert scope.cancelled_caught
-    own.leave(second)
-    own.append(b"z")
-    assert (await first.next()).data == b"y"  # type: ignore[union-attr]
+    streams.leave(second)
+    await put(b"z")
+    found = await first.next()
+    assert found is not None
+    assert found.data == b"z"  # y went out on the other stream, and never goes out twice
+
+
+async def test_a_cut_ends_the_connection_and_not_the_stream():
+    streams = Streams(MemoryLog(), Bus())
+    writer = streams.write(call())
+    await writer.send(b"1")
+    with streams.follow(S, "c", 1) as follower:
+        streams.cut_calls(500)
+        assert await follower.next() is None
+        assert (follower.end, follower.place.retry_ms) == (End.CUT, 500)
+    await writer.finish(b"2")
+    with streams.follow(S, "c", 1) as again:
+        assert (await again.next()).data == b"2"  # type: ignore[union-attr]
 
 
 async def test_a_refused_question_of_a_task_reaches_its_tool(server, monkeypatch):
@@ -253,28 +335,3 @@ async def test_a_refused_question_of_a_task_reaches_its_tool(server, monkeypatch
     outcome = await session.converse("tasks/result", task_id)
     assert outcome["result"]["isError"] is True
     assert (await session.call("tasks/get", task_id)).json()["result"]["status"] == "failed"
-
-
-async def test_a_stream_that_is_read_once_drops_only_what_was_taken(autojump_clock):
-    stream = Stream("session")
-    stream.read_once = True
-    for number in range(MAX_EVENTS + 1):
-        stream.append(b"%d" % number)
-    assert stream.is_full
-    with trio.move_on_after(1) as waiting:
-        await stream.room()
-    assert waiting.cancelled_caught
-    with stream.follow(0) as follower:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stream.room)
-            await trio.testing.wait_all_tasks_blocked()
-            taken = [await follower.next()]
-        assert not stream.is_full
-        taken += [await follower.next() for _ in range(MAX_EVENTS)]
-    assert [event.data for event in taken] == [b"%d" % n for n in range(MAX_EVENTS + 1)]
-    big = b"x" * (MAX_BYTES + 1)
-    stream.append(big)
-    assert stream.is_full
-    with stream.follow(0) as follower:
-        assert (await follower.next()).data == big
-    assert not stream.is_full

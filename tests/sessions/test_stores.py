@@ -10,26 +10,18 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from mcpd.errors import ConfigError, StoreError
-from mcpd.sessions.memory import MemoryStore
 from mcpd.sessions.record import Session, SessionId, new_session_id
 from mcpd.sessions.sqlite import SqliteStore
 from mcpd.sessions.store import EXPIRE_BATCH, Counts, SessionStore
+from tests.sessions.stores import KINDS, opened, session
 
 ALWAYS = -1.0
 
 
-def session(number: int = 0, **changes) -> Session:
-    values = {"created_at": 100.0 + number, "last_activity": 100.0 + number, **changes}
-    return Session(id=new_session_id(), **values)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request, tmp_path):
-    opened: SessionStore = (
-        MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "s.sqlite")
-    )
-    yield opened
-    opened.close()
+@pytest.fixture(params=KINDS)
+async def store(request, tmp_path):
+    async with opened(request.param, tmp_path) as backend:
+        yield backend.store
 
 
 async def put(store: SessionStore, *sessions: Session) -> None:

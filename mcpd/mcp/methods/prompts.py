@@ -61,5 +61,5 @@ def _may_stream(job: Job) -> bool:
 
 METHODS = {
     "prompts/list": list_method("prompts"),
-    "prompts/get": Method(_get, streams=_may_stream),
+    "prompts/get": Method(_get, streams=_may_stream, repeatable=lambda job: True),
 }

@@ -87,14 +87,14 @@ async def _change(job: Job, *, add: bool) -> Result:
     if len(uris) > MAX_URIS:
         raise InvalidParams(f"A session subscribes to at most {MAX_URIS} resources.")
     await job.services.sessions.amend(session, subscriptions=uris)
-    job.services.broadcast.subscribed(session.id, set(uris))
+    await job.services.broadcast.watch(session.id, uris)
     return {}
 
 
 METHODS = {
     "resources/list": list_method("resources"),
     "resources/templates/list": list_method("resourceTemplates"),
-    "resources/read": Method(_read, streams=_may_stream),
+    "resources/read": Method(_read, streams=_may_stream, repeatable=lambda job: True),
     "resources/subscribe": Method(_subscribe, modern=False),
     "resources/unsubscribe": Method(_unsubscribe, modern=False),
 }

@@ -129,5 +129,11 @@ METHODS = {
     "tasks/update": Method(_update, handshake=False),
     "tasks/cancel": Method(_cancel, needs_tasks=True),
     "tasks/list": Method(_list, modern=False, needs_tasks=True),
-    "tasks/result": Method(_result, modern=False, needs_tasks=True, streams=lambda job: True),
+    "tasks/result": Method(
+        _result,
+        modern=False,
+        needs_tasks=True,
+        streams=lambda job: True,
+        repeatable=lambda job: True,
+    ),
 }

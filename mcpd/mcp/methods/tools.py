@@ -98,7 +98,15 @@ def _may_stream(job: Job) -> bool:
     return offered is not None and offered.part.function.wants_context
 
 
+def _is_repeatable(job: Job) -> bool:
+    """MCP, ToolAnnotations: as the tool's author declared it; nothing is taken for granted."""
+    name = _call_name.decode(job.call.params).name
+    offered = job.services.host.tools.get(name) if isinstance(name, str) else None
+    hints = None if offered is None else offered.part.hints
+    return hints is not None and bool(hints.read_only or hints.idempotent)
+
+
 METHODS = {
     "tools/list": list_method("tools"),
-    "tools/call": Method(_call, streams=_may_stream),
+    "tools/call": Method(_call, streams=_may_stream, repeatable=_is_repeatable),
 }

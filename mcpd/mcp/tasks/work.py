@@ -78,7 +78,7 @@ class Work:
 
     def begin(self) -> None:
         """Start the run, in a task that outlives this request."""
-        self._job.services.running.start(self._work, limited=False)
+        self._job.services.running.start_task(self._work)
 
     async def wait_settled(self) -> Result | None:
         """The result of a run that ended before it was detached; None: it is a task now.

@@ -1,99 +1,184 @@
 """Calls of the handshake era that can speak before they answer.
 
 The call runs in a task of its own, because it must outlive its connection; its messages go to a
-kept stream, and the connection follows that. A client whose connection broke comes back with a GET
-and Last-Event-ID, here or in ``resume``.
+kept stream, and the connection follows that. A client whose connection broke comes back with a
+GET and Last-Event-ID, here or to another process, to ``resume``.
 """
 
 import trio
 
-from mcpd.errors import McpdError
+from mcpd.auth.principals import Principal
+from mcpd.errors import HandlerTimeout, InternalError, McpdError
 from mcpd.http import sse
 from mcpd.http.messages import EventSink, EventStream, Response
 from mcpd.mcp import exchange
+from mcpd.mcp.following import End, Follower
 from mcpd.mcp.job import Job, Method, Services
 from mcpd.mcp.revisions import Revision
-from mcpd.mcp.streams import Event, Stream
 from mcpd.mcp.transports.wire import CANCELLED, Accepts, message_response
-from mcpd.rpc.messages import encode_error
-from mcpd.sessions.record import Session
+from mcpd.mcp.writing import CallStream, StreamLost
+from mcpd.rpc.messages import Call, RequestId, encode_call, encode_error
+from mcpd.sessions.log import (
+    SESSION_STREAM,
+    Event,
+    KeptCall,
+    event_id,
+    new_stream_id,
+    request_of,
+)
+from mcpd.sessions.record import Session, SessionId
+
+OPEN_AFTER_S = 1.0  # a call that is still silent then gets its stream, and can be resumed
+
+
+def keep(call: Call, principal: Principal, session_id: SessionId) -> KeptCall:
+    """What is kept of a call."""
+    return KeptCall(
+        session_id,
+        new_stream_id(session_id, call.id),
+        encode_call(call),
+        principal.subject,
+        principal.issuer,
+        tuple(sorted(principal.scopes)),
+    )
 
 
 def call_stream(job: Job, method: Method, session: Session, accepted: Accepts) -> EventStream:
     """The answer to a call that may stream; a call that sends nothing first is answered plainly."""
-    revision, streams = job.caller.revision, job.services.streams
+    streams, revision = job.services.streams, job.caller.revision
 
     async def run(sink: EventSink) -> Response | None:
-        stream = streams.open(session.id)
-        job.services.running.start(_serve, job, method, stream)
-        first = True
-        with stream.follow(0) as follower:
-            while event := await follower.next():
-                if first and stream.finished_at is not None and stream.last == event.number:
-                    streams.discard(session.id, stream)
-                    return message_response(event.data, accepted)
-                if first and revision.primes_streams:
-                    await sink.send(sse.prime(stream.event_id(0)))
-                first = False
-                await sink.send(_encode(event, revision))
-        if first and stream.finished_at is not None:
-            return CANCELLED
-        if stream.finished_at is None:  # cut: the client comes back for the rest
-            if first:
-                await sink.send(sse.prime(stream.event_id(0)))
-            await sink.send(sse.retry(stream.retry_ms))
+        stream = streams.write(keep(job.call, job.caller.principal, session.id))
+        with streams.follow(session.id, stream.id, 0, returning=False) as follower:
+            job.services.running.start(serve_call, job, method, stream)
+            with trio.move_on_after(OPEN_AFTER_S):
+                await stream.settled.wait()
+            if not stream.settled.is_set():
+                await stream.open()
+            if not stream.begun:
+                return (
+                    CANCELLED if stream.plain is None else message_response(stream.plain, accepted)
+                )
+            await sink.open()
+            if revision.primes_streams:
+                await sink.send(sse.prime(event_id(stream.id, 0)))
+            await _send_all(sink, follower, revision)
         return None
 
     return EventStream(run, sse.STREAM_HEADERS)
 
 
-async def _serve(job: Job, method: Method, stream: Stream) -> None:
-    """Run the call to its end, whoever listens."""
+async def serve_call(job: Job, method: Method, stream: CallStream) -> None:
+    """Run the call to its end, whoever listens.
 
-    async def notify(message: bytes) -> None:
-        stream.append(message)
-        await trio.lowlevel.checkpoint()
+    Cancellation: the stream stays unfinished, for another process to go on with.
+    """
+    limit_s = job.services.running.limit_s
+    with trio.move_on_after(limit_s) as scope:
 
-    speaking = Job(job.services, job.call, job.caller, notify, stream)
-    body: bytes | None = None
+        async def notify(message: bytes) -> None:
+            try:
+                await stream.send(message)
+            except StreamLost:
+                scope.cancel()
+            await trio.lowlevel.checkpoint()
+
+        speaking = Job(job.services, job.call, job.caller, notify, stream)
+        body: bytes | None = None
+        try:
+            body = await exchange.answer(speaking, method)
+        except McpdError as error:
+            body = encode_error(job.call.id, error)
+    if scope.cancelled_caught and not stream.lost:
+        late = HandlerTimeout(f"The call took longer than {limit_s:g} s (request_timeout_s).")
+        body = encode_error(job.call.id, late)
     try:
-        body = await exchange.answer(speaking, method)
-    except McpdError as error:
-        body = encode_error(job.call.id, error)
-    finally:
-        stream.finish(body)
+        await stream.finish(body)
+    except StreamLost:
+        pass  # whoever has it now answers
+    await job.services.streams.log.forget_questions(stream.session_id, stream.id)
 
 
-def resume(stream: Stream, after: int, revision: Revision) -> EventStream:
-    """The rest of a stream whose connection broke, and what follows."""
+async def find_call(
+    services: Services, session_id: SessionId, stream_id: str, after: int, revision: Revision
+) -> EventStream | None:
+    """The rest of a call's stream; None: the id names no call of this session.
+
+    Raises:
+        StoreError: that cannot be told now.
+    """
+    if stream_id == SESSION_STREAM:
+        return None
+    if await services.streams.log.read(session_id, stream_id, after) is not None:
+        return resume(services, session_id, stream_id, after, revision)
+    request_id = request_of(session_id, stream_id)
+    return None if request_id is None else _lost(RequestId(request_id))
+
+
+def _lost(request_id: RequestId) -> EventStream:
+    """Nothing is known of the call any more, but whose answer is missing."""
+    error = InternalError("The server lost this call, or kept its answer no longer.")
 
     async def run(sink: EventSink) -> None:
-        await sink.open()
-        with stream.follow(after) as follower:
-            while event := await follower.next():
-                await sink.send(_encode(event, revision))
-        if stream.finished_at is None:
-            await sink.send(sse.retry(stream.retry_ms))
+        await sink.send(sse.event(encode_error(request_id, error)))
 
     return EventStream(run, sse.STREAM_HEADERS)
 
 
-def session_stream(
-    services: Services, session: Session, revision: Revision, after: int | None
+def resume(
+    services: Services, session_id: SessionId, stream_id: str, after: int, revision: Revision
 ) -> EventStream:
-    """What belongs to no call: changes of lists and of resources the session subscribed to."""
-    stream = services.streams.of_session(session.id)
-    services.broadcast.keep_for_session(session.id, set(session.subscriptions), stream)
+    """The rest of a stream whose connection broke, and what follows."""
 
     async def run(sink: EventSink) -> None:
+        await sink.open()
+        with (
+            services.sessions.presence.hold(session_id),
+            services.streams.follow(session_id, stream_id, after) as follower,
+        ):
+            await _send_all(sink, follower, revision)
+
+    return EventStream(run, sse.STREAM_HEADERS)
+
+
+async def _send_all(sink: EventSink, follower: Follower, revision: Revision) -> None:
+    stream_id = follower.key[1]
+    while event := await follower.next():
+        await sink.send(_encode(stream_id, event, revision))
+    if follower.end is End.CUT:  # the client comes back for the rest
+        last = event_id(stream_id, follower.after) if revision.primes_streams else None
+        await sink.send(sse.farewell(last, follower.place.retry_ms))
+
+
+async def session_stream(
+    services: Services, session: Session, revision: Revision, after: int | None
+) -> EventStream:
+    """What belongs to no call: changes of lists and of resources the session subscribed to.
+
+    Raises:
+        StoreError: it cannot be opened now.
+    """
+    streams = services.streams
+    await services.broadcast.watch(session.id, session.subscriptions)
+    start = await streams.log.last(session.id) if after is None else after
+    seen = start
+
+    async def run(sink: EventSink) -> None:
+        nonlocal seen
         with services.sessions.presence.stream(session.id):
             await sink.open()
-            with stream.follow(stream.last if after is None else after) as follower:
+            with streams.follow(session.id, SESSION_STREAM, start) as follower:
                 while event := await follower.next():
-                    await sink.send(_encode(event, revision))
+                    await sink.send(_encode(SESSION_STREAM, event, revision))
+                    seen = event.number
 
-    return EventStream(run, sse.STREAM_HEADERS, open_ended=True)
+    def farewell(retry_ms: int) -> bytes:
+        last = event_id(SESSION_STREAM, seen) if revision.primes_streams else None
+        return sse.farewell(last, retry_ms)
+
+    return EventStream(run, sse.STREAM_HEADERS, open_ended=True, farewell=farewell)
 
 
-def _encode(event: Event, revision: Revision) -> bytes:
-    return sse.event(event.data, event_id=event.id if revision.resumable else None)
+def _encode(stream_id: str, event: Event, revision: Revision) -> bytes:
+    name = event_id(stream_id, event.number) if revision.resumable else None
+    return sse.event(event.data, event_id=name)

@@ -140,7 +140,7 @@ class Channel:
         if session is None:
             return
         if isinstance(message, Reply):
-            self._services.questions.answer(session.id, message)
+            await self._services.questions.answer(session.id, message)
         else:
             job = NoticeJob(self._services, message, self._caller(session))
             await exchange.take_notice(job)

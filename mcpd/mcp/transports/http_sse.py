@@ -3,23 +3,28 @@
 The session lives as long as its stream. New clients use Streamable HTTP.
 """
 
+from functools import partial
 from urllib.parse import parse_qs
 
 import trio
 from msgspec.structs import replace
 
 from mcpd.auth.gate import Gate
-from mcpd.errors import BadRequest, McpdError, Unavailable
+from mcpd.errors import BadRequest, McpdError, StoreError, Unavailable
 from mcpd.http import sse
 from mcpd.http.messages import Answer, EventSink, EventStream, Request
 from mcpd.mcp.job import Services
 from mcpd.mcp.opening import new_session
 from mcpd.mcp.transports.channel import Channel, read
 from mcpd.mcp.transports.wire import ACCEPTED, check_json, refusal
+from mcpd.mcp.writing import patiently
+from mcpd.sessions.log import SESSION_STREAM, StreamLog
+from mcpd.sessions.record import SessionId
 from mcpd.sessions.service import gone
 
 TRANSPORT = "http+sse"
 MESSAGES_PATH = "/messages"
+ROOM_AGAIN_S = 0.05  # until a full stream is looked at again
 ROOM_S = 60.0  # for a slow reader; the connection of one that never reads ends earlier
 END_S = 2.0  # for the session's end to reach the store
 
@@ -44,23 +49,30 @@ class HttpSse:
         )
         await sessions.open(session)
         request.notes.update(session=session.id, user=principal.subject)
-        stream = self._services.streams.of_session(session.id)
-        stream.read_once = True  # this transport has no way to come back
-        self._services.broadcast.keep_for_session(session.id, set(), stream)
+        await self._services.broadcast.watch(session.id, ())
+        streams = self._services.streams
 
         async def run(sink: EventSink) -> None:
             try:
                 with sessions.presence.stream(session.id):
                     endpoint = f"{MESSAGES_PATH}?session_id={session.id}".encode("ascii")
                     await sink.send(sse.event(endpoint, name="endpoint"))
-                    with stream.follow(0) as follower:
+                    with streams.follow(session.id, SESSION_STREAM, 0) as follower:
                         while event := await follower.next():
                             await sink.send(sse.event(event.data))
+                            await self._forget_sent(session.id, event.number)
             finally:
                 with trio.move_on_after(END_S, shield=True):
                     await self._end(session.id)
 
         return EventStream(run, sse.STREAM_HEADERS, open_ended=True)
+
+    async def _forget_sent(self, session_id: SessionId, number: int) -> None:
+        """This transport has no way to come back for a message."""
+        try:
+            await self._services.streams.log.take(session_id, number)
+        except StoreError:
+            return  # the next one takes this with it
 
     async def _end(self, session_id: str) -> None:
         try:
@@ -80,8 +92,7 @@ class HttpSse:
             session = await self._services.sessions.claim(session, principal)
             if session.transport != TRANSPORT:
                 raise gone()
-            stream = self._services.streams.of_session(session.id)
-            if stream.is_full:
+            if not await self._services.streams.log.has_room(session.id):
                 raise Unavailable(
                     "The answers that wait on /sse are not read.",
                     fix="Read them, then post again.",
@@ -95,10 +106,24 @@ class HttpSse:
             return refusal(None, error)
 
         async def send(message: bytes) -> None:
-            with trio.move_on_after(ROOM_S):
-                await stream.room()
-            stream.append(message)
+            await self._put(session.id, message)
 
         channel = Channel(self._services, principal, session, send)
         self._services.running.start(channel.take, read(body))
         return ACCEPTED
+
+    async def _put(self, session_id: SessionId, message: bytes) -> None:
+        """Put an answer onto the stream; one that nobody reads waits, but not for ever."""
+        streams = self._services.streams
+        deadline = trio.current_time() + ROOM_S
+        while trio.current_time() < deadline:
+            if await patiently(partial(_put_if_room, streams.log, session_id, message)):
+                break
+            await trio.sleep(ROOM_AGAIN_S)
+        else:
+            await patiently(lambda: streams.log.put(session_id, message))
+        streams.own_grew(session_id)
+
+
+async def _put_if_room(log: StreamLog, session_id: SessionId, message: bytes) -> bool:
+    return await log.put(session_id, message, drop_oldest=False) is not None

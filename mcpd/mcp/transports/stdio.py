@@ -9,6 +9,7 @@ from mcpd.errors import ContentTooLarge, TooManyRequests
 from mcpd.mcp.job import Services
 from mcpd.mcp.transports.channel import Batch, Channel, Send, read
 from mcpd.rpc.messages import Call, encode_error
+from mcpd.sessions.log import SESSION_STREAM
 from mcpd.sessions.record import Move, Session, State, new_session_id, step
 
 READ_BYTES = 64 * 1024
@@ -118,9 +119,8 @@ class LineWriter:
 
 async def _pass_on_changes(services: Services, session: Session, send: Send) -> None:
     """Changes of lists and subscribed resources, for as long as the channel is open."""
-    stream = services.streams.of_session(session.id)
-    services.broadcast.keep_for_session(session.id, set(session.subscriptions), stream)
-    with stream.follow(0) as follower:
+    await services.broadcast.watch(session.id, session.subscriptions)
+    with services.streams.follow(session.id, SESSION_STREAM, 0) as follower:
         while event := await follower.next():
             await send(event.data)
 

@@ -23,7 +23,7 @@ from mcpd.mcp.mirrored import check_mirrored
 from mcpd.mcp.opening import opened_by_initialize
 from mcpd.mcp.revisions import HANDSHAKE
 from mcpd.mcp.transports.batch import take_batch
-from mcpd.mcp.transports.call_streams import call_stream, resume, session_stream
+from mcpd.mcp.transports.call_streams import call_stream, find_call, session_stream
 from mcpd.mcp.transports.handshake import (
     HEADER_SESSION,
     Arrival,
@@ -52,6 +52,7 @@ from mcpd.rpc.messages import (
     is_batch,
     readable_id,
 )
+from mcpd.sessions.log import SESSION_STREAM, read_event_id
 from mcpd.sessions.record import Move, Session
 
 GOODBYE_S = 1.0
@@ -111,7 +112,7 @@ class StreamableHttp:
             return await self._call(arrival, message)
         if isinstance(message, Notice):
             return await self._notice(arrival, message)
-        return self._reply(arrival, message)
+        return await self._reply(arrival, message)
 
     async def _call(self, arrival: Arrival, call: Call) -> Answer:
         arrival.request.notes["method"] = call.method
@@ -212,13 +213,13 @@ class StreamableHttp:
         await exchange.take_notice(NoticeJob(self._services, notice, caller))
         return ACCEPTED
 
-    def _reply(self, arrival: Arrival, reply: Reply) -> Answer:
+    async def _reply(self, arrival: Arrival, reply: Reply) -> Answer:
         """The answer to a question of ours; one that nobody waits for any more is dropped."""
         if arrival.is_modern:
             raise InvalidRequest("2026-07-28 has no responses from the client.")
         handshake_caller(arrival)
         if arrival.session is not None:
-            self._services.questions.answer(arrival.session.id, reply)
+            await self._services.questions.answer(arrival.session.id, reply)
         return ACCEPTED
 
     # --- GET and DELETE -----------------------------------------------------------------------
@@ -227,12 +228,14 @@ class StreamableHttp:
         """The session's own stream, or the rest of a call's, by Last-Event-ID."""
         arrival, session = await self._arrive_in_session(request, "GET opens its stream")
         revision = handshake_caller(arrival).revision
-        last_event_id = request.headers.one(b"last-event-id") or ""
-        found = self._services.streams.find(session.id, last_event_id)
-        if found is not None and found[0] is not self._services.streams.of_session(session.id):
-            return resume(*found, revision)
-        after = None if found is None else found[1]
-        return session_stream(self._services, session, revision, after)
+        found = read_event_id(request.headers.one(b"last-event-id") or "")
+        if found is not None:
+            stream = await find_call(self._services, session.id, *found, revision)
+            if stream is not None:
+                return stream
+        own = found is not None and found[0] == SESSION_STREAM
+        after = found[1] if found is not None and own else None
+        return await session_stream(self._services, session, revision, after)
 
     async def delete(self, request: Request) -> Answer:
         """End the session."""

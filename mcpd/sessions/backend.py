@@ -1,0 +1,32 @@
+"""What one kind of store is made of, opened together and closed together."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from mcpd.sessions.bus import Bus
+from mcpd.sessions.log import StreamLog
+from mcpd.sessions.store import SessionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Records, streams, and the way to the other processes.
+
+    ``run`` keeps what needs a task of its own, for ever; it is started with ``nursery.start``.
+    """
+
+    store: SessionStore
+    log: StreamLog
+    bus: Bus = field(default_factory=Bus)
+    run: Callable[..., Awaitable[None]] | None = None
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Run in a nursery that outlives whoever uses the store.
+
+        Raises:
+            ConfigError: the store cannot be used as it is.
+        """
+        if self.run is not None:
+            await nursery.start(self.run)

@@ -1,0 +1,205 @@
+"""Streams and answers in this process: for development."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from mcpd.sessions.log import (
+    KEEP_FINISHED_S,
+    MAX_BYTES,
+    MAX_EVENTS,
+    MAX_STREAMS,
+    SESSION_STREAM,
+    Event,
+    KeptCall,
+    Page,
+    next_own_number,
+)
+from mcpd.sessions.record import SessionId
+
+
+class Ring:
+    """The newest messages of one stream."""
+
+    __slots__ = ("_bytes", "_events", "finished_at", "last")
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._bytes = 0
+        self.last = 0
+        self.finished_at: float | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next message pushes out the oldest."""
+        return len(self._events) >= MAX_EVENTS or self._bytes >= MAX_BYTES
+
+    def append(self, number: int, data: bytes) -> None:
+        """Add a message; one that is there already is not added again."""
+        if number <= self.last:
+            return
+        self.last = number
+        self._events.append(Event(number, data))
+        self._bytes += len(data)
+        while len(self._events) > 1 and (len(self._events) > MAX_EVENTS or self._bytes > MAX_BYTES):
+            self._drop_oldest()
+
+    def take(self, through: int) -> None:
+        """Drop messages up to a number."""
+        while self._events and self._events[0].number <= through:
+            self._drop_oldest()
+
+    def behind(self, after: int) -> Page:
+        """The messages after a number."""
+        if after >= self.last:
+            return Page([], self.finished_at is not None)
+        if self._events and self._events[-1].number == after + 1:  # the usual case: one is new
+            return Page([self._events[-1]], self.finished_at is not None)
+        found = [event for event in self._events if event.number > after]
+        return Page(found, self.finished_at is not None)
+
+    def _drop_oldest(self) -> None:
+        self._bytes -= len(self._events.popleft().data)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What one session has."""
+
+    streams: dict[str, Ring] = field(default_factory=dict)
+    topics: frozenset[str] = frozenset()
+    answers: dict[str, dict[str, bytes | None]] = field(default_factory=dict)  # by asker
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.streams or self.topics or self.answers)
+
+
+class MemoryLog:
+    """See StreamLog. This process is the only one, so it owns every stream that it knows."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._sessions: dict[SessionId, _Kept] = {}
+
+    async def begin(self, call: KeptCall) -> None:
+        streams = self._kept(call.session_id).streams
+        self._make_room(streams)
+        streams[call.stream_id] = Ring()
+
+    async def append(
+        self, session_id: SessionId, stream_id: str, number: int, data: bytes | None, *, last: bool
+    ) -> bool:
+        ring = self._ring(session_id, stream_id)
+        if ring is None:
+            return False
+        if data is not None:
+            ring.append(number, data)
+        if last and ring.finished_at is None:
+            ring.finished_at = self._clock()
+        return True
+
+    async def read(self, session_id: SessionId, stream_id: str, after: int) -> Page | None:
+        ring = self._ring(session_id, stream_id)
+        if ring is None:
+            return Page([], finished=False) if stream_id == SESSION_STREAM else None
+        return ring.behind(after)
+
+    async def last(self, session_id: SessionId) -> int:
+        ring = self._ring(session_id, SESSION_STREAM)
+        return 0 if ring is None else ring.last
+
+    async def claim(self, session_id: SessionId, stream_id: str) -> KeptCall | None:
+        return None  # nobody else could have owned it
+
+    async def release(self) -> None:
+        """Nobody is there to go on."""
+
+    async def put(
+        self, session_id: SessionId, data: bytes, *, drop_oldest: bool = True
+    ) -> int | None:
+        ring = self._kept(session_id).streams.setdefault(SESSION_STREAM, Ring())
+        if ring.is_full and not drop_oldest:
+            return None
+        number = next_own_number(ring.last, self._clock())
+        ring.append(number, data)
+        return number
+
+    async def has_room(self, session_id: SessionId) -> bool:
+        ring = self._ring(session_id, SESSION_STREAM)
+        return ring is None or not ring.is_full
+
+    async def take(self, session_id: SessionId, through: int) -> None:
+        ring = self._ring(session_id, SESSION_STREAM)
+        if ring is not None:
+            ring.take(through)
+
+    async def watch(self, session_id: SessionId, topics: frozenset[str]) -> None:
+        self._kept(session_id).topics = topics
+
+    async def announce(self, topic: str, data: bytes) -> list[SessionId]:
+        reached = [
+            session_id for session_id, kept in self._sessions.items() if topic in kept.topics
+        ]
+        for session_id in reached:
+            await self.put(session_id, data)
+        return reached
+
+    async def ask(self, session_id: SessionId, asker: str, request_id: str) -> None:
+        answers = self._kept(session_id).answers.setdefault(asker, {})
+        answers.setdefault(request_id, None)
+
+    async def answer(self, session_id: SessionId, request_id: str, reply: bytes) -> bool:
+        for answers in self._answers_of(session_id):
+            if request_id in answers:
+                if answers[request_id] is None:
+                    answers[request_id] = reply
+                return True
+        return False
+
+    async def answer_to(self, session_id: SessionId, request_id: str) -> bytes | None:
+        for answers in self._answers_of(session_id):
+            if request_id in answers:
+                return answers[request_id]
+        return None
+
+    async def forget_questions(self, session_id: SessionId, asker: str) -> None:
+        kept = self._sessions.get(session_id)
+        if kept is not None:
+            kept.answers.pop(asker, None)
+            if kept.is_empty:
+                del self._sessions[session_id]
+
+    async def sweep(self, now: float) -> None:
+        for kept in self._sessions.values():
+            self._drop_finished(kept.streams, now - KEEP_FINISHED_S)
+
+    def forget(self, session_id: SessionId) -> None:
+        self._sessions.pop(session_id, None)
+
+    # --- helpers ------------------------------------------------------------------------------
+
+    def _ring(self, session_id: SessionId, stream_id: str) -> Ring | None:
+        kept = self._sessions.get(session_id)
+        return None if kept is None else kept.streams.get(stream_id)
+
+    def _kept(self, session_id: SessionId) -> _Kept:
+        return self._sessions.setdefault(session_id, _Kept())
+
+    def _answers_of(self, session_id: SessionId) -> Iterator[dict[str, bytes | None]]:
+        kept = self._sessions.get(session_id)
+        return iter(()) if kept is None else iter(kept.answers.values())
+
+    def _make_room(self, streams: dict[str, Ring]) -> None:
+        self._drop_finished(streams, self._clock() - KEEP_FINISHED_S)
+        while len(streams) >= MAX_STREAMS:
+            finished = [key for key, ring in streams.items() if ring.finished_at is not None]
+            if not finished:
+                break  # running calls have bounds of their own
+            del streams[finished[0]]
+
+    def _drop_finished(self, streams: dict[str, Ring], before: float) -> None:
+        for stream_id, ring in list(streams.items()):
+            if ring.finished_at is not None and ring.finished_at < before:
+                del streams[stream_id]

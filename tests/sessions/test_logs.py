@@ -1,0 +1,251 @@
+"""One contract, every log."""
+
+import pytest
+from msgspec.structs import replace
+
+from mcpd.sessions.bus import Bus
+from mcpd.sessions.log import (
+    KEEP_FINISHED_S,
+    MAX_BYTES,
+    MAX_EVENTS,
+    MAX_STREAMS,
+    SESSION_STREAM,
+    KeptCall,
+    asker_of,
+    event_id,
+    new_stream_id,
+    question_id,
+    read_event_id,
+    request_of,
+)
+from mcpd.sessions.record import SessionId
+from tests.sessions.stores import KINDS, opened, session
+
+
+@pytest.fixture(params=KINDS)
+async def backend(request, tmp_path):
+    async with opened(request.param, tmp_path) as backend:
+        yield backend
+
+
+@pytest.fixture
+async def alice(backend):
+    one = session(subject="alice", issuer="")
+    await backend.store.create(one, max_unbound=100)
+    return one.id
+
+
+def call(session_id: SessionId, stream_id: str = "c") -> KeptCall:
+    return KeptCall(session_id, stream_id, b'{"id":1}', "alice", scopes=("execute:mcp",))
+
+
+async def contents(log, session_id, stream_id="c", after=0):
+    found, finished = [], False
+    while page := await log.read(session_id, stream_id, after):
+        finished = page.finished
+        if not page.events:
+            break
+        found += [(event.number, event.data) for event in page.events]
+        after = found[-1][0]
+    return found, finished
+
+
+async def test_messages_are_kept_in_order_until_the_last(backend, alice):
+    log = backend.log
+    await log.begin(call(alice))
+    assert await contents(log, alice) == ([], False)
+    for number in (1, 2, 3):
+        assert await log.append(alice, "c", number, b"m%d" % number, last=False)
+    assert await contents(log, alice, after=1) == ([(2, b"m2"), (3, b"m3")], False)
+    assert await log.append(alice, "c", 4, b"end", last=True)
+    assert await contents(log, alice, after=3) == ([(4, b"end")], True)
+    assert await contents(log, alice, after=4) == ([], True)
+
+
+async def test_a_doubtful_message_can_be_repeated(backend, alice):
+    log = backend.log
+    await log.begin(call(alice))
+    for _ in range(2):
+        assert await log.append(alice, "c", 1, b"once", last=False)
+    for _ in range(2):
+        assert await log.append(alice, "c", 2, None, last=True)
+    assert await contents(log, alice) == ([(1, b"once")], True)
+
+
+async def test_what_was_never_begun_takes_nothing(backend, alice):
+    assert not await backend.log.append(alice, "c", 1, b"x", last=False)
+    assert await backend.log.read(alice, "c", 0) is None
+    assert await backend.log.claim(alice, "c") is None
+
+
+async def test_a_stream_is_bounded_and_the_oldest_go_first(backend, alice):
+    log = backend.log
+    await log.begin(call(alice))
+    for number in range(1, MAX_EVENTS + 6):
+        await log.append(alice, "c", number, b"x", last=False)
+    found, _ = await contents(log, alice)
+    assert [number for number, _ in found] == list(range(6, MAX_EVENTS + 6))
+    big = b"x" * (MAX_BYTES - 10)
+    await log.append(alice, "c", MAX_EVENTS + 6, big, last=False)
+    found, _ = await contents(log, alice)
+    assert sum(len(data) for _, data in found) <= MAX_BYTES
+    assert found[-1][1] == big
+
+
+async def test_a_session_has_a_bounded_number_of_streams(backend, alice):
+    log = backend.log
+    for number in range(MAX_STREAMS + 5):
+        await log.begin(call(alice, f"c{number}"))
+        await log.append(alice, f"c{number}", 1, b"x", last=True)
+    there = [
+        number
+        for number in range(MAX_STREAMS + 5)
+        if await log.read(alice, f"c{number}", 0) is not None
+    ]
+    assert len(there) <= MAX_STREAMS
+    assert there[-1] == MAX_STREAMS + 4
+
+
+async def test_another_session_sees_nothing_of_it(backend, alice):
+    other = session(subject="bob", issuer="")
+    await backend.store.create(other, max_unbound=100)
+    await backend.log.begin(call(alice))
+    await backend.log.append(alice, "c", 1, b"x", last=False)
+    assert await backend.log.read(other.id, "c", 0) is None
+
+
+async def test_the_own_stream_counts_upwards_and_is_read_and_taken(backend, alice):
+    log = backend.log
+    assert await log.last(alice) == 0
+    assert await contents(log, alice, SESSION_STREAM) == ([], False)
+    first = await log.put(alice, b"1")
+    second = await log.put(alice, b"2")
+    assert second > first > 1e15  # microseconds: a log that forgot it never counts backwards
+    assert await log.last(alice) == second
+    assert await contents(log, alice, SESSION_STREAM, first) == ([(second, b"2")], False)
+    await log.take(alice, first)
+    assert await contents(log, alice, SESSION_STREAM) == ([(second, b"2")], False)
+
+
+async def test_a_full_own_stream_can_refuse_instead_of_dropping(backend, alice):
+    log = backend.log
+    for number in range(MAX_EVENTS):
+        assert await log.put(alice, b"%d" % number, drop_oldest=False) is not None
+    assert not await log.has_room(alice)
+    assert await log.put(alice, b"no", drop_oldest=False) is None
+    last = await log.put(alice, b"yes")
+    found, _ = await contents(log, alice, SESSION_STREAM)
+    assert (found[0][1], found[-1]) == (b"1", (last, b"yes"))
+    await log.take(alice, found[0][0])
+    assert await log.has_room(alice)
+
+
+async def test_a_change_reaches_the_sessions_that_watch(backend, alice):
+    bob = session(subject="bob", issuer="")
+    await backend.store.create(bob, max_unbound=100)
+    await backend.log.watch(alice, frozenset({"lists", "note://a"}))
+    await backend.log.watch(bob.id, frozenset({"lists"}))
+    assert await backend.log.announce("note://a", b"a") == [alice]
+    assert set(await backend.log.announce("lists", b"l")) == {alice, bob.id}
+    await backend.log.watch(alice, frozenset({"lists"}))
+    assert await backend.log.announce("note://a", b"a") == []
+    assert [data for _, data in (await contents(backend.log, alice, SESSION_STREAM))[0]] == [
+        b"a",
+        b"l",
+    ]
+    await backend.store.end(bob.id)
+    backend.log.forget(bob.id)
+    assert await backend.log.announce("lists", b"l") == [alice]
+
+
+async def test_the_first_answer_to_a_question_stays(backend, alice):
+    log = backend.log
+    asked = question_id("c", b"how?", 1)
+    assert not await log.answer(alice, asked, b"unasked")
+    await log.ask(alice, "c", asked)
+    assert await log.answer_to(alice, asked) is None
+    assert await log.answer(alice, asked, b"so")
+    assert await log.answer(alice, asked, b"or so")
+    await log.ask(alice, "c", asked)  # by a second run
+    assert await log.answer_to(alice, asked) == b"so"
+    await log.forget_questions(alice, "c")
+    assert await log.answer_to(alice, asked) is None
+    assert not await log.answer(alice, asked, b"late")
+
+
+async def test_what_ended_takes_its_streams_and_questions_with_it(backend, alice):
+    log = backend.log
+    await log.begin(call(alice))
+    await log.ask(alice, "c", question_id("c", b"how?", 1))
+    await log.put(alice, b"x")
+    await backend.store.end(alice)
+    log.forget(alice)
+    assert await log.read(alice, "c", 0) is None
+    assert not await log.answer(alice, question_id("c", b"how?", 1), b"late")
+    assert not await log.append(alice, "c", 1, b"x", last=False)
+    assert await log.last(alice) == 0
+
+
+# --- what only durable logs have -------------------------------------------------------------
+
+
+async def test_a_call_outlives_its_process(tmp_path):
+    async with opened("sqlite", tmp_path) as before:
+        one = session(subject="alice", issuer="")
+        await before.store.create(one, max_unbound=100)
+        kept = call(one.id)
+        await before.log.begin(kept)
+        await before.log.append(one.id, "c", 1, b"x", last=False)
+        assert await before.log.claim(one.id, "c") is None  # it is ours
+        done = replace(kept, stream_id="d")
+        await before.log.begin(done)
+        await before.log.append(one.id, "d", 1, b"x", last=True)
+    async with opened("sqlite", tmp_path) as after:
+        assert not await after.log.append(one.id, "c", 2, b"y", last=False)  # not ours yet
+        assert await after.log.claim(one.id, "c") == kept
+        assert await after.log.append(one.id, "c", 2, b"y", last=True)
+        assert await contents(after.log, one.id) == ([(1, b"x"), (2, b"y")], True)
+        assert await after.log.claim(one.id, "d") is None  # it is finished
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_what_is_finished_is_dropped_when_its_time_is_over(tmp_path, kind):
+    now = 1000.0
+    async with opened(kind, tmp_path, clock=lambda: now) as backend:
+        one = session(subject="alice", issuer="")
+        await backend.store.create(one, max_unbound=100)
+        await backend.log.begin(call(one.id))
+        await backend.log.append(one.id, "c", 1, b"x", last=True)
+        await backend.log.sweep(now + KEEP_FINISHED_S - 1)
+        assert await backend.log.read(one.id, "c", 0) is not None
+        await backend.log.sweep(now + KEEP_FINISHED_S + 1)
+        assert await backend.log.read(one.id, "c", 0) is None
+
+
+# --- ids -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("request_id", [b"1", b'"a b"', b"0", b'""', b"-1.5", b'"\\u00fc-."'])
+def test_a_stream_id_carries_its_request(request_id):
+    ours = SessionId("s")
+    stream_id = new_stream_id(ours, request_id)
+    assert read_event_id(event_id(stream_id, 7)) == (stream_id, 7)
+    assert request_of(ours, stream_id) == request_id
+    assert request_of(SessionId("t"), stream_id) is None
+    asked = question_id(stream_id, b"how?", 2)
+    assert asker_of(asked) == stream_id
+
+
+@pytest.mark.parametrize("text", ["", ".", "x", "x.", ".1", "x.-1", "x.1e3", "x.\u0661", "y" * 300])
+def test_what_is_no_event_id(text):
+    assert read_event_id(text) is None
+
+
+def test_a_long_request_id_is_left_out():
+    stream_id = new_stream_id(SessionId("s"), b'"' + b"x" * 100 + b'"')
+    assert request_of(SessionId("s"), stream_id) is None
+
+
+def test_without_other_processes_signals_go_nowhere():
+    bus = Bus()
+    assert not bus.shared
