@@ -11,14 +11,7 @@ import trio
 
 from mcpd.errors import InternalError, McpdError, PeerError
 from mcpd.http import answers, closing, sse
-from mcpd.http.bounds import (
-    BODY_READ_BYTES,
-    DRAIN_FRESH_S,
-    DRAIN_IDLE_S,
-    GOODBYE_S,
-    READ_BYTES,
-    UNREAD_BODY_BYTES,
-)
+from mcpd.http import bounds as fixed
 from mcpd.http.heads import Head
 from mcpd.http.link import Link, Phase
 from mcpd.http.messages import (
@@ -69,7 +62,7 @@ class Connection:
                     await self._serve()
                 link.disarm()
                 if link.scope.cancelled_caught and not link.gone:
-                    with trio.move_on_after(2 * GOODBYE_S, shield=True):
+                    with trio.move_on_after(2 * fixed.GOODBYE_S, shield=True):
                         await self._explain_cancel(link.phase)
                 nursery.cancel_scope.cancel()
         finally:
@@ -88,7 +81,7 @@ class Connection:
             self._open_ended.cancel()
         elif self._link.phase is Phase.IDLE and not self._parser.has_bytes:
             # A request may be in the kernel's hands already; a fresh connection brings one.
-            self._link.arm(Phase.IDLE, DRAIN_IDLE_S if self._number else DRAIN_FRESH_S)
+            self._link.arm(Phase.IDLE, fixed.DRAIN_IDLE_S if self._number else fixed.DRAIN_FRESH_S)
 
     async def _serve(self) -> None:
         try:
@@ -121,7 +114,7 @@ class Connection:
     async def _next_head(self) -> Head | None:
         parser, bounds, link = self._parser, self._site.bounds, self._link
         self._head, self._answer_begun = None, False
-        fresh_s = DRAIN_FRESH_S if self._site.draining else bounds.head_timeout_s
+        fresh_s = fixed.DRAIN_FRESH_S if self._site.draining else bounds.head_timeout_s
         link.arm(Phase.IDLE, bounds.idle_timeout_s if self._number else fresh_s)
         while True:
             head = parser.next_head()
@@ -132,7 +125,7 @@ class Connection:
                     link.arm(Phase.HEAD, bounds.head_timeout_s)
             elif self._site.draining and self._number:
                 return None
-            data = await link.receive(READ_BYTES)
+            data = await link.receive(fixed.READ_BYTES)
             if not data:
                 return None
             parser.feed(data)
@@ -205,14 +198,14 @@ class Connection:
             piece = self._parser.next_body()
             if piece is not None:
                 return piece
-            self._parser.feed(await self._link.receive_or_end(BODY_READ_BYTES))
+            self._parser.feed(await self._link.receive_or_end(fixed.BODY_READ_BYTES))
 
     def _unread_body_can_be_skipped(self) -> bool:
         """Whether reading the rest of an unread body is cheaper than a new connection."""
         parser, head = self._parser, self._head
         if parser.waits_for_continue or parser.framing_lost or head is None:
             return False
-        return head.body_length is not None and head.body_length <= UNREAD_BODY_BYTES
+        return head.body_length is not None and head.body_length <= fixed.UNREAD_BODY_BYTES
 
     async def _skip_body(self) -> None:
         self._link.arm(Phase.BODY, self._site.bounds.body_timeout_s)
