@@ -43,7 +43,7 @@ class Config:
     tool_threads: int = _setting(40, "plain (not async) tools that run at once", "N")
     # state
     state_dir: Path | None = _setting(None, "folder for databases and the secret", "DIR")
-    store: str = _setting("sqlite", "memory, sqlite or sqlite:PATH", "STORE")
+    store: str = _setting("sqlite", "memory, sqlite, sqlite:PATH or redis://HOST:6379/0", "STORE")
     session_timeout_s: float = _setting(3600.0, "seconds until an idle session is gone", "S")
     max_unauthenticated_sessions: int = _setting(
         10_000, "sessions that may wait for their first authenticated request", "N"

@@ -21,6 +21,8 @@ UNSUPPORTED_PROTOCOL_VERSION = -32022
 # MCP up to 2025-11-25; must not be sent in later revisions.
 RESOURCE_NOT_FOUND = -32002
 
+STORE_RETRY_S = 2  # told to clients while a store is away
+
 
 class McpdError(Exception):
     """Base of everything mcpd raises on purpose.
@@ -234,9 +236,12 @@ class Unavailable(McpdError):
 
 
 class StoreError(Unavailable):
-    """A store cannot be reached or written."""
+    """A store cannot be reached or written; the answer says when to try again."""
 
     slug = "store_unavailable"
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        super().__init__(message, fix=fix, headers=((b"retry-after", b"%d" % STORE_RETRY_S),))
 
 
 class HandlerTimeout(Unavailable):

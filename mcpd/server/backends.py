@@ -12,7 +12,7 @@ from mcpd.sessions.memory_log import MemoryLog
 from mcpd.sessions.sqlite import SqliteStore
 from mcpd.sessions.sqlite_log import SqliteLog
 
-KINDS = "memory, sqlite, sqlite:PATH or redis://HOST:PORT/DB"
+KINDS = "memory, sqlite, sqlite:PATH or redis://HOST:6379/0"
 
 
 def open_backend(config: Config) -> Backend:
@@ -29,7 +29,30 @@ def open_backend(config: Config) -> Backend:
         store = SqliteStore(sqlite_path(config))
         log = SqliteLog(store.database, new_process_name(), keep_running_s=keep_running_s)
         return Backend(store, log)
-    raise ConfigError("There is no such store.", received=kind, fix=f"It is {KINDS}.")
+    if kind in ("redis", "rediss", "unix"):
+        return _redis(config, keep_running_s)
+    raise ConfigError("There is no such store.", received=kind[:64], fix=f"It is {KINDS}.")
+
+
+def is_shared(config: Config) -> bool:
+    """Whether several processes can use the store at once."""
+    return config.store.partition(":")[0] in ("redis", "rediss", "unix")
+
+
+def _redis(config: Config, keep_running_s: float) -> Backend:
+    try:
+        from mcpd.sessions.redis.opening import open_redis
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"A store in Redis needs the package {error.name}, which is not installed.",
+            fix="pip install 'mcpd-server[redis]'",
+        ) from error
+    return open_redis(
+        config.store,
+        new_process_name(),
+        timeout_s=config.session_timeout_s,
+        keep_running_s=keep_running_s,
+    )
 
 
 def sqlite_path(config: Config) -> Path:

@@ -6,14 +6,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import trio
+
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.memory import MemoryStore
 from mcpd.sessions.memory_log import MemoryLog
 from mcpd.sessions.record import Session, new_session_id
+from mcpd.sessions.redis.opening import open_redis
 from mcpd.sessions.sqlite import SqliteStore
 from mcpd.sessions.sqlite_log import SqliteLog
+from tests.redis_server import RedisServer
 
-KINDS = ["memory", "sqlite"]
+KINDS = ["memory", "sqlite", "redis"]
 _numbers = iter(range(1_000_000))
 
 
@@ -23,7 +27,10 @@ def session(number: int = 0, **changes: Any) -> Session:
 
 
 @asynccontextmanager
-async def opened(kind: str, tmp_path: Path, *, clock: Any = time.time) -> AsyncIterator[Backend]:
+async def opened(
+    kind: str, tmp_path: Path, *, clock: Any = time.time, url: str = ""
+) -> AsyncIterator[Backend]:
+    """``url``: of a Redis, for that kind."""
     if kind == "memory":
         yield Backend(MemoryStore(), MemoryLog(clock))
     elif kind == "sqlite":
@@ -32,3 +39,15 @@ async def opened(kind: str, tmp_path: Path, *, clock: Any = time.time) -> AsyncI
         log = SqliteLog(store.database, owner, keep_running_s=3600.0, clock=clock)
         yield Backend(store, log)
         store.close()
+    else:
+        name = f"process-{next(_numbers)}"
+        backend = open_redis(url, name, timeout_s=3600.0, keep_running_s=3600.0)
+        async with trio.open_nursery() as nursery:
+            await backend.start(nursery)
+            yield backend
+            nursery.cancel_scope.cancel()
+
+
+def fresh(redis: RedisServer) -> str:
+    """The URL of a store that nobody has used."""
+    return f"{redis.url}?prefix=test{next(_numbers)}"

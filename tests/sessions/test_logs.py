@@ -19,12 +19,13 @@ from mcpd.sessions.log import (
     request_of,
 )
 from mcpd.sessions.record import SessionId
-from tests.sessions.stores import KINDS, opened, session
+from tests.sessions.stores import KINDS, fresh, opened, session
 
 
 @pytest.fixture(params=KINDS)
 async def backend(request, tmp_path):
-    async with opened(request.param, tmp_path) as backend:
+    url = fresh(request.getfixturevalue("redis")) if request.param == "redis" else ""
+    async with opened(request.param, tmp_path, url=url) as backend:
         yield backend
 
 

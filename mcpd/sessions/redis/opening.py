@@ -1,0 +1,32 @@
+"""A store in Redis, put together."""
+
+from mcpd.sessions.backend import Backend
+from mcpd.sessions.redis.bus import RedisBus
+from mcpd.sessions.redis.link import Address, Link
+from mcpd.sessions.redis.log import LEASE_S, RedisLog
+from mcpd.sessions.redis.store import TTL_SLACK_S, RedisStore
+
+
+def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: float) -> Backend:
+    """The store behind a URL; it connects when its ``run`` runs.
+
+    Args:
+        process: the name of this process among all that use the store.
+
+    Raises:
+        ConfigError: the URL cannot be used.
+    """
+    address = Address.parse(url)
+    prefix = address.prefix
+    bus = RedisBus(f"{prefix}:signals", process)
+    link = Link(
+        address,
+        channels=(f"{prefix}:signals", f"{prefix}:to:{process}"),
+        on_message=bus.arrived,
+        on_up=bus.resync,
+        beat=("SET", f"{prefix}:p:{process}", "1", "EX", int(LEASE_S)),
+    )
+    bus.attach(link)
+    store = RedisStore(link, bus, timeout_s=timeout_s)
+    log = RedisLog(link, process, keep_running_s=keep_running_s, own_ttl_s=timeout_s + TTL_SLACK_S)
+    return Backend(store, log, bus, link.run)

@@ -1,0 +1,12 @@
+"""What many tests share."""
+
+import pytest
+
+from tests.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory):
+    """A real Redis for the whole run; each test takes a prefix of its own."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server

@@ -1,0 +1,62 @@
+"""A real Redis of our own, on a free port, gone with the test."""
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from tests.end_to_end.daemon import free_port, need
+
+START_S = 10.0
+
+
+class RedisServer:
+    """``redis-server`` with its data in ``folder``; it can be killed and started again.
+
+    Args:
+        flags: more arguments of redis-server.
+    """
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        binary = shutil.which("redis-server") or shutil.which("valkey-server")
+        need(binary is not None, "redis-server")
+        self.binary = str(binary)
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.flags = flags
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        command = [
+            self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+            "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", *self.flags,
+        ]  # fmt: skip
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if "Ready to accept connections" in (self.folder / "log").read_text():
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.01)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+        (self.folder / "log").write_text("")
+
+    def __enter__(self) -> "RedisServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
