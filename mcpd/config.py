@@ -41,6 +41,8 @@ class Config:
     app: tuple[str, ...] = _setting((), "app to serve; repeatable", "FILE.py:NAME|MODULE:NAME")
     page_size: int = _setting(100, "tools in one page of tools/list", "N")
     tool_threads: int = _setting(40, "plain (not async) tools that run at once", "N")
+    handshake: bool = _setting(True, "serve revisions up to 2025-11-25, which have sessions")
+    workers: int = _setting(1, "processes that serve", "N")
     # state
     state_dir: Path | None = _setting(None, "folder for databases and the secret", "DIR")
     store: str = _setting("sqlite", "memory, sqlite, sqlite:PATH or redis://HOST:6379/0", "STORE")
@@ -256,7 +258,7 @@ def _check(config: Config) -> None:
 
 
 _ABOVE_ZERO = (
-    "session_timeout_s", "page_size", "tool_threads", "max_head_bytes", "max_body_bytes",
+    "workers", "session_timeout_s", "page_size", "tool_threads", "max_head_bytes", "max_body_bytes",
     "head_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s", "request_timeout_s",
     "calls_per_minute", "heartbeat_s", "max_connections", "max_connections_per_address",
 )  # fmt: skip

@@ -184,16 +184,22 @@ def _prepare(
     version: int,
     migrations: dict[int, str],
 ) -> None:
+    """Make the tables, or bring them up to date; several processes may come here at once."""
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN IMMEDIATE")
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if found > version:
+        connection.execute("ROLLBACK")
         raise ConfigError(
             f"{path} was written by a newer mcpd (schema {found}, this one knows {version}).",
             fix="Run the newer mcpd, or move the file away.",
         )
-    connection.execute("PRAGMA synchronous = FULL")
     scripts = [schema] if found == 0 else [migrations[n] for n in range(found, version)]
     for script in scripts:
-        connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {version}; COMMIT;")
+        for statement in script.split(";"):  # executescript would commit first
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.execute("COMMIT")
 
 
 def _explain(path: Path, error: BaseException) -> str:

@@ -5,12 +5,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from mcpd.errors import McpdError
+from mcpd.errors import EXIT_CONFIG, McpdError
 from mcpd.version import __version__
-
-# sysexits.h; the service unit does not restart on these, because a restart would not help.
-EXIT_USAGE = 2
-EXIT_CONFIG = 78
 
 VERBS = {
     "serve": "run the server",

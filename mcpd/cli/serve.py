@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
@@ -16,6 +17,8 @@ from mcpd.errors import McpdError
 from mcpd.server.assembly import House
 from mcpd.server.daemon import Daemon, raise_file_limit
 from mcpd.server.stdio import run_stdio
+from mcpd.server.supervisor import Supervisor
+from mcpd.server.worker import take_inheritance
 from mcpd.telemetry.logs import LogWriter, set_up
 
 log = logging.getLogger("mcpd.server")
@@ -34,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
+    inheritance = take_inheritance(os.environ)
     loaded = load_settings(arguments)
     config = loaded.config
     if arguments.print_config:
@@ -45,12 +49,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.stdio:
         return _run(partial(run_stdio, config, writer))
     raise_file_limit()
+    if config.workers > 1 and inheritance is None:
+        return _run(Supervisor(config, os.environ, writer, _called()).run)
+    quiet = under_systemd or (inheritance is not None and not inheritance.speaks)
     daemon = Daemon(
         config,
         os.environ,
         writer,
         reload_config=lambda: load_settings(arguments).config,
-        announce=_quiet if under_systemd else _print_next_step,
+        announce=_quiet if quiet else _print_next_step,
+        inheritance=inheritance,
     )
     return _run(daemon.run)
 
@@ -73,8 +81,9 @@ def _first(group: BaseExceptionGroup[McpdError]) -> McpdError:
 
 
 def print_config(loaded: Loaded) -> None:
-    """The effective settings as TOML, each with where it came from. No setting is a secret:
-    secrets are read from files and from JWT_SECRET_KEY, and never shown.
+    """The effective settings as TOML, each with where it came from. No setting is a secret but
+    the password in the address of a store, which is masked; the others are read from files and
+    from JWT_SECRET_KEY, and never shown.
     """
     config = loaded.config
     for setting in fields(Config):
@@ -82,11 +91,18 @@ def print_config(loaded: Loaded) -> None:
         origin = loaded.origins.get(setting.name, "default")
         if setting.name == "state_dir":
             value = config.state_path
+        elif setting.name == "store":
+            value = _masked(value)
         text = "" if value is None else _toml(value)
         start = f"{setting.name} = {text}" if text else f"# {setting.name} is not set"
         print(f"{start}  # {origin}")
     secret = "environment, masked" if os.environ.get("JWT_SECRET_KEY") else "not set"
     print(f"# JWT_SECRET_KEY: {secret}")
+
+
+def _masked(url: str) -> str:
+    """The address of a store without the password in it."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:masked@", url)
 
 
 def _toml(value: object) -> str:
@@ -146,3 +162,10 @@ def _me() -> str:
     """How this command was called, so that what is printed can be pasted."""
     called = sys.argv[0]
     return f"{sys.executable} -m mcpd" if called.endswith("__main__.py") else called
+
+
+def _called() -> list[str]:
+    """The whole command line, to call this program the same again."""
+    called = sys.argv[0]
+    program = ["-m", "mcpd"] if called.endswith("__main__.py") else [called]
+    return [sys.executable, *program, *sys.argv[1:]]

@@ -41,13 +41,19 @@ class Host:
     Args:
         apps: at least one; their parts share one list, so names must differ.
         page_size: items in one page of a list.
+        versions: of the protocol, as they are advertised.
 
     Raises:
         DeclarationError: two apps have a part of the same name, or a part cannot be served.
     """
 
     def __init__(
-        self, apps: Sequence[App], *, page_size: int = PAGE_SIZE, tool_threads: int = TOOL_THREADS
+        self,
+        apps: Sequence[App],
+        *,
+        page_size: int = PAGE_SIZE,
+        tool_threads: int = TOOL_THREADS,
+        versions: Sequence[str] = VERSION_NAMES,
     ) -> None:
         self.apps = tuple(apps)
         self.states: dict[App, Any] = {}  # filled by the lifespans
@@ -56,6 +62,7 @@ class Host:
         self.instructions = "\n\n".join(app.instructions for app in apps if app.instructions)
         self.server_meta = {META_SERVER_INFO: msgspec.Raw(msgspec.json.encode(self.info))}
         self._page_size = page_size
+        self.versions = list(versions)
         self._lists: dict[tuple[str, Revision], list[msgspec.Raw]] = {}
         self._discovery: msgspec.Raw | None = None
         self.tools: dict[str, Offered[Tool]] = {}
@@ -147,7 +154,7 @@ class Host:
         if self._discovery is None:
             modern = REVISIONS[0]
             result: dict[str, Any] = {
-                "supportedVersions": VERSION_NAMES,
+                "supportedVersions": self.versions,
                 "capabilities": self.capabilities_for(modern),
             }
             if self.instructions:

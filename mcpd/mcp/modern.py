@@ -5,6 +5,7 @@ A ladder: the first rung that fails answers. Pure.
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -84,7 +85,11 @@ def is_modern(envelope: EnvelopeParams, header_version: str | None) -> bool:
 
 
 def climb(
-    call: Call, envelope: EnvelopeParams, headers: Headers | None, principal: Principal
+    call: Call,
+    envelope: EnvelopeParams,
+    headers: Headers | None,
+    principal: Principal,
+    versions: Sequence[str] = VERSION_NAMES,
 ) -> Caller:
     """Check the envelope, rung by rung, and return the caller.
 
@@ -104,7 +109,7 @@ def climb(
         raise _missing(META_VERSION, "a string")
     if headers is not None:
         check_headers(call, envelope, meta.version, headers)
-    revision = supported(meta.version)
+    revision = supported(meta.version, versions)
     if not isinstance(meta.capabilities, dict):
         raise _missing(META_CAPABILITIES, "an object")
     return Caller(
@@ -166,8 +171,8 @@ def decode_value(value: str, shown: str) -> str:
         raise HeaderMismatch(f"The header {shown} is not valid Base64 of UTF-8.") from None
 
 
-def supported(version: str) -> Revision:
-    """The modern revision of this name.
+def supported(version: str, versions: Sequence[str] = VERSION_NAMES) -> Revision:
+    """The modern revision of this name; ``versions`` are told if there is none.
 
     Raises:
         UnsupportedProtocolVersion: there is none.
@@ -178,7 +183,7 @@ def supported(version: str) -> Revision:
             "This protocol version is not spoken here without a handshake."
             if revision is not None
             else "This protocol version is not spoken here.",
-            data={"supported": VERSION_NAMES, "requested": version[:64]},
+            data={"supported": versions, "requested": version[:64]},
         )
     return revision
 

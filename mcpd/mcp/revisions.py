@@ -82,6 +82,11 @@ NEWEST_HANDSHAKE = V2025_11_25
 ASSUMED_WITHOUT_HEADER = V2025_03_26  # MCP 2025-06-18, transports, "Protocol Version Header"
 
 
+def versions(*, handshake: bool) -> list[str]:
+    """What a server speaks that serves the revisions with a handshake, or does not."""
+    return [revision.name for revision in REVISIONS if handshake or revision.modern]
+
+
 def negotiate(requested: str) -> Revision:
     """What ``initialize`` answers: the requested revision, else our newest with a handshake.
 

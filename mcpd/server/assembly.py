@@ -18,6 +18,7 @@ from mcpd.http.site import Site
 from mcpd.limits.buckets import Buckets
 from mcpd.mcp.host import Host
 from mcpd.mcp.job import Services
+from mcpd.mcp.revisions import versions
 from mcpd.mcp.transports.http_sse import MESSAGES_PATH, HttpSse
 from mcpd.mcp.transports.streamable_http import StreamableHttp
 from mcpd.registration.convenience import Convenience
@@ -69,23 +70,16 @@ def build(
             "auth = none is only possible on loopback, and the sockets are not.",
             fix="Bind them to 127.0.0.1, or use tokens.",
         )
-    host = Host(load_apps(config.app), page_size=config.page_size, tool_threads=config.tool_threads)
-    secrets = None if config.auth == "none" else find_secrets(config, environ, create=True)
-    gate = Gate(None if secrets is None else make_verifier(config, secrets))
-    sealer = Sealer("request state", () if secrets is None else secrets.secrets)
+    host = _host(config)
+    secrets = find_secrets(config, environ, create=True)
+    gate = Gate(None if config.auth == "none" else make_verifier(config, secrets))
+    sealer = Sealer("request state", secrets.secrets)  # what one process seals, others open
     backend = open_backend(config)
     sessions = Sessions(
         backend.store,
         timeout_s=config.session_timeout_s,
         max_unbound=config.max_unauthenticated_sessions,
         bus=backend.bus,
-    )
-    description = _describe(config, host, gate)
-    registrations = Registrations(
-        sessions,
-        description,
-        Buckets(per_minute=config.registrations_per_minute, burst=REGISTRATION_BURST),
-        limit_loopback=config.limit_loopback,
     )
     services = make_services(
         host,
@@ -95,21 +89,40 @@ def build(
         calls_per_minute=config.calls_per_minute,
         request_timeout_s=config.request_timeout_s,
     )
-    listing = Listing(sessions, gate, local and not config.production)
+    description = _describe(config, host, gate)
+    registrations = Registrations(
+        sessions,
+        description,
+        Buckets(per_minute=config.registrations_per_minute, burst=REGISTRATION_BURST),
+        limit_loopback=config.limit_loopback,
+    )
+    health = Health(sessions, description).get
     routes = [
-        *_mcp_routes(services, gate, config.max_body_bytes),
-        *_registration_routes(registrations, any_origin=not config.production),
-        *_session_routes(listing, Unregister(sessions, gate), Health(sessions, description)),
+        *_mcp_routes(services, gate, config),
+        Route("/health", {"GET": health, "HEAD": health}),
     ]
+    if config.handshake:
+        routes += _registration_routes(registrations, any_origin=not config.production)
+        listing = Listing(sessions, gate, local and not config.production)
+        routes += _session_routes(listing, Unregister(sessions, gate))
     site = Site(
         Router(routes, make_guard(config, local=local), hint="The MCP endpoint is /mcp/."),
         config.bounds(),
         access_log if config.access_log else _no_access_log,
         TrustedProxies.parse(config.trusted_proxies),
     )
-    origin = "" if secrets is None else secrets.origin
+    origin = "" if config.auth == "none" else secrets.origin
     return House(
         config, host, backend, sessions, gate, sealer, services, site, registrations, origin
+    )
+
+
+def _host(config: Config) -> Host:
+    return Host(
+        load_apps(config.app),
+        page_size=config.page_size,
+        tool_threads=config.tool_threads,
+        versions=versions(handshake=config.handshake),
     )
 
 
@@ -123,19 +136,24 @@ def _describe(config: Config, host: Host, gate: Gate) -> Description:
     )
 
 
-def _mcp_routes(services: Services, gate: Gate, max_body_bytes: int) -> list[Route]:
-    transport = StreamableHttp(services, gate, max_body_bytes=max_body_bytes)
-    http_sse = HttpSse(services, gate, max_body_bytes=max_body_bytes)
+def _mcp_routes(services: Services, gate: Gate, config: Config) -> list[Route]:
+    max_body_bytes = config.max_body_bytes
+    transport = StreamableHttp(
+        services, gate, max_body_bytes=max_body_bytes, handshake=config.handshake
+    )
     endpoints: dict[str, Endpoint] = {
         "POST": transport.post,
         "GET": transport.get,
         "DELETE": transport.delete,
     }
+    routes = [Route("/mcp", endpoints), Route("/mcp/", endpoints)]
+    if not config.handshake:
+        return routes
     initialize = Convenience(transport, "initialize").serve
     list_tools = Convenience(transport, "tools/list").serve
+    http_sse = HttpSse(services, gate, max_body_bytes=max_body_bytes)
     return [
-        Route("/mcp", endpoints),
-        Route("/mcp/", endpoints),
+        *routes,
         Route("/mcp/initialize", {"POST": initialize}),
         Route("/mcp/tools/list", {"POST": list_tools, "GET": list_tools}),
         Route("/sse", {"GET": http_sse.get}),
@@ -143,11 +161,10 @@ def _mcp_routes(services: Services, gate: Gate, max_body_bytes: int) -> list[Rou
     ]
 
 
-def _session_routes(listing: Listing, unregister: Unregister, health: Health) -> list[Route]:
+def _session_routes(listing: Listing, unregister: Unregister) -> list[Route]:
     return [
         Route("/unregister", {"POST": unregister.post}),
         Route("/registrations", {"GET": listing.get}),
-        Route("/health", {"GET": health.get, "HEAD": health.get}),
     ]
 
 

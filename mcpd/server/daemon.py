@@ -5,6 +5,7 @@ outlive the connections, and accepting ends first. Cancellation is the one way t
 """
 
 import logging
+import os
 import resource
 import signal
 from collections.abc import Callable, MutableMapping
@@ -19,9 +20,17 @@ from mcpd.http.server import HttpServer
 from mcpd.server.apps import enter_lifespans
 from mcpd.server.assembly import House, build, make_verifier
 from mcpd.server.keys import find_secrets
-from mcpd.server.listeners import addresses, are_local, open_listeners, remove_unix
+from mcpd.server.listeners import (
+    addresses,
+    are_local,
+    listen_on,
+    log_addresses,
+    open_listeners,
+    remove_unix,
+)
 from mcpd.server.systemd import Notifier
 from mcpd.server.tls import Tls
+from mcpd.server.worker import READY, Inheritance
 from mcpd.telemetry.logs import LogWriter, set_level
 
 log = logging.getLogger("mcpd.server")
@@ -42,6 +51,7 @@ class Daemon:
         writer: where logs go; its flusher runs here.
         reload_config: reads the settings again on SIGHUP.
         announce: told the house and its URLs once requests are served.
+        inheritance: what a supervisor gave to this process, if it has one.
     """
 
     def __init__(
@@ -52,12 +62,14 @@ class Daemon:
         *,
         reload_config: Reload,
         announce: Announce,
+        inheritance: Inheritance | None = None,
     ) -> None:
         self._config = config
         self._environ = environ
         self._writer = writer
         self._reload_config = reload_config
         self._announce = announce
+        self._inheritance = inheritance
         self._notifier = Notifier(environ)
         self._needs_secrets = config.auth != "none"
 
@@ -67,7 +79,11 @@ class Daemon:
         Raises:
             ConfigError: it could not start.
         """
-        listeners = await open_listeners(self._config, self._environ)
+        given = self._inheritance
+        if given is None:
+            listeners = await open_listeners(self._config, self._environ)
+        else:
+            listeners = listen_on(given.sockets)
         try:
             await self._run(listeners)
         finally:
@@ -92,7 +108,8 @@ class Daemon:
                     await self._serve(house, http, listeners, tls)
                 await _leave_store(house)
                 upkeep.cancel_scope.cancel()
-            remove_unix(config, listeners)
+            if self._inheritance is None:
+                remove_unix(config, listeners)
         finally:
             house.backend.store.close()
 
@@ -115,7 +132,7 @@ class Daemon:
                         await accept.start(
                             partial(http.serve, listeners, handler_nursery=connections)
                         )
-                        self._ready(house, urls)
+                        self._ready(house, urls, signals)
                 await http.take_waiting(listeners, handler_nursery=connections)
                 for listener in listeners:
                     await listener.aclose()
@@ -127,10 +144,16 @@ class Daemon:
             signals.cancel_scope.cancel()
         log.info("stopped")
 
-    def _ready(self, house: House, urls: list[str]) -> None:
-        for url in urls:
-            log.info("listening on %s", url if url.startswith("unix:") else f"{url}/mcp/")
-        self._notifier.ready(f"listening on {', '.join(urls)}")
+    def _ready(self, house: House, urls: list[str], signals: trio.Nursery) -> None:
+        given = self._inheritance
+        if given is None:
+            log_addresses(log, urls)
+            self._notifier.ready(f"listening on {', '.join(urls)}")
+        else:
+            log.info("worker %d serves", os.getpid())
+            given.say(READY)
+            signals.start_soon(given.beat)
+            signals.start_soon(_stop_when_orphaned, given)
         self._announce(house, urls)
 
     # --- signals ------------------------------------------------------------------------------
@@ -143,12 +166,14 @@ class Daemon:
         task_status: trio.TaskStatus[None],
     ) -> None:
         stops = 0
-        watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
         with trio.open_signal_receiver(*watched) as received:
             task_status.started()
             async for number in received:
                 if number == signal.SIGHUP:
                     reload()
+                elif number == signal.SIGUSR2:
+                    log.warning("a rolling restart takes --workers 2 or more")
                 else:
                     stops += 1
                     stop(stops)
@@ -195,6 +220,12 @@ class Daemon:
             set_level(config.log_level)
             log.info("reloaded secrets, certificates and log level")
         self._notifier.ready("reloaded")
+
+
+async def _stop_when_orphaned(given: Inheritance) -> None:
+    await given.wait_orphaned()
+    log.warning("the supervisor is gone")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _tls(config: Config) -> Tls | None:

@@ -1,9 +1,10 @@
 """Where connections come in: TCP, a Unix socket, or what systemd passed."""
 
 import errno
+import logging
 import socket
 import stat
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -27,13 +28,18 @@ async def open_listeners(
     """
     passed = passed_sockets(environ)
     if passed:
-        return [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in passed]
+        return listen_on(passed)
     if config.unix is not None:
         return [await _open_unix(config.unix)]
     try:
         return await trio.open_tcp_listeners(config.port, host=config.host, backlog=BACKLOG)
     except OSError as error:
         raise _cannot_listen(f"{config.host} port {config.port}", error) from error
+
+
+def listen_on(sockets: Sequence[socket.socket]) -> list[trio.SocketListener]:
+    """Listeners of sockets that somebody else bound."""
+    return [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
 
 
 async def _open_unix(path: Path) -> trio.SocketListener:
@@ -88,6 +94,12 @@ def addresses(listeners: list[trio.SocketListener], scheme: str) -> list[str]:
         else:
             found.append(f"unix:{name}")
     return found
+
+
+def log_addresses(log: logging.Logger, urls: Sequence[str]) -> None:
+    """A line for each, as clients use it."""
+    for url in urls:
+        log.info("listening on %s", url if url.startswith("unix:") else f"{url}/mcp/")
 
 
 def are_local(listeners: list[trio.SocketListener]) -> bool:

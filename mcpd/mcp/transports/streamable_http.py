@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from mcpd.auth.gate import Gate
-from mcpd.errors import InvalidRequest, McpdError, MethodNotAllowed
+from mcpd.errors import InvalidRequest, McpdError, MethodNotAllowed, UnsupportedProtocolVersion
 from mcpd.http import sse
 from mcpd.http.messages import Answer, EventSink, EventStream, Headers, Request, Response
 from mcpd.mcp import exchange, modern
@@ -59,12 +59,19 @@ GOODBYE_S = 1.0
 
 
 class StreamableHttp:
-    """The endpoints behind /mcp and /mcp/."""
+    """The endpoints behind /mcp and /mcp/.
 
-    def __init__(self, services: Services, gate: Gate, *, max_body_bytes: int) -> None:
+    Args:
+        handshake: serve the revisions that have one; without them there are no sessions.
+    """
+
+    def __init__(
+        self, services: Services, gate: Gate, *, max_body_bytes: int, handshake: bool = True
+    ) -> None:
         self._services = services
         self._gate = gate
         self._max_body_bytes = max_body_bytes
+        self._handshake = handshake
 
     # --- POST ---------------------------------------------------------------------------------
 
@@ -94,7 +101,7 @@ class StreamableHttp:
 
     async def _session(self, request: Request, version: str | None) -> Session | None:
         """The session that the request names; a modern one names none (2026-07-28)."""
-        named = named_session(request.headers)
+        named = named_session(request.headers) if self._handshake else None
         if named is None or (version is not None and version not in HANDSHAKE):
             return None
         request.notes["session"] = named[:64]
@@ -121,10 +128,11 @@ class StreamableHttp:
             envelope = modern.read_envelope(call)
             if call.method == "initialize" and not modern.has_modern_meta(envelope):
                 return await self._initialize(arrival, call)
-            is_modern = modern.is_modern(envelope, arrival.header_version)
+            is_modern = not self._handshake or modern.is_modern(envelope, arrival.header_version)
             if is_modern:
                 headers = arrival.request.headers
-                caller = modern.climb(call, envelope, headers, arrival.principal)
+                versions = self._services.host.versions
+                caller = modern.climb(call, envelope, headers, arrival.principal, versions)
                 self._check_mirrored(call, envelope, headers)
             else:
                 caller = handshake_caller(arrival)
@@ -186,6 +194,12 @@ class StreamableHttp:
 
     async def _initialize(self, arrival: Arrival, call: Call) -> Answer:
         """Open a session, or keep the one that was registered."""
+        if not self._handshake:
+            raise UnsupportedProtocolVersion(
+                "This server has no handshake.",
+                fix="Speak a version that it supports.",
+                data={"supported": self._services.host.versions},
+            )
         if not arrival.is_modern:
             check_version_header(arrival)
         params = read_initialize(call.params)
@@ -206,7 +220,7 @@ class StreamableHttp:
     async def _notice(self, arrival: Arrival, notice: Notice) -> Answer:
         arrival.request.notes["method"] = notice.method
         if arrival.session is None:
-            if arrival.is_modern:
+            if arrival.is_modern or not self._handshake:
                 return ACCEPTED  # none is defined there over HTTP; unknown ones are ignored
             raise no_session()
         caller = handshake_caller(arrival)
@@ -215,7 +229,7 @@ class StreamableHttp:
 
     async def _reply(self, arrival: Arrival, reply: Reply) -> Answer:
         """The answer to a question of ours; one that nobody waits for any more is dropped."""
-        if arrival.is_modern:
+        if arrival.is_modern or not self._handshake:
             raise InvalidRequest("2026-07-28 has no responses from the client.")
         handshake_caller(arrival)
         if arrival.session is not None:
@@ -245,7 +259,7 @@ class StreamableHttp:
 
     async def _arrive_in_session(self, request: Request, what: str) -> tuple[Arrival, Session]:
         arrival = await self._arrive(request)
-        if not arrival.is_modern:
+        if self._handshake and not arrival.is_modern:
             check_version_header(arrival)
             if arrival.session is not None:
                 return arrival, arrival.session

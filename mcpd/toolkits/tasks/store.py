@@ -33,7 +33,7 @@ class TaskStore:
     """See Database for what the constructor raises; methods raise StoreError."""
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, _SCHEMA)
+        self._database = Database(path, _SCHEMA, alone=False)  # workers share it
 
     def close(self) -> None:
         """Close the file."""

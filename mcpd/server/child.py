@@ -1,0 +1,116 @@
+"""One worker process, as its supervisor sees it."""
+
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+
+import trio
+
+from mcpd.server.worker import READY, VARIABLE, to_environ
+
+END_S = 5.0  # for a killed process to be gone
+
+
+class Child:
+    """A process with its lifeline."""
+
+    def __init__(self, process: trio.Process, lifeline: trio.SocketStream) -> None:
+        self.process = process
+        self.ended = trio.Event()
+        self.is_ready = False
+        self._lifeline = lifeline
+        self._settled = trio.Event()  # ready or ended
+        self._born = self._heard = trio.current_time()
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self.process.pid
+
+    @property
+    def age_s(self) -> float:
+        """How long it has been there."""
+        return trio.current_time() - self._born
+
+    @property
+    def silence_s(self) -> float:
+        """How long nothing was heard of it."""
+        return trio.current_time() - self._heard
+
+    @property
+    def epitaph(self) -> tuple[int, str]:
+        """Which process it was and how it ended."""
+        code = self.process.returncode or 0
+        return self.pid, f"signal {-code}" if code < 0 else f"exit {code}"
+
+    async def follow(self) -> None:
+        """Listen to it until it ends.
+
+        Cancellation: the process is killed.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen)
+                await self.process.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            self.kill()
+            with trio.move_on_after(END_S, shield=True):
+                await self.process.wait()
+            await trio.aclose_forcefully(self._lifeline)
+            self.ended.set()
+            self._settled.set()
+
+    async def _listen(self) -> None:
+        try:
+            while data := await self._lifeline.receive_some(64):
+                self._heard = trio.current_time()
+                if READY in data:
+                    self.is_ready = True
+                    self._settled.set()
+        except trio.BrokenResourceError:
+            return
+
+    async def wait_ready(self, limit_s: float) -> bool:
+        """Whether it serves, within a time; False: it ended, or takes longer."""
+        with trio.move_on_after(limit_s):
+            await self._settled.wait()
+        return self.is_ready and not self.ended.is_set()
+
+    def send(self, number: int) -> None:
+        """Send a signal, if the process is there."""
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it now."""
+        if self.process.returncode is None:
+            self.process.kill()
+
+
+async def spawn(
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    sockets: Sequence[trio.socket.SocketType],
+    *,
+    speaks: bool,
+) -> Child:
+    """Start a worker that serves these sockets.
+
+    It has a session of its own: Ctrl-C in a terminal reaches the supervisor alone.
+    """
+    ours, theirs = socket.socketpair()
+    try:
+        numbers = [sock.fileno() for sock in sockets]
+        inherited = to_environ(numbers, theirs.fileno(), speaks=speaks)
+        process = await trio.lowlevel.open_process(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            env={**environ, VARIABLE: inherited},
+            pass_fds=(*numbers, theirs.fileno()),
+            start_new_session=True,
+        )
+    finally:
+        theirs.close()
+    ours.setblocking(False)
+    return Child(process, trio.SocketStream(trio.socket.from_stdlib_socket(ours)))

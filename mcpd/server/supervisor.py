@@ -1,0 +1,214 @@
+"""Several worker processes behind the same listening sockets, kept alive and replaced.
+
+The supervisor opens the sockets and never closes them before the last worker has gone, so
+neither a crash nor a restart refuses a connection. It serves no requests itself.
+"""
+
+import logging
+import signal
+from collections.abc import MutableMapping
+from functools import partial
+
+import trio
+
+from mcpd.config import Config
+from mcpd.errors import EXIT_CONFIG, EXIT_USAGE, ConfigError
+from mcpd.server.backends import is_shared
+from mcpd.server.child import Child, spawn
+from mcpd.server.keys import find_secrets
+from mcpd.server.listeners import addresses, log_addresses, open_listeners, remove_unix
+from mcpd.server.systemd import Notifier
+from mcpd.telemetry.logs import LogWriter
+
+log = logging.getLogger("mcpd.supervisor")
+
+START_S = 60.0  # for a worker to serve
+HANG_S = 30.0  # without a sign of life, until a worker is killed
+LOOK_S = 1.0  # between looks at that
+STOP_SLACK_S = 5.0  # beyond the drain, until a worker is killed
+FIRST_RETRY_S = 0.1
+MAX_RETRY_S = 10.0  # also the age at which a worker counts as well
+
+
+def check_workers(config: Config) -> None:
+    """Whether these settings go with several workers.
+
+    Raises:
+        ConfigError: sessions would be known to one of them alone.
+    """
+    if config.workers > 1 and config.handshake and not is_shared(config):
+        raise ConfigError(
+            f"{config.workers} workers need a store that they share, because up to 2025-11-25"
+            f" clients have sessions; {config.store.partition(':')[0]} belongs to one process.",
+            fix="Give --store redis://HOST:6379/0, or --workers 1, or --no-handshake to serve"
+            " 2026-07-28 alone, which has no sessions.",
+        )
+
+
+class Supervisor:
+    """See above.
+
+    Args:
+        command: how this program was called; a worker is called the same.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        environ: MutableMapping[str, str],
+        writer: LogWriter,
+        command: list[str],
+    ) -> None:
+        self._config = config
+        self._environ = environ
+        self._writer = writer
+        self._command = command
+        self._notifier = Notifier(environ)
+        self._children: list[Child] = []  # one for each place
+        self._all: set[Child] = set()  # those that drain included
+        self._stops = 0
+        self._rolling = False
+
+    async def run(self) -> None:
+        """Keep the workers until told to stop.
+
+        Raises:
+            ConfigError: the workers could not start.
+        """
+        check_workers(self._config)
+        find_secrets(self._config, self._environ, create=True)  # by one, for all
+        listeners = await open_listeners(self._config, self._environ)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._writer.run)
+                nursery.start_soon(self._notifier.feed_watchdog)
+                await self._run(nursery, listeners)
+                nursery.cancel_scope.cancel()
+            remove_unix(self._config, listeners)
+        finally:
+            for child in self._all:
+                child.kill()
+            for listener in listeners:
+                await trio.aclose_forcefully(listener)
+
+    async def _run(self, upkeep: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
+        self._sockets = [listener.socket for listener in listeners]
+        async with trio.open_nursery() as workers:
+            await workers.start(self._take_signals, workers)
+            for place in range(self._config.workers):
+                self._children.append(await self._spawn(workers, speaks=place == 0))
+            await self._wait_for_start()
+            urls = addresses(listeners, "https" if self._config.tls_certificate else "http")
+            log_addresses(log, urls)
+            self._notifier.ready(f"{self._config.workers} workers on {', '.join(urls)}")
+            upkeep.start_soon(self._watch_for_hangs)
+            async with trio.open_nursery() as places:
+                for place in range(self._config.workers):
+                    places.start_soon(self._keep, workers, place)
+            workers.cancel_scope.cancel()
+        log.info("stopped")
+
+    async def _spawn(self, workers: trio.Nursery, *, speaks: bool = False) -> Child:
+        child = await spawn(self._command, self._environ, self._sockets, speaks=speaks)
+        self._all.add(child)
+        workers.start_soon(self._follow, child)
+        return child
+
+    async def _follow(self, child: Child) -> None:
+        try:
+            await child.follow()
+        finally:
+            self._all.discard(child)
+
+    async def _wait_for_start(self) -> None:
+        """The first workers must come up; what keeps them from it is told as one's own."""
+        for child in self._children:
+            if not await child.wait_ready(START_S) and not self._stops:
+                code = child.process.returncode
+                if code in (EXIT_CONFIG, EXIT_USAGE):
+                    raise ConfigError("The workers could not start; their log lines say why.")
+                raise ConfigError(f"A worker did not start within {START_S:g} s (exit {code}).")
+
+    # --- replacing ----------------------------------------------------------------------------
+
+    async def _keep(self, workers: trio.Nursery, place: int) -> None:
+        """Put a new worker where one ended, until told to stop."""
+        delay_s = FIRST_RETRY_S
+        while True:
+            child = self._children[place]
+            await child.ended.wait()
+            if self._stops:
+                return
+            if child is not self._children[place]:
+                continue  # it was replaced
+            if child.age_s > MAX_RETRY_S:
+                delay_s = FIRST_RETRY_S
+            log.error("worker %d ended (%s); a new one in %g s", *child.epitaph, delay_s)
+            await trio.sleep(delay_s)
+            delay_s = min(2 * delay_s, MAX_RETRY_S)
+            if not self._stops and child is self._children[place]:
+                self._children[place] = await self._spawn(workers)
+
+    async def _roll(self, workers: trio.Nursery) -> None:
+        """Replace the workers one by one; each goes when its successor serves."""
+        if self._rolling:
+            return
+        self._rolling = True
+        try:
+            self._notifier.reloading()
+            for place, old in enumerate(self._children):
+                fresh = await self._spawn(workers)
+                if not await fresh.wait_ready(START_S):
+                    fresh.kill()
+                    log.error("a new worker does not start: the old ones stay")
+                    break
+                self._children[place] = fresh
+                old.send(signal.SIGTERM)
+            else:
+                log.info("all workers are new")
+        finally:
+            self._rolling = False
+            self._notifier.ready("serving")
+
+    async def _watch_for_hangs(self) -> None:
+        while True:
+            await trio.sleep(LOOK_S)
+            for child in list(self._all):
+                if child.is_ready and child.silence_s > HANG_S:
+                    log.error("worker %d gave no sign of life for %g s", child.pid, HANG_S)
+                    child.kill()
+
+    # --- signals ------------------------------------------------------------------------------
+
+    async def _take_signals(
+        self, workers: trio.Nursery, *, task_status: trio.TaskStatus[None]
+    ) -> None:
+        watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+        with trio.open_signal_receiver(*watched) as received:
+            task_status.started()
+            async for number in received:
+                if number == signal.SIGHUP:
+                    self._send_all(signal.SIGHUP)
+                elif number == signal.SIGUSR2:
+                    workers.start_soon(self._roll, workers)
+                else:
+                    self._stop(workers)
+
+    def _stop(self, workers: trio.Nursery) -> None:
+        self._stops += 1
+        if self._stops == 1:
+            log.info("stopping %d workers", len(self._all))
+            self._notifier.stopping()
+            limit_s = self._config.drain_timeout_s + STOP_SLACK_S
+            workers.start_soon(partial(self._kill_after, limit_s))
+        self._send_all(signal.SIGTERM)
+
+    async def _kill_after(self, limit_s: float) -> None:
+        await trio.sleep(limit_s)
+        for child in list(self._all):
+            log.error("worker %d did not stop in time", child.pid)
+            child.kill()
+
+    def _send_all(self, number: int) -> None:
+        for child in list(self._all):
+            child.send(number)
