@@ -96,11 +96,7 @@ def build(
         Buckets(per_minute=config.registrations_per_minute, burst=REGISTRATION_BURST),
         limit_loopback=config.limit_loopback,
     )
-    health = Health(sessions, description).get
-    routes = [
-        *_mcp_routes(services, gate, config),
-        Route("/health", {"GET": health, "HEAD": health}),
-    ]
+    routes = _mcp_routes(services, gate, config) + _health_routes(Health(sessions, description))
     if config.handshake:
         routes += _registration_routes(registrations, any_origin=not config.production)
         listing = Listing(sessions, gate, local and not config.production)
@@ -159,6 +155,10 @@ def _mcp_routes(services: Services, gate: Gate, config: Config) -> list[Route]:
         Route("/sse", {"GET": http_sse.get}),
         Route(MESSAGES_PATH, {"POST": http_sse.post}),
     ]
+
+
+def _health_routes(health: Health) -> list[Route]:
+    return [Route("/health", {"GET": health.get, "HEAD": health.get})]
 
 
 def _session_routes(listing: Listing, unregister: Unregister) -> list[Route]:
