@@ -82,6 +82,7 @@ async def serving(
     finally:
         assembly.load_apps = load_apps
     async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+        await house.backend.start(nursery)
         await enter_lifespans(stack, house.host, tmp_path)
         nursery.start_soon(house.site.timers.run)
         await nursery.start(house.services.running.run)

@@ -11,7 +11,7 @@ from mcpd.mcp.writing import CallStream
 from mcpd.sessions.log import SESSION_STREAM, Event, StreamLog
 from mcpd.sessions.record import SessionId
 
-LOOK_AGAIN_S = 0.5  # at a stream that another process writes: signals may be lost
+LOOK_AGAIN_S = 0.25  # at a stream that another process writes: signals may be lost
 STORE_AWAY_S = 1.0  # until a log that cannot be read is tried again
 
 StreamKey = tuple[SessionId, str]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import anyio
 import trio
 from coredis.connection import BaseConnection
 from coredis.exceptions import (
@@ -36,6 +37,7 @@ BEAT_S = 2.0  # between signs of life
 DEFAULT_PREFIX = "mcpd"
 
 Value = str | bytes | int | float
+_BROKEN = (RedisError, TimeoutError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +145,9 @@ class Link:
         except ResponseError as error:
             log.error("Redis refused %s: %s", commands[0][0], error)
             raise _away("Redis refused a command") from error
-        except (RedisError, TimeoutError, trio.BrokenResourceError, trio.ClosedResourceError) as e:
+        except _BROKEN as error:
             connection.invalidate("no answer")
-            raise _away("Redis does not answer") from e
+            raise _away("Redis does not answer") from error
 
     async def run_script(self, script: Script, *arguments: Value) -> Any:
         """Run a script with arguments alone; all keys are made in it.
@@ -163,7 +165,7 @@ class Link:
         if self._connection is not None:
             try:
                 _request(self._connection, command)
-            except RedisError:
+            except _BROKEN:
                 return
 
     # --- the connection -----------------------------------------------------------------------

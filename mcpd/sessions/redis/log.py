@@ -29,7 +29,7 @@ from mcpd.sessions.redis.link import BEAT_S, Link
 
 READ_EVENTS = 100  # in one page
 LEASE_S = 3 * BEAT_S  # without a sign of life, until a process counts as gone
-SUSPECT_S = 0.5  # for a process that lost its connection alone to come back
+SUSPECT_S = 0.2  # for a process that lost its connection alone to come back
 WATCHERS = 500  # sessions that one command tells of a change
 
 _call = msgspec.json.Decoder(KeptCall)
