@@ -56,19 +56,20 @@ class Address:
         Raises:
             ConfigError: it is no such URL.
         """
-        parts = urlsplit(text)
-        host = parts.netloc.rpartition("@")[2]
-        shown = f"{parts.scheme}://{host}{parts.path}"
-        query = parse_qsl(parts.query)
-        rest = urlencode([(name, value) for name, value in query if name != "prefix"])
-        url = urlunsplit(parts._replace(query=rest))
         try:
+            parts = urlsplit(text)
+            query = parse_qsl(parts.query)
+            rest = urlencode([(name, value) for name, value in query if name != "prefix"])
+            url = urlunsplit(parts._replace(query=rest))
+            if parts.scheme != "unix" and parts.path.strip("/"):
+                int(parts.path.strip("/"))
             ConnectionPool.from_url(url, decode_components=True)
         except (ValueError, TypeError, OSError) as error:
             raise ConfigError(
-                f"{shown} is not a usable address of Redis: {type(error).__name__}.",
+                f"The address of Redis is not usable ({type(error).__name__}).",
                 fix="Write redis://USER:PASSWORD@HOST:6379/0, rediss://… or unix:///PATH.",
             ) from None
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         return cls(url, shown, dict(query).get("prefix", DEFAULT_PREFIX))
 
     def connection(self) -> BaseConnection:
@@ -115,7 +116,7 @@ class Link:
     @property
     def is_up(self) -> bool:
         """Whether commands can be sent."""
-        return self._connection is not None
+        return self._connection is not None and self._connection.usable
 
     # --- commands -----------------------------------------------------------------------------
 
@@ -135,7 +136,7 @@ class Link:
         """
         self.round_trips += 1
         connection = self._connection
-        if connection is None:
+        if connection is None or not connection.usable:
             raise _away("Redis cannot be reached")
         try:
             requests = [_request(connection, command) for command in commands]

@@ -1,0 +1,260 @@
+"""What only Redis has: other processes, and times when it is away."""
+
+import shutil
+import ssl
+import subprocess
+
+import pytest
+import trio
+from msgspec.structs import replace
+
+from mcpd.errors import ConfigError, StoreError
+from mcpd.sessions.bus import Kind, Signal
+from mcpd.sessions.log import KeptCall
+from mcpd.sessions.redis.link import ANSWER_S, Address
+from mcpd.sessions.redis.opening import open_redis
+from tests.redis_server import RedisServer
+from tests.sessions.stores import fresh, opened, session
+from tests.sessions.test_stores import ALWAYS
+
+
+@pytest.fixture
+async def pair(redis, tmp_path):
+    url = fresh(redis)
+    async with opened("redis", tmp_path, url=url) as a, opened("redis", tmp_path, url=url) as b:
+        yield a, b
+
+
+async def seen(found: list, count: int = 1) -> None:
+    with trio.fail_after(5):
+        while len(found) < count:
+            await trio.sleep(0.005)
+
+
+async def test_a_change_in_one_process_is_seen_in_the_other(pair):
+    a, b = pair
+    one = session(subject="alice", issuer="")
+    await a.store.create(one, max_unbound=10)
+    assert await b.store.get(one.id, alive_since=ALWAYS) == one
+    changed = []
+    b.bus.listen(Kind.CHANGED, changed.append)
+    await a.store.update(one.id, lambda now: replace(now, log_level="error"))
+    await seen(changed)
+    assert (await b.store.get(one.id, alive_since=ALWAYS)).log_level == "error"
+    ended = []
+    b.bus.listen(Kind.ENDED, ended.append)
+    await a.store.end(one.id)
+    a.bus.publish(Signal(Kind.ENDED, one.id))
+    await seen(ended)
+    assert await b.store.get(one.id, alive_since=ALWAYS) is None
+
+
+async def test_the_same_record_changed_by_both_keeps_both_changes(pair):
+    a, b = pair
+    one = session(subject="alice", issuer="")
+    await a.store.create(one, max_unbound=10)
+
+    async def subscribe(store, uri):
+        def add(now):
+            return replace(now, subscriptions=[*now.subscriptions, uri])
+
+        await store.update(one.id, add)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(10):
+            nursery.start_soon(subscribe, a.store, f"a{number}")
+            nursery.start_soon(subscribe, b.store, f"b{number}")
+    found = await a.store.get(one.id, alive_since=ALWAYS)
+    assert len(found.subscriptions) == 20
+
+
+async def test_our_own_signals_do_not_come_back(pair):
+    a, b = pair
+    mine, theirs = [], []
+    a.bus.listen(Kind.GREW, mine.append)
+    b.bus.listen(Kind.GREW, theirs.append)
+    a.bus.publish(Signal(Kind.GREW, "s", "stream"))
+    await seen(theirs)
+    assert theirs == [Signal(Kind.GREW, "s", "stream")]
+    assert mine == []
+
+
+async def test_a_call_is_claimed_only_when_its_process_is_gone(redis, tmp_path):
+    url = fresh(redis)
+    one = session(subject="alice", issuer="")
+    kept = KeptCall(one.id, "c", b"{}", "alice")
+    async with opened("redis", tmp_path, url=url) as b:
+        async with opened("redis", tmp_path, url=url) as a:
+            await a.store.create(one, max_unbound=10)
+            await a.log.begin(kept)
+            await a.log.append(one.id, "c", 1, b"x", last=False)
+            assert await b.log.claim(one.id, "c") is None
+            assert not await b.log.append(one.id, "c", 2, b"y", last=False)
+        with trio.fail_after(5):
+            while (found := await b.log.claim(one.id, "c")) is None:
+                await trio.sleep(0.05)
+        assert found == kept
+        assert await b.log.append(one.id, "c", 2, b"y", last=True)
+
+
+async def test_a_process_that_leaves_gives_its_calls_away_at_once(pair):
+    a, b = pair
+    one = session(subject="alice", issuer="")
+    await a.store.create(one, max_unbound=10)
+    await a.log.begin(KeptCall(one.id, "c", b"{}", "alice"))
+    await a.log.release()
+    assert await b.log.claim(one.id, "c") is not None
+    assert not await a.log.append(one.id, "c", 1, b"late", last=True)
+
+
+async def test_keys_expire_by_themselves(redis, tmp_path):
+    url = fresh(redis)
+    one = session(subject="alice", issuer="")
+    async with opened("redis", tmp_path, url=url) as backend:
+        await backend.store.create(one, max_unbound=10)
+        await backend.log.begin(KeptCall(one.id, "c", b"{}", "alice"))
+        await backend.log.append(one.id, "c", 1, b"x", last=False)
+        await backend.log.put(one.id, b"x")
+        await backend.log.ask(one.id, "c", "ask-c-0-1")
+        link, prefix = backend.log._link, backend.log._prefix
+        for key in (f"s:{one.id}", f"m:{one.id}:c", f"e:{one.id}:c", f"i:{one.id}",
+                    f"e:{one.id}:session", f"m:{one.id}:session", f"q:{one.id}:c"):  # fmt: skip
+            assert 0 < await link.call("TTL", f"{prefix}:{key}") <= 3660, key
+
+
+async def test_a_session_leaves_nothing_behind(redis, tmp_path):
+    url = fresh(redis)
+    one = session(subject="alice", issuer="")
+    async with opened("redis", tmp_path, url=url) as backend:
+        await backend.store.create(one, max_unbound=10)
+        await backend.log.begin(KeptCall(one.id, "c", b"{}", "alice"))
+        await backend.log.append(one.id, "c", 1, b"x", last=False)
+        await backend.log.put(one.id, b"x")
+        await backend.log.watch(one.id, frozenset({"lists", "note://a"}))
+        await backend.store.end(one.id)
+        prefix = backend.log._prefix
+        left = await backend.log._link.call("KEYS", f"{prefix}:*")
+        assert [key for key in left if b":p:" not in key] == []  # the process itself lives
+
+
+# --- times when it is away -------------------------------------------------------------------
+
+
+async def test_while_redis_is_away_everything_fails_at_once_and_then_goes_on(tmp_path):
+    with RedisServer(tmp_path / "redis") as server:
+        one = session(subject="alice", issuer="")
+        async with opened("redis", tmp_path, url=server.url) as backend:
+            await backend.store.create(one, max_unbound=10)
+            resyncs = []
+            backend.bus.on_resync.append(lambda: resyncs.append(1))
+            server.kill()
+            await trio.sleep(0.1)
+            for _ in range(3):
+                with trio.fail_after(0.5), pytest.raises(StoreError) as caught:
+                    await backend.store.get(one.id, alive_since=ALWAYS)
+                assert (b"retry-after", b"2") in caught.value.headers
+            backend.store.touch(one.id, 5e9)
+            backend.bus.publish(Signal(Kind.GREW))  # dropped, not raised
+            await trio.to_thread.run_sync(server.start)
+            await seen(resyncs)
+            assert await backend.store.get(one.id, alive_since=ALWAYS) == one
+            await backend.store.flush()
+            (listed,) = await backend.store.list(alive_since=4e9, limit=10)
+            assert listed.last_activity == 5e9
+
+
+async def test_a_redis_that_hangs_is_given_up_within_its_bound(tmp_path):
+    with RedisServer(tmp_path / "redis") as server:
+        async with opened("redis", tmp_path, url=server.url) as backend:
+            server.process.send_signal(19)  # SIGSTOP
+            with trio.fail_after(ANSWER_S + 1), pytest.raises(StoreError):
+                await backend.store.count()
+            with trio.fail_after(0.5), pytest.raises(StoreError):
+                await backend.store.count()
+            server.process.send_signal(18)  # SIGCONT
+            with trio.fail_after(10):
+                while not backend.log._link.is_up:
+                    await trio.sleep(0.05)
+            assert (await backend.store.count()).total == 0
+
+
+async def test_a_server_starts_while_redis_is_away(tmp_path):
+    with RedisServer(tmp_path / "redis") as server:
+        server.kill()
+        async with opened("redis", tmp_path, url=server.url) as backend:
+            with pytest.raises(StoreError):
+                await backend.store.count()
+            await trio.to_thread.run_sync(server.start)
+            with trio.fail_after(10):
+                while not backend.log._link.is_up:
+                    await trio.sleep(0.05)
+
+
+async def test_scripts_are_sent_again_to_a_redis_that_forgot_them(redis, tmp_path):
+    async with opened("redis", tmp_path, url=fresh(redis)) as backend:
+        await backend.log._link.call("SCRIPT", "FLUSH")
+        one = session(subject="alice", issuer="")
+        await backend.store.create(one, max_unbound=10)
+        assert await backend.store.get(one.id, alive_since=ALWAYS) == one
+
+
+# --- who may, and over what ------------------------------------------------------------------
+
+
+async def test_a_wrong_password_stops_the_start_and_is_never_shown(tmp_path):
+    with RedisServer(tmp_path / "redis", "--requirepass", "correct-horse") as server:
+        good = server.url.replace("//", "//:correct-horse@")
+        async with opened("redis", tmp_path, url=good) as backend:
+            assert (await backend.store.count()).total == 0
+        bad = server.url.replace("//", "//default:wrong-horse@")
+        backend = open_redis(bad, "p", timeout_s=60, keep_running_s=60)
+        with pytest.raises(BaseExceptionGroup) as caught:
+            async with trio.open_nursery() as nursery:
+                await backend.start(nursery)
+        (error,) = caught.value.exceptions
+        assert isinstance(error, ConfigError)
+        assert "refuses" in error.message
+        assert "horse" not in f"{error.message} {error.fix} {Address.parse(bad)!r}"
+
+
+async def test_a_user_of_the_acl_who_may_use_our_keys_alone(tmp_path):
+    with RedisServer(tmp_path / "redis") as server:
+        async with opened("redis", tmp_path, url=server.url) as backend:
+            rules = ("on", ">secret", "~team:*", "&team:*", "+@all")
+            await backend.log._link.call("ACL", "SETUSER", "mcpd", *rules)
+        url = server.url.replace("//", "//mcpd:secret@")
+        async with opened("redis", tmp_path, url=f"{url}?prefix=team") as backend:
+            one = session(subject="alice", issuer="")
+            await backend.store.create(one, max_unbound=10)
+            assert await backend.store.get(one.id, alive_since=ALWAYS) == one
+
+
+async def test_over_tls(tmp_path):
+    openssl = shutil.which("openssl")
+    assert openssl
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tls_port = "0"
+    with RedisServer(tmp_path / "redis") as plain:
+        plain.kill()
+        tls_port = str(plain.port)
+        flags = ("--tls-port", tls_port, "--port", "0", "--tls-cert-file",
+                 str(tmp_path / "cert.pem"), "--tls-key-file", str(tmp_path / "key.pem"),
+                 "--tls-auth-clients", "no")  # fmt: skip
+        plain.flags = flags
+        plain.start()
+        ca = tmp_path / "cert.pem"
+        url = f"rediss://localhost:{tls_port}/0?ssl_ca_certs={ca}"
+        async with opened("redis", tmp_path, url=url) as backend:
+            assert (await backend.store.count()).total == 0
+        assert ssl.OPENSSL_VERSION  # the system's own does it
+
+
+@pytest.mark.parametrize("url", ["redis://h:port/0", "redis://h:1/x", "redis://[::1/0"])
+def test_a_url_that_cannot_be_one(url):
+    with pytest.raises(ConfigError):
+        Address.parse(url)
