@@ -36,15 +36,22 @@ class Recovery:
         self._services = services
 
     def adopt(self, kept: KeptCall) -> None:
-        """Begin to go on with a call that this process has claimed."""
-        self._services.running.start(self._go_on, kept)
+        """Begin to go on with a call that this process has claimed; its writer is there when
+        this returns.
+        """
+        self._services.running.start(self._try, kept, self._services.streams.write(kept))
 
-    async def _go_on(self, kept: KeptCall) -> None:
-        services = self._services
+    async def _try(self, kept: KeptCall, stream: CallStream) -> None:
+        try:
+            await self._go_on(kept, stream)
+        finally:
+            stream.give_up()  # does nothing to one that is finished
+
+    async def _go_on(self, kept: KeptCall, stream: CallStream) -> None:
+        stream.go_on(await self._written(kept))
         call = decode(kept.request)
         if not isinstance(call, Call):
             raise TypeError("only calls are kept")
-        stream = services.streams.write(kept, await self._written(kept))
         try:
             job = await self._job(kept, call)
             method = exchange.find_method(job)

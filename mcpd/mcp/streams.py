@@ -11,7 +11,7 @@ from mcpd.errors import StoreError
 from mcpd.mcp.following import Follower, Place, StreamKey
 from mcpd.mcp.writing import CallStream
 from mcpd.sessions.bus import Bus, Kind, Signal
-from mcpd.sessions.log import SESSION_STREAM, Event, KeptCall, StreamLog
+from mcpd.sessions.log import SESSION_STREAM, KeptCall, StreamLog
 from mcpd.sessions.record import SessionId
 
 
@@ -27,6 +27,7 @@ class Streams:
         self.adopt: Callable[[KeptCall], None] | None = None
         self._writers: dict[StreamKey, CallStream] = {}
         self._places: dict[StreamKey, Place] = {}
+        self._claiming: set[StreamKey] = set()
         self._numbers = count(1)
         bus.listen(Kind.GREW, self._wake_named)
         bus.listen(Kind.FOLLOWED, self._followed_elsewhere)
@@ -35,8 +36,8 @@ class Streams:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def write(self, call: KeptCall, events: list[Event] | None = None) -> CallStream:
-        """The writing end of a call's stream; ``events``: what another process wrote before."""
+    def write(self, call: KeptCall) -> CallStream:
+        """The writing end of a call's stream."""
         key = (call.session_id, call.stream_id)
         stream = CallStream(
             self.log,
@@ -45,8 +46,6 @@ class Streams:
             cut=lambda retry_ms: self._cut(key, retry_ms),
             close=lambda: self._close(key),
         )
-        if events is not None:
-            stream.go_on(events)
         self._writers[key] = stream
         return stream
 
@@ -74,8 +73,8 @@ class Streams:
         """This process stops: what it still runs is not written any more, and stays for another
         process to go on with.
         """
-        for stream in self._writers.values():
-            stream.lost = True
+        for stream in list(self._writers.values()):
+            stream.give_up()
 
     def own_grew(self, session_id: SessionId) -> None:
         """The session's own stream has more."""
@@ -121,13 +120,16 @@ class Streams:
         """A stream that is written elsewhere: if that process is gone, this one goes on with the
         call.
         """
-        if self.adopt is None:
+        if self.adopt is None or key in self._claiming:
             return
+        self._claiming.add(key)
         try:
             call = await self.log.claim(*key)
         except StoreError:
             return
-        if call is not None:
+        finally:
+            self._claiming.discard(key)
+        if call is not None and key not in self._writers:
             self.adopt(call)
 
     def forget(self, session_id: SessionId) -> None:

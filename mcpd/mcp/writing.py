@@ -69,6 +69,7 @@ class CallStream:
         self._wake = wake
         self._close = close
         self._lock = trio.Lock()
+        self._over = False
         self._times: dict[bytes, int] = {}
 
     def go_on(self, events: list[Event]) -> None:
@@ -78,6 +79,7 @@ class CallStream:
         for event in events:
             self.ring.append(event.number, event.data)
             self._learn(event.data)
+        self._wake()
 
     def _learn(self, data: bytes) -> None:
         try:
@@ -133,8 +135,20 @@ class CallStream:
                 self.cut(BROKEN_RETRY_MS)
                 raise
             finally:
+                self._over = True
                 self.settled.set()
                 self._close()
+
+    def give_up(self) -> None:
+        """Nothing more is written by this process; an unfinished stream stays as it is in the
+        log.
+        """
+        if self._over:
+            return
+        self._over = self.lost = True
+        self.settled.set()
+        self._close()
+        self._wake()
 
     async def _append(self, data: bytes | None, *, last: bool) -> None:
         if self.lost:

@@ -81,7 +81,11 @@ class StreamLog(Protocol):
         """The number of the newest message on the session's own stream; 0: there is none."""
 
     async def claim(self, session_id: SessionId, stream_id: str) -> KeptCall | None:
-        """Become the owner of an unfinished stream whose owner is gone; None: nothing to do."""
+        """Become the owner of an unfinished stream whose owner is gone; None: nothing to do.
+
+        Only for a stream that nobody in this process writes: one that it owns nevertheless is
+        an earlier claim that was cut short, and is given again.
+        """
 
     async def release(self) -> None:
         """This process stops: its unfinished streams have no owner from here on."""

@@ -108,8 +108,8 @@ class SqliteLog:
         def take_over(db: sqlite3.Connection) -> KeptCall | None:
             row = db.execute(
                 f"UPDATE stream SET owner = ? WHERE {_ROW} AND NOT finished"
-                " AND call IS NOT NULL AND owner IS NOT ? RETURNING call",
-                (self._owner, session_id, stream_id, self._owner),
+                " AND call IS NOT NULL RETURNING call",
+                (self._owner, session_id, stream_id),
             ).fetchone()
             return None if row is None else msgspec.json.decode(row[0], type=KeptCall)
 

@@ -50,7 +50,7 @@ def call_stream(job: Job, method: Method, session: Session, accepted: Accepts) -
     async def run(sink: EventSink) -> Response | None:
         stream = streams.write(keep(job.call, job.caller.principal, session.id))
         with streams.follow(session.id, stream.id, 0, returning=False) as follower:
-            job.services.running.start(serve_call, job, method, stream)
+            job.services.running.start(_begin_call, job, method, stream)
             with trio.move_on_after(OPEN_AFTER_S):
                 await stream.settled.wait()
             if not stream.settled.is_set():
@@ -66,6 +66,13 @@ def call_stream(job: Job, method: Method, session: Session, accepted: Accepts) -
         return None
 
     return EventStream(run, sse.STREAM_HEADERS)
+
+
+async def _begin_call(job: Job, method: Method, stream: CallStream) -> None:
+    try:
+        await serve_call(job, method, stream)
+    finally:
+        stream.give_up()  # does nothing to one that is finished
 
 
 async def serve_call(job: Job, method: Method, stream: CallStream) -> None:
@@ -95,8 +102,9 @@ async def serve_call(job: Job, method: Method, stream: CallStream) -> None:
     try:
         await stream.finish(body)
     except StreamLost:
-        pass  # whoever has it now answers
-    await job.services.streams.log.forget_questions(stream.session_id, stream.id)
+        return  # whoever has it now answers
+    if stream.begun:
+        await job.services.streams.log.forget_questions(stream.session_id, stream.id)
 
 
 async def find_call(

@@ -189,8 +189,8 @@ CLAIM = Script(
 local P, me = ARGV[1], ARGV[4]
 local m = P..':m:'..ARGV[2]..':'..ARGV[3]
 local state = redis.call('HMGET', m, 'owner', 'call', 'finished')
-if not state[1] or state[1] == me or state[3] then return nil end
-if redis.call('EXISTS', P..':p:'..state[1]) == 1 then
+if not state[1] or state[3] then return nil end
+if state[1] ~= me and redis.call('EXISTS', P..':p:'..state[1]) == 1 then
   if redis.call('PUBSUB', 'NUMSUB', P..':to:'..state[1])[2] > 0 then return nil end
   if ARGV[6] ~= '1' then return 'suspect' end
 end
