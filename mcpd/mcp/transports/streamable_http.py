@@ -123,7 +123,7 @@ class StreamableHttp:
 
     async def _call(self, arrival: Arrival, call: Call) -> Answer:
         arrival.request.notes["method"] = call.method
-        is_modern = arrival.is_modern
+        is_modern = arrival.is_modern or not self._handshake
         try:
             envelope = modern.read_envelope(call)
             if call.method == "initialize" and not modern.has_modern_meta(envelope):

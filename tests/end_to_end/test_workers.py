@@ -1,0 +1,205 @@
+"""Several workers behind one socket: crashes, rolling restarts, and supervisors that vanish."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.end_to_end.daemon import Daemon
+from tests.in_process import Session, modern
+from tests.peer import Peer
+from tests.sessions.stores import fresh
+
+pytestmark = pytest.mark.slow
+GONE_S = 10.0  # for a process to be gone
+
+PID_APP = """
+import os
+import trio
+from mcpd import App, Context
+app = App("pids")
+
+@app.tool
+async def pid() -> int:
+    return os.getpid()
+
+@app.tool
+async def nap(seconds: float) -> str:
+    await trio.sleep(seconds)
+    return "rested"
+"""
+
+
+@pytest.fixture
+def app(tmp_path):
+    path = tmp_path / "pid_app.py"
+    path.write_text(PID_APP)
+    return f"{path}:app"
+
+
+def workers_of(daemon: Daemon) -> list[int]:
+    pid = daemon.process.pid
+    listed = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for child in " ".join(listed).split()]
+
+
+def wait_for_workers(daemon: Daemon, count: int, *, other_than: list[int]) -> list[int]:
+    deadline = time.monotonic() + GONE_S
+    while time.monotonic() < deadline:
+        found = [pid for pid in workers_of(daemon) if pid not in other_than]
+        if len(found) == count:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(daemon.text())
+
+
+async def answering(daemon: Daemon, token: str, times: int) -> set[int]:
+    """Which processes answer, each on a connection of its own."""
+    found = set()
+    for _ in range(times):
+        peer = await daemon.connect(token=token)
+        reply = await modern(peer, "tools/call", {"name": "pid"})
+        found.add(reply.json()["result"]["structuredContent"])
+        await peer.stream.aclose()
+    return found
+
+
+def test_workers_need_a_store_that_they_share(tmp_path):
+    daemon = Daemon(tmp_path / "s", "--port", "0", "--workers", "2")
+    assert daemon.wait() == 78
+    assert "need a store that they share" in daemon.text()
+    assert "redis://" in daemon.text()
+    assert "--no-handshake" in daemon.text()
+    daemon.kill()
+
+
+async def test_workers_without_sessions_need_no_store(tmp_path, app):
+    flags = ("--port", "0", "--workers", "2", "--no-handshake", "--store", "memory", "--app", app)
+    with Daemon(tmp_path / "s", *flags) as daemon:
+        token = daemon.token()
+        assert await answering(daemon, token, 30) <= set(workers_of(daemon))
+        peer = await daemon.connect(token=token)
+        hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+        refused = await peer.request("POST", "/mcp/", json=message)
+        assert (refused.status, refused.json()["error"]["code"]) == (400, -32022)
+        assert refused.json()["error"]["data"]["supported"] == ["2026-07-28"]
+        for method in ("GET", "DELETE"):
+            assert (await peer.request(method, "/mcp/")).status == 405
+        discovered = (await modern(peer, "server/discover")).json()["result"]
+        assert discovered["supportedVersions"] == ["2026-07-28"]
+        assert (await peer.request("POST", "/register")).status == 404
+        await peer.stream.aclose()
+        assert daemon.stop() == 0
+
+
+async def test_a_crashed_worker_is_replaced(tmp_path, app, redis):
+    flags = ("--port", "0", "--workers", "2", "--store", fresh(redis), "--app", app)
+    with Daemon(tmp_path / "s", *flags) as daemon:
+        token = daemon.token()
+        session = Session(await daemon.connect(token=token))
+        await session.open()
+        await session.peer.stream.aclose()
+        old = workers_of(daemon)
+        os.kill(old[0], signal.SIGKILL)
+        fresh_ones = wait_for_workers(daemon, 1, other_than=old)
+        daemon.wait_for("ended \\(signal 9\\)")
+        daemon.wait_for(f"worker {fresh_ones[0]} serves")
+        assert await answering(daemon, token, 20) <= {old[1], fresh_ones[0]}
+        session.peer = await daemon.connect(token=token)
+        assert (await session.call("tools/call", {"name": "pid"})).status == 200
+        await session.peer.stream.aclose()
+        assert daemon.stop() == 0
+
+
+async def test_a_rolling_restart_refuses_no_connection(tmp_path, app, redis):
+    flags = ("--port", "0", "--workers", "2", "--store", fresh(redis), "--app", app)
+    with Daemon(tmp_path / "s", *flags) as daemon:
+        token, old = daemon.token(), workers_of(daemon)
+        failures, served = [], set()
+        rolled = trio.Event()
+
+        async def knock() -> None:
+            while not rolled.is_set():
+                try:
+                    served.update(await answering(daemon, token, 1))
+                except Exception as error:
+                    failures.append(error)
+
+        napping = await daemon.connect(token=token)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(knock)
+
+            async def nap() -> None:
+                reply = await modern(
+                    napping, "tools/call", {"name": "nap", "arguments": {"seconds": 2}}
+                )
+                assert reply.json()["result"]["content"][0]["text"] == "rested"
+
+            nursery.start_soon(nap)
+            await trio.sleep(0.3)
+            daemon.send(signal.SIGUSR2)
+            await trio.to_thread.run_sync(lambda: daemon.wait_for("all workers are new"))
+            await trio.sleep(0.3)
+            rolled.set()
+        await napping.stream.aclose()
+        assert failures == []
+        new = wait_for_workers(daemon, 2, other_than=old)
+        assert served >= set(new)
+        assert daemon.stop() == 0
+
+
+async def test_a_reload_reaches_every_worker_and_a_bad_app_keeps_the_old_ones(tmp_path, app, redis):
+    flags = ("--port", "0", "--workers", "2", "--store", fresh(redis), "--app", app)
+    with Daemon(tmp_path / "s", *flags) as daemon:
+        daemon.wait_for("listening on")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("(?s)reloaded secrets.*reloaded secrets")
+        old = workers_of(daemon)
+        (tmp_path / "pid_app.py").write_text("this is no Python")
+        daemon.send(signal.SIGUSR2)
+        daemon.wait_for("the old ones stay")
+        wait_for_workers(daemon, 2, other_than=[])
+        assert set(workers_of(daemon)) == set(old)
+        assert await answering(daemon, daemon.token(), 5) <= set(old)
+        assert daemon.stop() == 0
+
+
+def test_workers_end_with_their_supervisor(tmp_path, app, redis):
+    flags = ("--port", "0", "--workers", "2", "--store", fresh(redis), "--app", app)
+    with Daemon(tmp_path / "s", *flags) as daemon:
+        daemon.wait_for("listening on")
+        workers = workers_of(daemon)
+        assert len(workers) == 2
+        daemon.send(signal.SIGKILL)
+        deadline = time.monotonic() + GONE_S
+        while any(Path(f"/proc/{pid}").exists() for pid in workers):
+            assert time.monotonic() < deadline, daemon.text()
+            time.sleep(0.02)
+        assert "the supervisor is gone" in daemon.text()
+
+
+async def test_workers_on_a_unix_socket(tmp_path, app, redis):
+    path = tmp_path / "mcpd.sock"
+    flags = ("--unix", str(path), "--workers", "2", "--store", fresh(redis), "--app", app)
+    with Daemon(tmp_path / "s", *flags) as daemon:
+        daemon.wait_for("listening on unix:")
+        peer = Peer(await trio.open_unix_socket(str(path)))
+        assert (await peer.request("GET", "/health")).json()["store"]["kind"] == "redis"
+        await peer.stream.aclose()
+        assert daemon.stop() == 0
+        assert not path.exists()
+
+
+def test_a_worker_that_cannot_start_stops_the_supervisor(tmp_path, redis):
+    bad = tmp_path / "bad.py"
+    bad.write_text("1/0")
+    flags = ("--workers", "2", "--store", fresh(redis), "--app", f"{bad}:app")
+    daemon = Daemon(tmp_path / "s", "--port", "0", *flags)
+    assert daemon.wait() == 78
+    assert "ZeroDivisionError" in daemon.text()
+    daemon.kill()
