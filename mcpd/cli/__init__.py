@@ -12,6 +12,7 @@ VERBS = {
     "serve": "run the server",
     "token": "create and inspect tokens",
     "client-config": "print, or write, what a client needs to connect",
+    "sessions": "look at a store, end sessions, move them to another store",
     "version": "print the version",
 }
 

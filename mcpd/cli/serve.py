@@ -11,7 +11,7 @@ from functools import partial
 
 import trio
 
-from mcpd.cli.settings import add_settings, load_settings
+from mcpd.cli.settings import add_settings, first_error, load_settings
 from mcpd.config import Config, Loaded
 from mcpd.errors import McpdError
 from mcpd.server.assembly import House
@@ -67,17 +67,8 @@ def _run(main: Callable[[], Awaitable[None]]) -> int:
     try:
         trio.run(main)
     except* McpdError as group:
-        raise _first(group) from None
+        raise first_error(group) from None
     return 0
-
-
-def _first(group: BaseExceptionGroup[McpdError]) -> McpdError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if not isinstance(error, McpdError):
-        raise error
-    return error
 
 
 def print_config(loaded: Loaded) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from mcpd.config import HINTS, Config, Loaded, load
+from mcpd.errors import McpdError
 
 
 def add_settings(parser: argparse.ArgumentParser, *, only: frozenset[str] | None = None) -> None:
@@ -54,3 +55,13 @@ def load_settings(arguments: argparse.Namespace) -> Loaded:
     given = {f.name: getattr(arguments, f.name, None) for f in fields(Config)}
     flags = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
     return load(flags=flags, environ=os.environ, file=arguments.config)
+
+
+def first_error(group: BaseExceptionGroup[McpdError]) -> McpdError:
+    """What to tell of a group: the first of our own errors in it."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, McpdError):
+        raise error
+    return error

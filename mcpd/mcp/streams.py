@@ -4,8 +4,12 @@ A message goes to the log first and then to whoever follows, in this process or 
 ``writing`` and ``following`` are the two ends.
 """
 
+import logging
+import time
 from collections.abc import Callable
 from itertools import count
+
+import trio
 
 from mcpd.errors import StoreError
 from mcpd.mcp.following import Follower, Place, StreamKey
@@ -14,6 +18,10 @@ from mcpd.sessions.bus import Bus, Kind, Signal
 from mcpd.sessions.log import SESSION_STREAM, KeptCall, StreamLog
 from mcpd.sessions.record import SessionId
 
+SWEEP_EVERY_S = 60.0
+
+log = logging.getLogger("mcpd.mcp")
+
 
 class Streams:
     """The streams of all sessions, seen from this process.
@@ -21,8 +29,8 @@ class Streams:
     ``adopt`` goes on with a call whose process is gone; None: nobody does.
     """
 
-    def __init__(self, log: StreamLog, bus: Bus) -> None:
-        self.log = log
+    def __init__(self, stream_log: StreamLog, bus: Bus) -> None:
+        self.log = stream_log
         self.bus = bus
         self.adopt: Callable[[KeptCall], None] | None = None
         self._writers: dict[StreamKey, CallStream] = {}
@@ -131,6 +139,15 @@ class Streams:
             self._claiming.discard(key)
         if call is not None and key not in self._writers:
             self.adopt(call)
+
+    async def run_upkeep(self) -> None:
+        """Let the log drop what is past its age, for ever."""
+        while True:
+            await trio.sleep(SWEEP_EVERY_S)
+            try:
+                await self.log.sweep(time.time())
+            except StoreError as error:
+                log.warning("old streams stay for now: %s", error.message)
 
     def forget(self, session_id: SessionId) -> None:
         """The session is over."""

@@ -15,8 +15,11 @@ from mcpd.sessions.sqlite_log import SqliteLog
 KINDS = "memory, sqlite, sqlite:PATH or redis://HOST:6379/0"
 
 
-def open_backend(config: Config) -> Backend:
+def open_backend(config: Config, *, alone: bool = True) -> Backend:
     """Open the store that the settings name.
+
+    Args:
+        alone: False: beside a server that may use it.
 
     Raises:
         ConfigError: there is no such kind, or it cannot be opened.
@@ -26,7 +29,7 @@ def open_backend(config: Config) -> Backend:
     if kind == "memory" and not rest:
         return Backend(MemoryStore(), MemoryLog())
     if kind == "sqlite":
-        store = SqliteStore(sqlite_path(config))
+        store = SqliteStore(sqlite_path(config), alone=alone)
         log = SqliteLog(store.database, new_process_name(), keep_running_s=keep_running_s)
         return Backend(store, log)
     if kind in ("redis", "rediss", "unix"):

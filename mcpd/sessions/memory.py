@@ -2,6 +2,7 @@
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -94,6 +95,9 @@ class MemoryStore:
 
     async def count(self) -> Counts:
         return Counts(len(self._entries), len(self._unbound))
+
+    async def refresh(self) -> Sequence[SessionId]:
+        return ()  # nobody else can reach it
 
     async def flush(self) -> None:
         """Nothing is behind."""

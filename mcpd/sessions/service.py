@@ -164,6 +164,8 @@ class Sessions:
                     if swept:
                         log.info("sessions expired: %d", swept)
                 await self.store.flush()
+                for session_id in await self.store.refresh():
+                    self.presence.ended(session_id)
             except StoreError as error:
                 log.warning("session upkeep failed, next in %s s: %s", ACTIVITY_LAG_S, error)
             await trio.sleep(min(ACTIVITY_LAG_S, self.timeout_s / 2))

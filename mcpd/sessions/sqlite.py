@@ -6,6 +6,7 @@ acknowledged, but for activity times, which are written behind.
 
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -86,6 +87,7 @@ class SqliteStore:
         self._cache: OrderedDict[SessionId, Session] = OrderedDict()
         self._activity: OrderedDict[SessionId, float] = OrderedDict()  # of cached sessions
         self._dirty: dict[SessionId, float] = {}
+        self._data_version: int | None = None
 
     async def create(self, session: Session, *, max_unbound: int) -> list[SessionId]:
         def insert(db: sqlite3.Connection) -> list[SessionId]:
@@ -188,6 +190,22 @@ class SqliteStore:
             return Counts(total, _count_unbound(db))
 
         return await self.database.read(counts)
+
+    async def refresh(self) -> Sequence[SessionId]:
+        def look(db: sqlite3.Connection) -> int:
+            return int(db.execute("PRAGMA data_version").fetchone()[0])  # of other connections
+
+        version, known = await self.database.read(look), self._data_version
+        self._data_version = version
+        if known is None or version == known:
+            return ()
+        cached = list(self._cache)
+        there = await self.database.read(
+            lambda db: [_select(db, key) is not None for key in cached]
+        )
+        self._cache.clear()
+        self._activity.clear()
+        return [key for key, is_there in zip(cached, there, strict=True) if not is_there]
 
     async def flush(self) -> None:
         if not self._dirty:

@@ -5,7 +5,7 @@ store may write activity times behind, up to ACTIVITY_LAG_S. Everything else is 
 returns, as far as the store is durable at all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,6 +92,13 @@ class SessionStore(Protocol):
 
     async def count(self) -> Counts:
         """How many there are, expired but not yet swept ones included."""
+
+    async def refresh(self) -> Sequence[SessionId]:
+        """Notice what was done to the store by hand (``mcpd sessions``); which sessions ended.
+
+        Raises:
+            StoreError: it is noticed the next time.
+        """
 
     async def flush(self) -> None:
         """Write activity times that are still behind.

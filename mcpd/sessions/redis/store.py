@@ -177,6 +177,9 @@ class RedisStore:
         )
         return Counts(int(total), int(unbound))
 
+    async def refresh(self) -> Sequence[SessionId]:
+        return ()  # signals tell
+
     async def flush(self) -> None:
         if not self._dirty:
             return

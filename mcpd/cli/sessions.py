@@ -1,0 +1,172 @@
+"""mcpd sessions: look at a store, end sessions in it, and move them to another one."""
+
+import argparse
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from mcpd.cli.settings import add_settings, first_error, load_settings
+from mcpd.config import Config
+from mcpd.errors import ConfigError, McpdError
+from mcpd.server.backends import open_backend, sqlite_path
+from mcpd.sessions.backend import Backend
+from mcpd.sessions.bus import Kind, Signal
+from mcpd.sessions.moving import export_lines, import_lines
+from mcpd.sessions.record import Session, SessionId
+
+SETTINGS = frozenset({"store", "state_dir", "session_timeout_s"})
+PAGE = 500
+COLUMNS = "{:36}  {:16}  {:24}  {:10}  {:>8}"
+
+Act = Callable[[Backend, argparse.Namespace, float], Awaitable[int]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The actions, each with its flags."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="who is there, one a line")
+    listing.add_argument("--json", action="store_true", help="the records, one a line")
+    show = actions.add_parser("show", help="everything that is kept of one session")
+    show.add_argument("id")
+    end = actions.add_parser("end", help="end sessions; their clients begin new ones")
+    end.add_argument("id", nargs="+")
+    export = actions.add_parser("export", help="write all sessions to a file, one a line")
+    export.add_argument("file", type=Path, nargs="?", help="without it: standard output")
+    taking = actions.add_parser("import", help="take in what export wrote")
+    taking.add_argument("file", type=Path, nargs="?", help="without it: standard input")
+    for action in (listing, show, end, export, taking):
+        add_settings(action, only=SETTINGS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do one thing with the store; a running server notices within seconds."""
+    config = load_settings(arguments).config
+    acts: dict[str, Act] = {
+        "list": _list, "show": _show, "end": _end, "export": _export, "import": _import,
+    }  # fmt: skip
+    must_exist = arguments.action != "import"
+    alive_since = time.time() - config.session_timeout_s
+
+    async def main() -> int:
+        async with _opened(config, must_exist=must_exist) as backend:
+            return await acts[arguments.action](backend, arguments, alive_since)
+
+    try:
+        return trio.run(main)
+    except* McpdError as group:
+        raise first_error(group) from None
+
+
+@asynccontextmanager
+async def _opened(config: Config, *, must_exist: bool) -> AsyncIterator[Backend]:
+    if config.store == "memory":
+        raise ConfigError("A store in memory is gone with its process.", fix="Give --store.")
+    if config.store.startswith("sqlite") and must_exist and not sqlite_path(config).exists():
+        raise ConfigError(
+            f"There is no store at {sqlite_path(config)}.", fix="Give --store or --state-dir."
+        )
+    backend = open_backend(config, alone=False)
+    try:
+        async with trio.open_nursery() as nursery:
+            await backend.start(nursery)
+            yield backend
+            nursery.cancel_scope.cancel()
+    finally:
+        backend.store.close()
+
+
+async def _pages(backend: Backend, alive_since: float) -> AsyncIterator[list[Session]]:
+    after: SessionId | None = None
+    while page := await backend.store.list(alive_since=alive_since, limit=PAGE, after=after):
+        yield page
+        after = page[-1].id
+
+
+async def _list(backend: Backend, arguments: argparse.Namespace, alive_since: float) -> int:
+    if not arguments.json:
+        print(COLUMNS.format("SESSION", "USER", "CLIENT", "REVISION", "IDLE"))
+    async for page in _pages(backend, alive_since):
+        for session in page:
+            print(msgspec.json.encode(session).decode() if arguments.json else _line(session))
+    return 0
+
+
+def _line(session: Session) -> str:
+    client = f"{session.client_name} {session.client_version}".strip() or "-"
+    idle = f"{max(0, time.time() - session.last_activity):.0f} s"
+    revision = session.revision or "-"
+    return COLUMNS.format(session.id, session.subject or "-", client[:24], revision, idle)
+
+
+async def _show(backend: Backend, arguments: argparse.Namespace, alive_since: float) -> int:
+    session = await backend.store.get(SessionId(arguments.id), alive_since=alive_since)
+    if session is None:
+        return _unknown(arguments.id)
+    print(msgspec.json.format(msgspec.json.encode(session), indent=2).decode())
+    return 0
+
+
+async def _end(backend: Backend, arguments: argparse.Namespace, alive_since: float) -> int:
+    codes = []
+    for text in arguments.id:
+        found = await backend.store.end(SessionId(text))
+        if found:
+            backend.bus.publish(Signal(Kind.ENDED, text))
+            print(f"ended {text}")
+        codes.append(0 if found else _unknown(text))
+    await backend.store.count()  # what was published has gone out when this comes back
+    return max(codes)
+
+
+def _unknown(session_id: str) -> int:
+    print(f"mcpd: there is no session {session_id[:128]}", file=sys.stderr)
+    return 1
+
+
+async def _export(backend: Backend, arguments: argparse.Namespace, alive_since: float) -> int:
+    count = 0
+    with _file(arguments.file, "wb", sys.stdout.buffer) as file:
+        async for line in export_lines(partial(_pages, backend, alive_since)):
+            file.write(line)
+            count += 1
+    print(f"exported {count - 1} sessions", file=sys.stderr)
+    return 0
+
+
+async def _import(backend: Backend, arguments: argparse.Namespace, alive_since: float) -> int:
+    with _file(arguments.file, "rb", sys.stdin.buffer) as file:
+        done = await import_lines(file, backend.store, alive_since=alive_since)
+    passed_over = f"{done.known} were there already, {done.expired} had expired"
+    print(f"imported {done.new} sessions; {passed_over}", file=sys.stderr)
+    return 0
+
+
+class _Shared:
+    """A stream that is not ours to close."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __enter__(self) -> Any:
+        return self._file
+
+    def __exit__(self, *_: object) -> None:
+        self._file.flush() if self._file.writable() else None
+
+
+def _file(path: Path | None, mode: str, standard: Any) -> Any:
+    if path is None:
+        return _Shared(standard)
+    try:
+        if mode == "wb":
+            path.touch(mode=0o600)
+        return path.open(mode)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be opened: {error.strerror}.") from error
