@@ -75,10 +75,8 @@ async def import_lines(
             if session.last_activity <= alive_since:
                 done.expired += 1
                 continue
-            while limit.borrowed_tokens + limit.statistics().tasks_waiting >= 2 * AT_ONCE:
-                await trio.lowlevel.checkpoint()
+            await room.acquire()
             nursery.start_soon(keep, session)
-            await trio.lowlevel.checkpoint()
     return done
 
 

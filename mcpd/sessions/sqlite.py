@@ -14,58 +14,9 @@ from msgspec.structs import replace
 
 from mcpd.errors import StoreError
 from mcpd.sessions.record import Session, SessionId
+from mcpd.sessions.sqlite_schema import open_database
 from mcpd.sessions.store import EXPIRE_BATCH, Change, Counts
-from mcpd.sqlite import Database
 
-_SCHEMA_VERSION = 2
-_SESSIONS = """
-CREATE TABLE session (
-    id TEXT PRIMARY KEY,
-    created_at REAL NOT NULL,
-    last_activity REAL NOT NULL,
-    issuer TEXT,
-    subject TEXT,
-    record BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX session_by_activity ON session (last_activity);
-CREATE INDEX session_unbound ON session (created_at) WHERE subject IS NULL;
-"""
-_STREAMS = """
-CREATE TABLE stream (
-    session_id TEXT NOT NULL REFERENCES session (id) ON DELETE CASCADE,
-    id TEXT NOT NULL,
-    call BLOB,
-    owner TEXT,
-    last INTEGER NOT NULL DEFAULT 0,
-    events INTEGER NOT NULL DEFAULT 0,
-    bytes INTEGER NOT NULL DEFAULT 0,
-    finished INTEGER NOT NULL DEFAULT 0,
-    expires_at REAL,
-    PRIMARY KEY (session_id, id)
-) WITHOUT ROWID;
-CREATE INDEX stream_by_expiry ON stream (expires_at);
-CREATE TABLE event (
-    session_id TEXT NOT NULL,
-    stream_id TEXT NOT NULL,
-    number INTEGER NOT NULL,
-    data BLOB NOT NULL,
-    PRIMARY KEY (session_id, stream_id, number),
-    FOREIGN KEY (session_id, stream_id) REFERENCES stream (session_id, id) ON DELETE CASCADE
-) WITHOUT ROWID;
-CREATE TABLE question (
-    session_id TEXT NOT NULL REFERENCES session (id) ON DELETE CASCADE,
-    request_id TEXT NOT NULL,
-    asker TEXT NOT NULL,
-    reply BLOB,
-    PRIMARY KEY (session_id, request_id)
-) WITHOUT ROWID;
-CREATE TABLE watch (
-    topic TEXT NOT NULL,
-    session_id TEXT NOT NULL REFERENCES session (id) ON DELETE CASCADE,
-    PRIMARY KEY (topic, session_id)
-) WITHOUT ROWID;
-CREATE INDEX watch_by_session ON watch (session_id);
-"""
 _COLUMNS = "id, created_at, last_activity, issuer, subject, record"
 _CACHE_ENTRIES = 20_000
 _MAX_DIRTY = 50_000  # activity times that may be behind at once; then they are dropped oldest first
@@ -238,16 +189,6 @@ class SqliteStore:
         self._cache.pop(session_id, None)
         self._activity.pop(session_id, None)
         self._dirty.pop(session_id, None)
-
-
-def open_database(path: Path, *, alone: bool) -> Database:
-    """The file with the tables of sessions and of what they have under way.
-
-    Raises:
-        ConfigError: see Database.
-    """
-    schema, migrations = _SESSIONS + _STREAMS, {1: _STREAMS}
-    return Database(path, schema, version=_SCHEMA_VERSION, migrations=migrations, alone=alone)
 
 
 def _to_row(session: Session) -> _Row:
