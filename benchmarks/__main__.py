@@ -2,13 +2,12 @@
 
 import argparse
 import itertools
-import socket
 import statistics
 import time
 from collections import defaultdict
 from pathlib import Path
 
-from benchmarks.client import open_session, open_stream, wait_for_answer
+from benchmarks.client import free_port, open_session, open_stream, wait_for_answer
 from benchmarks.contestants import Contestant, contestants
 from benchmarks.load import Measured, measure
 
@@ -118,13 +117,6 @@ def idle_streams(contestant: Contestant) -> float:
     for sock in (*warm, *held):
         sock.close()
     return (after - before) / STREAMS
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def write(text: str) -> None:

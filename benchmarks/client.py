@@ -20,6 +20,13 @@ MODERN = {
 }
 
 
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
 def headers(contestant: Contestant, **more: str) -> dict[str, str]:
     """What every request carries."""
     given = {

@@ -23,11 +23,12 @@ class Contestant:
     environ: dict[str, str] = field(default_factory=dict)
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    cores: str = SERVER_CORE
 
     def start(self, port: int) -> None:
-        """Start it on the server's core; does not wait."""
+        """Start it on its cores; does not wait."""
         self.port = port
-        pinned = ["taskset", "-c", SERVER_CORE, *self.command]
+        pinned = ["taskset", "-c", self.cores, *self.command]
         self.process = subprocess.Popen(
             [part.replace("PORT", str(port)) for part in pinned],
             env={**os.environ, **self.environ},
@@ -39,6 +40,13 @@ class Contestant:
         """Stop it and wait."""
         if self.process is not None:
             self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def terminate(self) -> None:
+        """Let it stop by itself, with its children."""
+        if self.process is not None:
+            self.process.terminate()
             self.process.wait()
             self.process = None
 

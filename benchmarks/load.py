@@ -34,8 +34,10 @@ class Measured:
     failed: int
 
 
-def measure(contestant: Contestant, *, modern: bool, seconds: float) -> Measured:
-    """Run wrk once against a running contestant."""
+def measure(
+    contestant: Contestant, *, modern: bool, seconds: float, core: str | None = LOAD_CORE
+) -> Measured:
+    """Run wrk once against a running contestant; ``core`` None: on any."""
     given = {**headers(contestant), **MODERN} if modern else open_session(contestant)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(
@@ -43,8 +45,9 @@ def measure(contestant: Contestant, *, modern: bool, seconds: float) -> Measured
         )
         script.flush()
         url = f"http://127.0.0.1:{contestant.port}{contestant.path}"
+        pinned = [] if core is None else ["taskset", "-c", core]
         done = subprocess.run(
-            ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s",
+            [*pinned, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s",
              "--latency", "-s", script.name, url],
             capture_output=True, text=True, check=True,
         )  # fmt: skip

@@ -118,7 +118,7 @@ async def run_client(proxy: Proxy, token: str, calls: int) -> dict:
 
 async def shake(servers: list[Server], calls: int, every_s: float) -> tuple[dict, list[str]]:
     """The client's report, and what was done to the servers meanwhile."""
-    rng = random.Random(os.environ.get("MCPD_TEST_SEED"))
+    rng = random.Random(os.environ.get("TEST_SEED"))
     hurts: list[str] = []
     proxy = Proxy([server.port for server in servers])
 

@@ -1,6 +1,6 @@
 """Redis is killed under load and comes back: only what needs it fails meanwhile.
 
-    MCPD_TEST_OUTAGE_S=10 pytest -s tests/end_to_end/test_redis_away.py
+    TEST_OUTAGE_S=10 pytest -s tests/end_to_end/test_redis_away.py
 
 prints the figures of ten seconds.
 """
@@ -18,7 +18,7 @@ from tests.peer import Peer, parse_events
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.slow
-OUTAGE_S = float(os.environ.get("MCPD_TEST_OUTAGE_S", "2"))
+OUTAGE_S = float(os.environ.get("TEST_OUTAGE_S", "2"))
 BACK_S = 5.0  # for everything to go on, once Redis is there
 
 APP = """
@@ -101,6 +101,7 @@ async def test_redis_goes_and_comes_back(tmp_path):
 
 
 async def drive(daemon: Daemon, redis: RedisServer) -> None:
+    daemon.wait_for("listening on")
     token = daemon.token()
     load = Load(daemon, token)
     quiet = Session(await daemon.connect(token=token))
