@@ -87,6 +87,7 @@ async def serving(
         nursery.start_soon(house.site.timers.run)
         await nursery.start(house.services.running.run)
         nursery.start_soon(house.services.broadcast.run)
+        nursery.start_soon(house.services.tasks.run)
         yield Server(house, nursery, config, log)
         nursery.cancel_scope.cancel()
 

@@ -85,7 +85,7 @@ def build(
         host,
         sessions,
         sealer,
-        backend.log,
+        backend,
         calls_per_minute=config.calls_per_minute,
         request_timeout_s=config.request_timeout_s,
     )

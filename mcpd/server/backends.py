@@ -11,6 +11,7 @@ from mcpd.sessions.memory import MemoryStore
 from mcpd.sessions.memory_log import MemoryLog
 from mcpd.sessions.sqlite import SqliteStore
 from mcpd.sessions.sqlite_log import SqliteLog
+from mcpd.sessions.sqlite_shelf import SqliteShelf
 
 KINDS = "memory, sqlite, sqlite:PATH or redis://HOST:6379/0"
 
@@ -30,8 +31,10 @@ def open_backend(config: Config, *, alone: bool = True) -> Backend:
         return Backend(MemoryStore(), MemoryLog())
     if kind == "sqlite":
         store = SqliteStore(sqlite_path(config), alone=alone)
-        log = SqliteLog(store.database, new_process_name(), keep_running_s=keep_running_s)
-        return Backend(store, log)
+        process = new_process_name()
+        log = SqliteLog(store.database, process, keep_running_s=keep_running_s)
+        shelf = SqliteShelf(store.database, process)
+        return Backend(store, log, tasks=shelf, process=process)
     if kind in ("redis", "rediss", "unix"):
         return _redis(config, keep_running_s)
     raise ConfigError("There is no such store.", received=kind[:64], fix=f"It is {KINDS}.")

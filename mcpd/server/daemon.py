@@ -103,6 +103,7 @@ class Daemon:
                 upkeep.start_soon(house.sessions.run_upkeep)
                 upkeep.start_soon(house.services.broadcast.run)
                 upkeep.start_soon(house.services.streams.run_upkeep)
+                upkeep.start_soon(house.services.tasks.run)
                 upkeep.start_soon(self._notifier.feed_watchdog)
                 async with AsyncExitStack() as lifespans:
                     await enter_lifespans(lifespans, house.host, config.state_path)

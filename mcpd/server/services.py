@@ -10,7 +10,7 @@ from mcpd.mcp.recovery import Recovery
 from mcpd.mcp.running import Running
 from mcpd.mcp.streams import Streams
 from mcpd.mcp.tasks.registry import Tasks
-from mcpd.sessions.log import StreamLog
+from mcpd.sessions.backend import Backend
 from mcpd.sessions.service import Sessions
 
 
@@ -18,7 +18,7 @@ def make_services(
     host: Host,
     sessions: Sessions,
     sealer: Sealer,
-    log: StreamLog,
+    backend: Backend,
     *,
     calls_per_minute: float,
     request_timeout_s: float,
@@ -26,11 +26,11 @@ def make_services(
     """Wire them to each other: what ends with a session, what is told of a change."""
     burst = max(1, int(calls_per_minute / 10))
     call_rate = Buckets(per_minute=calls_per_minute, burst=burst)
-    bus = sessions.bus
+    log, bus = backend.log, backend.bus
     running, streams = Running(sessions.presence, bus, limit_s=request_timeout_s), Streams(log, bus)
     broadcast = Broadcast(host.apps, streams)
     sessions.presence.on_end += [running.end_session, streams.forget]
-    tasks = Tasks()
+    tasks = Tasks(shelf=backend.tasks, bus=bus, process=backend.process)
     tasks.on_change.append(lambda task: broadcast.task_changed(task.id))
     services = Services(
         host,

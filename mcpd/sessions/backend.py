@@ -7,6 +7,7 @@ import trio
 
 from mcpd.sessions.bus import Bus
 from mcpd.sessions.log import StreamLog
+from mcpd.sessions.shelf import TaskShelf
 from mcpd.sessions.store import SessionStore
 
 
@@ -20,6 +21,8 @@ class Backend:
     store: SessionStore
     log: StreamLog
     bus: Bus = field(default_factory=Bus)
+    tasks: TaskShelf | None = None
+    process: str = ""  # the name of this process among all that use the store
     run: Callable[..., Awaitable[None]] | None = None
 
     async def start(self, nursery: trio.Nursery) -> None:

@@ -52,6 +52,15 @@ CREATE TABLE watch (
     PRIMARY KEY (topic, session_id)
 ) WITHOUT ROWID;
 CREATE INDEX watch_by_session ON watch (session_id);
+CREATE TABLE task (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    record BLOB NOT NULL,
+    created_at REAL NOT NULL,
+    expires_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX task_by_owner ON task (owner, created_at);
+CREATE INDEX task_by_expiry ON task (expires_at);
 """
 
 

@@ -14,6 +14,7 @@ from mcpd.mcp.host import Host
 from mcpd.mcp.transports.stdio import serve_stdio
 from mcpd.server.apps import load_apps
 from mcpd.server.services import make_services
+from mcpd.sessions.backend import Backend
 from mcpd.sessions.memory import MemoryStore
 from mcpd.sessions.memory_log import MemoryLog
 from mcpd.sessions.service import Sessions
@@ -132,7 +133,7 @@ async def stdio(nursery):
         host,
         Sessions(MemoryStore()),
         Sealer("x"),
-        MemoryLog(),
+        Backend(MemoryStore(), MemoryLog()),
         calls_per_minute=1e6,
         request_timeout_s=60,
     )

@@ -7,7 +7,7 @@ import trio
 from mcpd import App, Context
 from mcpd.sessions.log import read_event_id
 from tests.in_process import META, Session, modern, modern_headers, serving
-from tests.mcp.everything import CAPABLE, Capable
+from tests.mcp.everything import CAPABLE, TASKS, Capable
 from tests.peer import parse_events
 from tests.sessions.stores import fresh
 
@@ -16,7 +16,7 @@ class Confirm(msgspec.Struct):
     ok: bool
 
 
-def make_app(name: str, runs: list[str]) -> App:
+def make_app(name: str, runs: list[str]) -> App:  # noqa: C901 - one function a tool
     app = App("shared")
 
     @app.tool
@@ -43,6 +43,11 @@ def make_app(name: str, runs: list[str]) -> App:
         for number in range(3):
             await ctx.report_progress(number + 1, 3)
             await trio.sleep(pause)
+        return f"{answer.action} by {name}"
+
+    @app.tool(task="optional")
+    async def long(ctx: Context) -> str:
+        answer = await ctx.elicit("go on?", Confirm)
         return f"{answer.action} by {name}"
 
     @app.tool
@@ -412,3 +417,67 @@ async def test_round_trips_to_redis(cluster):
     assert await cost(stateless) == 0
     assert await cost(in_session) == 1
     assert await cost(in_session) == 0
+
+
+# --- tasks -----------------------------------------------------------------------------------
+
+
+async def task_request(server, method, params, user="alice"):
+    meta = {"io.modelcontextprotocol/clientCapabilities": {**CAPABLE, **TASKS}}
+    params = {**params, "_meta": {**META, **meta}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    headers = modern_headers(method, params.get("taskId", params.get("name")))
+    reply = await server.user(user).request("POST", "/mcp/", json=message, headers=headers)
+    return reply.json()
+
+
+async def until(server, task_id, *statuses):
+    with trio.fail_after(15):
+        while True:
+            found = (await task_request(server, "tasks/get", {"taskId": task_id}))["result"]
+            if found["status"] in statuses:
+                return found
+            await trio.sleep(0.02)
+
+
+async def test_a_task_is_seen_answered_and_cancelled_from_any_server(cluster):
+    a, b, c = cluster.servers
+    created = (await task_request(a, "tools/call", {"name": "long"}))["result"]
+    task_id = created["taskId"]
+    waiting = await until(b, task_id, "input_required")
+    (key,) = waiting["inputRequests"]
+    answer = {key: {"action": "accept", "content": {"ok": True}}}
+    params = {"taskId": task_id, "inputResponses": answer}
+    assert "result" in await task_request(c, "tasks/update", params)
+    done = await until(b, task_id, "completed")
+    assert done["result"]["content"][0]["text"] == "accept by A"
+    other = (await task_request(a, "tools/call", {"name": "long"}))["result"]["taskId"]
+    await until(b, other, "input_required")
+    await task_request(b, "tasks/cancel", {"taskId": other})
+    await until(a, other, "cancelled")
+    await until(c, other, "cancelled")
+    refused = await task_request(b, "tasks/get", {"taskId": task_id}, user="mallory")
+    assert refused["error"]["code"] == -32602
+
+
+async def test_a_task_whose_process_died_has_failed(cluster):
+    created = (await task_request(cluster[0], "tools/call", {"name": "long"}))["result"]
+    await until(cluster[1], created["taskId"], "input_required")
+    await cluster.die(0)
+    link = cluster[1].house.backend.log._link  # the sign of life would last some seconds more
+    process = cluster[0].house.backend.process
+    await link.call("DEL", f"{link.address.prefix}:p:{process}")
+    failed = await until(cluster[1], created["taskId"], "failed")
+    assert "process that ran this task ended" in failed["error"]["message"]
+
+
+async def test_tasks_of_2025_11_25_over_three_servers(cluster):
+    client = await opened(cluster[0])
+    created = await client.tool("long", task={})
+    task_id = {"taskId": created["result"]["task"]["taskId"]}
+    listed = (await client.at(cluster[1]).call("tasks/list")).json()["result"]["tasks"]
+    assert [task["taskId"] for task in listed] == [task_id["taskId"]]
+    result = await client.at(cluster[2]).converse("tasks/result", task_id)
+    assert result["result"]["content"][0]["text"] == "accept by A"
+    (asked,) = client.asked
+    assert asked["params"]["_meta"]["io.modelcontextprotocol/related-task"] == task_id

@@ -36,7 +36,7 @@ async def _listen(job: Job) -> Result:
     wanted = read_params(_params, job.call.params).notifications
     if len(wanted.resource_subscriptions) + len(wanted.task_ids) > MAX_URIS:
         raise InvalidParams(f"A subscription names at most {MAX_URIS} resources.")
-    honoured, methods = _honoured(job, wanted)
+    honoured, methods = await _honoured(job, wanted)
     uris = {*honoured.get("resourceSubscriptions", []), *honoured.get("taskIds", [])}
     meta = {SUBSCRIPTION_ID: msgspec.Raw(job.call.id)}
     with job.services.broadcast.listen(methods, uris) as listener:
@@ -45,14 +45,14 @@ async def _listen(job: Job) -> Result:
         while True:
             method, params = await listener.take()
             if method == TASK_CHANGED:
-                task = _find_mine(job, params["uri"])
+                task = await _find_mine(job, params["uri"])
                 if task is None:
                     continue  # it expired meanwhile
                 params = detailed_form(task)
             await job.notify(encode_notice(method, {**params, "_meta": meta}))
 
 
-def _honoured(job: Job, wanted: _Filter) -> tuple[dict[str, Any], set[str]]:
+async def _honoured(job: Job, wanted: _Filter) -> tuple[dict[str, Any], set[str]]:
     """The part of the filter that this server can honour, and the notifications it means."""
     capabilities = job.services.host.capabilities
     honoured: dict[str, Any] = {}
@@ -71,13 +71,15 @@ def _honoured(job: Job, wanted: _Filter) -> tuple[dict[str, Any], set[str]]:
     if wanted.task_ids:
         if not declares_tasks(job.caller):
             raise needs_tasks("Listening to tasks needs the tasks extension.")
-        honoured["taskIds"] = [task_id for task_id in wanted.task_ids if _find_mine(job, task_id)]
+        honoured["taskIds"] = [
+            task_id for task_id in wanted.task_ids if await _find_mine(job, task_id)
+        ]
     return honoured, methods
 
 
-def _find_mine(job: Job, task_id: str) -> Task | None:
+async def _find_mine(job: Job, task_id: str) -> Task | None:
     try:
-        return job.services.tasks.get(job.caller.principal, task_id)
+        return await job.services.tasks.get(job.caller.principal, task_id)
     except InvalidParams:
         return None
 

@@ -15,6 +15,7 @@ from mcpd.mcp.tasks.record import (
     detailed_form,
     handshake_form,
 )
+from mcpd.mcp.tasks.snapshot import AskedElsewhere
 from mcpd.rpc.messages import error_from_object
 
 
@@ -31,27 +32,27 @@ _params = msgspec.json.Decoder(_Params)
 _list_params = msgspec.json.Decoder(_ListParams)
 
 
-def _task(job: Job) -> tuple[Task, _Params]:
+async def _task(job: Job) -> tuple[Task, _Params]:
     if job.caller.revision.modern and not declares_tasks(job.caller):
         raise needs_tasks(f"{job.call.method} needs the tasks extension.")
     params = read_params(_params, job.call.params)
-    return job.services.tasks.get(job.caller.principal, params.task_id), params
+    return await job.services.tasks.get(job.caller.principal, params.task_id), params
 
 
 async def _get(job: Job) -> Result:
-    task, _ = _task(job)
+    task, _ = await _task(job)
     return detailed_form(task) if job.caller.revision.modern else handshake_form(task)
 
 
 async def _update(job: Job) -> Result:
-    task, params = _task(job)
-    job.services.tasks.answer(task, params.input_responses)
+    task, params = await _task(job)
+    await job.services.tasks.answer(task, params.input_responses)
     return {}
 
 
 async def _cancel(job: Job) -> Result:
-    task, _ = _task(job)
-    cancelled = job.services.tasks.cancel(task)
+    task, _ = await _task(job)
+    cancelled = await job.services.tasks.cancel(task)
     if job.caller.revision.modern:
         return {}
     if not cancelled:
@@ -61,7 +62,7 @@ async def _cancel(job: Job) -> Result:
 
 async def _list(job: Job) -> Result:
     cursor = read_params(_list_params, job.call.params).cursor
-    found, following = job.services.tasks.page(job.caller.principal, cursor)
+    found, following = await job.services.tasks.page(job.caller.principal, cursor)
     result: dict[str, Any] = {"tasks": [handshake_form(task) for task in found]}
     return result | ({"nextCursor": following} if following else {})
 
@@ -70,14 +71,14 @@ async def _result(job: Job) -> Result:
     """Blocks until the task is over, then is exactly what the call would have been; meanwhile
     what the task asks goes out on this request's stream.
     """
-    task, _ = _task(job)
+    task, _ = await _task(job)
     related = {RELATED_TASK: {"taskId": task.id}}
     asked: set[str] = set()
     while not task.terminal:
         changed = task.changed
         await _ask_here(job, task, asked)
-        if not task.terminal:
-            await changed.wait()
+        if not task.terminal and changed is task.changed:
+            task = await job.services.tasks.wait_changed(task)
     if task.error is not None:
         raise error_from_object(task.error)
     if task.status is Status.CANCELLED or task.result is None:
@@ -94,33 +95,25 @@ async def _ask_here(job: Job, task: Task, asked: set[str]) -> None:
     asked.update(fresh)
     opened = {key: task.questions[key] for key in fresh}
     meta = {RELATED_TASK: {"taskId": task.id}}
+    words = [
+        AskedElsewhere(found.question.method, found.question.params) for found in opened.values()
+    ]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_until_terminal, task, nursery.cancel_scope)
+        nursery.start_soon(_until_terminal, job, task, nursery.cancel_scope)
         try:
             answers = await job.services.questions.ask(
-                job.caller,
-                session.id,
-                notify,
-                [found.question for found in opened.values()],
-                meta=meta,
+                job.caller, session.id, notify, words, meta=meta
             )
-            for found, answer in zip(opened.values(), answers, strict=True):
-                found.answer = answer
-        except ToolError as refusal:  # the tool is to know, and decides
-            for found in opened.values():
-                found.refusal = refusal
+            await job.services.tasks.answer(task, dict(zip(opened, answers, strict=True)))
+        except (ToolError, InvalidParams) as refusal:  # the tool is to know, and decides
+            await job.services.tasks.refuse(task, list(opened), ToolError(refusal.message))
         nursery.cancel_scope.cancel()
-    for key, found in opened.items():
-        task.questions.pop(key, None)
-        found.answered.set()
-    if not task.questions:
-        task.move(Status.WORKING, job.services.tasks.clock())
 
 
-async def _until_terminal(task: Task, asking: trio.CancelScope) -> None:
+async def _until_terminal(job: Job, task: Task, asking: trio.CancelScope) -> None:
     """A task that is over needs no answers any more."""
     while not task.terminal:
-        await task.changed.wait()
+        task = await job.services.tasks.wait_changed(task)
     asking.cancel()
 
 

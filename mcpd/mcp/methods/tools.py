@@ -64,6 +64,7 @@ async def _run_as_task(
     result = await work.wait_settled()
     if work.task is None:
         return {} if result is None else result
+    await job.services.tasks.keep(work.task)
     if job.caller.revision.modern:
         return {"resultType": "task", **modern_form(work.task)}
     related = {RELATED_TASK: {"taskId": work.task.id}}

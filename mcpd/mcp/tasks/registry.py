@@ -1,32 +1,74 @@
-"""The tasks of this process: found by their owner alone, bounded in number and in time."""
+"""The tasks of this process, and those of others as far as the shelf knows them: found by their
+owner alone, bounded in number and in time.
+"""
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import trio
+
 from mcpd.app.questions import BadAnswer
 from mcpd.auth.principals import Principal
-from mcpd.errors import InvalidParams, TooManyRequests
+from mcpd.errors import InvalidParams, ToolError, TooManyRequests
+from mcpd.mcp.tasks.elsewhere import Elsewhere
 from mcpd.mcp.tasks.record import Status, Task
+from mcpd.mcp.tasks.snapshot import DistantTask, Letter
+from mcpd.sessions.bus import Bus
+from mcpd.sessions.shelf import TaskShelf
+
+log = logging.getLogger("mcpd.tasks")
 
 MAX_TASKS = 10_000
 MAX_PER_OWNER = 1_000
 DEFAULT_TTL_MS = 60 * 60 * 1000
 MAX_TTL_MS = 24 * 60 * 60 * 1000
 PAGE = 100
+LOOK_AGAIN_S = 0.5  # at a task of another process
 
 
 class Tasks:
-    """Every task until its time to live is over."""
+    """Every task until its time to live is over.
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+    Args:
+        shelf: where other processes look; None: there are none, and nothing outlives this one.
+        process: the name of this one.
+    """
+
+    def __init__(
+        self,
+        *,
+        shelf: TaskShelf | None = None,
+        bus: Bus | None = None,
+        process: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._tasks: OrderedDict[str, Task] = OrderedDict()
         self.clock = clock
         self.on_change: list[Callable[[Task], None]] = []
+        self.elsewhere: Elsewhere | None = None
+        if shelf is not None:
+            self.elsewhere = Elsewhere(
+                shelf,
+                bus or Bus(),
+                process,
+                clock=clock,
+                ours=self._tasks,
+                take=self.take,
+                tell=self._tell,
+            )
+
+    async def run(self) -> None:
+        """Keep the other processes informed, for ever; returns at once where there are none."""
+        if self.elsewhere is not None:
+            await self.elsewhere.run()
+
+    # --- making and finding -------------------------------------------------------------------
 
     def create(self, owner: Principal, ttl_ms: int | None = None) -> Task:
-        """A task that works.
+        """A task that works, in this process; ``keep`` makes it known.
 
         Raises:
             TooManyRequests: the owner, or everybody together, has too many.
@@ -37,30 +79,45 @@ class Tasks:
             raise TooManyRequests("There are too many tasks.", fix="Wait for some to expire.")
         wanted = DEFAULT_TTL_MS if ttl_ms is None else max(1, min(ttl_ms, MAX_TTL_MS))
         task = Task(owner, self.clock(), wanted)
-        task.on_change = self.on_change
+        task.on_change = [self._changed]
         self._tasks[task.id] = task
         return task
 
-    def get(self, owner: Principal, task_id: str) -> Task:
+    async def keep(self, task: Task) -> None:
+        """See that the task can be found everywhere, before anybody is told of it.
+
+        Raises:
+            StoreError: it cannot.
+        """
+        if self.elsewhere is not None:
+            await self.elsewhere.write(task)
+
+    async def get(self, owner: Principal, task_id: str) -> Task:
         """The owner's task.
 
         Raises:
             InvalidParams: there is none of this id, or it is somebody else's.
+            StoreError: whether another process has it cannot be told.
         """
         self._expire()
         task = self._tasks.get(task_id)
+        if task is None and self.elsewhere is not None:
+            task = await self.elsewhere.get(task_id)
         if task is None or not _owns(owner, task):
             raise InvalidParams("There is no such task: it expired, or never was.")
         return task
 
-    def page(self, owner: Principal, cursor: str | None) -> tuple[list[Task], str | None]:
+    async def page(self, owner: Principal, cursor: str | None) -> tuple[list[Task], str | None]:
         """One page of the owner's tasks, oldest first, and the cursor of the next.
 
         Raises:
             InvalidParams: the cursor is not one of ours.
+            StoreError: what other processes have cannot be told.
         """
         self._expire()
         mine = [task for task in self._tasks.values() if _owns(owner, task)]
+        if self.elsewhere is not None:
+            mine = await self.elsewhere.join(owner, mine)
         start = 0
         if cursor is not None:
             places = [place for place, task in enumerate(mine) if task.id == cursor]
@@ -70,12 +127,34 @@ class Tasks:
         rest = mine[start + PAGE :]
         return mine[start : start + PAGE], rest[0].id if rest else None
 
-    def answer(self, task: Task, responses: dict[str, Any]) -> None:
+    async def wait_changed(self, task: Task) -> Task:
+        """Wait until something may have changed, and return the task as it is then.
+
+        Raises:
+            InvalidParams: it expired meanwhile.
+            StoreError: see ``get``.
+        """
+        if not isinstance(task, DistantTask):
+            await task.changed.wait()
+            return task
+        await trio.sleep(LOOK_AGAIN_S)
+        return await self.get(task.owner, task.id)
+
+    # --- what clients want of a task ----------------------------------------------------------
+
+    async def answer(self, task: Task, responses: dict[str, Any]) -> None:
         """Take answers to what the task asked; others are ignored.
 
         Raises:
             InvalidParams: an answer does not fit its question; none was taken.
+            StoreError: the process that runs the task cannot be reached.
         """
+        if isinstance(task, DistantTask):
+            await task.send(Letter(answers=responses))
+        else:
+            self._answer(task, responses)
+
+    def _answer(self, task: Task, responses: dict[str, Any]) -> None:
         read = {}
         for key, response in responses.items():
             found = task.questions.get(key)
@@ -91,20 +170,73 @@ class Tasks:
         if read and not task.questions:
             task.move(Status.WORKING, self.clock())
 
-    def cancel(self, task: Task) -> bool:
-        """Stop the work; False: the task was over already."""
+    async def refuse(self, task: Task, keys: list[str], refusal: ToolError) -> None:
+        """The client does not answer these questions; the tool is to know, and decides.
+
+        Raises:
+            StoreError: see ``answer``.
+        """
+        if isinstance(task, DistantTask):
+            await task.send(Letter(refused=keys))
+        else:
+            self._refuse(task, keys, refusal)
+
+    def _refuse(self, task: Task, keys: list[str], refusal: ToolError) -> None:
+        for key in keys:
+            found = task.questions.pop(key, None)
+            if found is not None:
+                found.refusal = refusal
+                found.answered.set()
+        if not task.questions:
+            task.move(Status.WORKING, self.clock())
+
+    async def cancel(self, task: Task) -> bool:
+        """Stop the work; False: the task was over already.
+
+        Raises:
+            StoreError: see ``answer``.
+        """
+        if isinstance(task, DistantTask) and not task.terminal:
+            await task.send(Letter(cancel=True))
+            return task.move(Status.CANCELLED, self.clock())
+        return self._cancel(task)
+
+    def _cancel(self, task: Task) -> bool:
         if not task.move(Status.CANCELLED, self.clock()):
             return False
         task.questions.clear()
         task.scope.cancel()
         return True
 
+    # --- helpers ------------------------------------------------------------------------------
+
+    def _changed(self, task: Task) -> None:
+        if self.elsewhere is None:
+            self._tell(task)
+        else:
+            self.elsewhere.changed(task)
+
+    def _tell(self, task: Task) -> None:
+        for listener in self.on_change:
+            listener(task)
+
+    def take(self, task: Task, letter: Letter) -> None:
+        """Do what another process wants of a task of ours."""
+        if letter.cancel:
+            self._cancel(task)
+        if letter.refused:
+            self._refuse(task, letter.refused, ToolError("The client refused to answer."))
+        try:
+            self._answer(task, letter.answers)
+        except InvalidParams as error:
+            log.info("an answer to a task does not fit: %s", error.message)
+
     def _expire(self) -> None:
         """Tasks past their time go; those that still work are stopped."""
         now = self.clock()
         for task in list(self._tasks.values()):
             if now >= task.created_at + task.ttl_ms / 1000:
-                self.cancel(task)
+                self._cancel(task)
                 del self._tasks[task.id]
 
 

@@ -4,6 +4,7 @@ from mcpd.sessions.backend import Backend
 from mcpd.sessions.redis.bus import RedisBus
 from mcpd.sessions.redis.link import Address, Link
 from mcpd.sessions.redis.log import LEASE_S, RedisLog
+from mcpd.sessions.redis.shelf import RedisShelf
 from mcpd.sessions.redis.store import TTL_SLACK_S, RedisStore
 
 
@@ -29,4 +30,4 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
     bus.attach(link)
     store = RedisStore(link, bus, timeout_s=timeout_s)
     log = RedisLog(link, process, keep_running_s=keep_running_s, own_ttl_s=timeout_s + TTL_SLACK_S)
-    return Backend(store, log, bus, link.run)
+    return Backend(store, log, bus, RedisShelf(link), process, link.run)

@@ -1,0 +1,167 @@
+"""Tasks over several processes: records of ours for the others, and theirs for us."""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import trio
+
+from mcpd.auth.principals import Principal
+from mcpd.errors import InternalError, StoreError
+from mcpd.mcp.tasks import snapshot
+from mcpd.mcp.tasks.record import Status, Task
+from mcpd.mcp.tasks.snapshot import DistantTask, Letter
+from mcpd.rpc.messages import error_object
+from mcpd.sessions.bus import Bus, Kind, Signal
+from mcpd.sessions.shelf import TaskShelf
+
+log = logging.getLogger("mcpd.tasks")
+
+STORE_AWAY_S = 1.0  # until the shelf is tried again
+
+
+class Elsewhere:
+    """What other processes are told of our tasks, and what they want of them.
+
+    Args:
+        process: the name of this one.
+        ours: its tasks.
+        take: does what a letter says.
+        tell: called when a changed task can be seen everywhere.
+    """
+
+    def __init__(
+        self,
+        shelf: TaskShelf,
+        bus: Bus,
+        process: str,
+        *,
+        clock: Callable[[], float],
+        ours: Mapping[str, Task],
+        take: Callable[[Task, Letter], None],
+        tell: Callable[[Task], None],
+    ) -> None:
+        self._shelf = shelf
+        self._bus = bus
+        self._process = process
+        self._clock = clock
+        self._ours = ours
+        self._take = take
+        self._tell = tell
+        self._stale: dict[str, None] = {}  # records to be written
+        self._post: dict[str, None] = {}  # tasks with letters to be read
+        self._wake = trio.Event()
+        bus.listen(Kind.TASK, self._has_post)
+        bus.on_resync.append(self._look_at_all)
+
+    # --- theirs -------------------------------------------------------------------------------
+
+    async def get(self, task_id: str) -> Task | None:
+        """A task of any process.
+
+        Raises:
+            StoreError: that cannot be told now.
+        """
+        record = await self._shelf.get(task_id)
+        return None if record is None else await self._show(record)
+
+    async def join(self, owner: Principal, ours: list[Task]) -> list[Task]:
+        """An owner's tasks of all processes, oldest first.
+
+        Raises:
+            StoreError: they cannot be told now.
+        """
+        known = {task.id for task in ours}
+        shown = [await self._show(record) for record in await self._shelf.of(_name(owner))]
+        theirs = [
+            task
+            for task in shown
+            if task.id not in known and task.owner.owns(owner.issuer, owner.subject)
+        ]
+        return sorted([*ours, *theirs], key=lambda task: (task.created_at, task.id))
+
+    async def _show(self, record: bytes) -> Task:
+        """The task of a record; one whose process is gone has failed."""
+        task = snapshot.show(record)
+        task.send = partial(self._send, task)
+        if not task.terminal and await self._shelf.is_gone(task.process):
+            error = InternalError("The server process that ran this task ended.")
+            task.error = error_object(error)
+            task.message = error.message
+            task.questions.clear()
+            task.move(Status.FAILED, self._clock())
+            await self.write(task)
+        return task
+
+    async def _send(self, task: Task, letter: Letter) -> None:
+        await self._shelf.post(task.id, snapshot.encode(letter))
+        self._bus.publish(Signal(Kind.TASK, name=task.id))
+
+    # --- ours ---------------------------------------------------------------------------------
+
+    async def write(self, task: Task) -> None:
+        """Keep the record of a task.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+        process = task.process if isinstance(task, DistantTask) else self._process
+        left_s = task.created_at + task.ttl_ms / 1000 - self._clock()
+        if left_s > 0:
+            record = snapshot.take(task, process)
+            await self._shelf.put(task.id, _name(task.owner), record, ttl_s=left_s)
+
+    def changed(self, task: Task) -> None:
+        """Write the record of a task of ours soon."""
+        self._stale[task.id] = None
+        self._wake.set()
+
+    def _has_post(self, signal: Signal) -> None:
+        if signal.name in self._ours:
+            self._post[signal.name] = None
+            self._wake.set()
+
+    def _look_at_all(self) -> None:
+        for task_id, task in self._ours.items():
+            if not task.terminal:
+                self._post[task_id] = self._stale[task_id] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write records and read letters, for ever."""
+        while True:
+            if not self._stale and not self._post:
+                self._wake = trio.Event()
+                await self._wake.wait()
+            try:
+                await self._read_letters()
+                await self._write_records()
+            except StoreError as error:
+                log.warning("what tasks do is told later: %s", error.message)
+                await trio.sleep(STORE_AWAY_S)
+
+    async def _read_letters(self) -> None:
+        for task_id in list(self._post):
+            letters = await self._shelf.letters(task_id)
+            self._post.pop(task_id, None)
+            for letter in letters:
+                task = self._ours.get(task_id)
+                if task is not None:
+                    self._take(task, snapshot.read_letter(letter))
+
+    async def _write_records(self) -> None:
+        for task_id in list(self._stale):
+            task = self._ours.get(task_id)
+            self._stale.pop(task_id, None)
+            if task is None:
+                continue
+            try:
+                await self.write(task)
+            except StoreError:
+                self._stale[task_id] = None
+                raise
+            self._tell(task)
+
+
+def _name(owner: Principal) -> str:
+    return f"{owner.issuer} {owner.subject}"

@@ -1,0 +1,33 @@
+"""What processes know of each other's tasks: a record of each, and letters to whoever runs it.
+
+A task runs in one process; its record says how far it is, and any process answers from that.
+"""
+
+from typing import Protocol
+
+
+class TaskShelf(Protocol):
+    """Each method raises StoreError when the shelf cannot be reached."""
+
+    async def put(self, task_id: str, owner: str, record: bytes, *, ttl_s: float) -> None:
+        """Keep the record of a task, in the place of an older one.
+
+        Args:
+            owner: whose task it is.
+            ttl_s: seconds until it is gone, from now.
+        """
+
+    async def get(self, task_id: str) -> bytes | None:
+        """The record of a task."""
+
+    async def of(self, owner: str) -> list[bytes]:
+        """The records of an owner's tasks, oldest first."""
+
+    async def is_gone(self, process: str) -> bool:
+        """Whether a process that ran tasks runs no more."""
+
+    async def post(self, task_id: str, letter: bytes) -> None:
+        """Leave a letter for the process that runs a task."""
+
+    async def letters(self, task_id: str) -> list[bytes]:
+        """Take the letters that were left, in order."""
