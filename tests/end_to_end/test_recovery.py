@@ -65,7 +65,7 @@ class Server:
     def __init__(self, tmp_path: Path, *flags: str) -> None:
         self.tmp_path = tmp_path
         self.port = free_port()
-        self.flags = ("--port", str(self.port), "--drain-timeout-s", "2", *flags)
+        self.flags = ("--port", str(self.port), "--drain-timeout-s", "1", *flags)
         self.daemon = Daemon(tmp_path / "state", *self.flags)
 
     async def ready(self) -> None:

@@ -36,10 +36,8 @@ class Restarting:
         with self.scope:
             async with serving(self.tmp_path, [app], store="sqlite") as server:
                 task_status.started(server)
-                try:
-                    await trio.sleep_forever()
-                finally:
-                    server.house.backend.store.close()
+                await trio.sleep_forever()
+        server.house.backend.store.close()  # now that nothing runs in its thread
         self.over.set()
 
     async def again(self):
