@@ -127,7 +127,7 @@ async def shake(servers: list[Server], calls: int, every_s: float) -> tuple[dict
         while True:
             await trio.sleep(every_s * rng.uniform(0.5, 1.5))
             number = signal.SIGTERM
-            if trio.current_time() >= next_kill and rng.random() < 0.7:
+            if trio.current_time() >= next_kill:
                 number, next_kill = signal.SIGKILL, trio.current_time() + KILL_PAUSE_S
             hurts.append(await rng.choice(servers).hurt(proxy, rng, number))
 
