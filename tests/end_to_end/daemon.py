@@ -110,6 +110,12 @@ class Daemon:
         self.kill()
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started and that live."""
+    listed = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for child in " ".join(listed).split()]
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.end_to_end.daemon import Daemon, free_port, need
+from tests.end_to_end.daemon import Daemon, children_of, free_port, need
 from tests.end_to_end.proxy import Proxy
 from tests.end_to_end.test_clients import CLIENTS, SCRIPTS
 from tests.redis_server import RedisServer
@@ -76,8 +76,7 @@ class Server:
         pid = self.daemon.process.pid
         if "--workers" not in self.flags:
             return [pid]
-        listed = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-        return [int(child) for child in " ".join(listed).split()]
+        return children_of(pid)
 
     async def hurt(self, proxy: Proxy, rng: random.Random, number: signal.Signals) -> str:
         """Kill or stop one process, and see that there is one again."""

@@ -2,13 +2,14 @@
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
 import pytest
 import trio
 
-from tests.end_to_end.daemon import Daemon
+from tests.end_to_end.daemon import Daemon, children_of
 from tests.in_process import Session, modern
 from tests.peer import Peer
 from tests.sessions.stores import fresh
@@ -41,9 +42,7 @@ def app(tmp_path):
 
 
 def workers_of(daemon: Daemon) -> list[int]:
-    pid = daemon.process.pid
-    listed = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    return [int(child) for child in " ".join(listed).split()]
+    return children_of(daemon.process.pid)
 
 
 def wait_for_workers(daemon: Daemon, count: int, *, other_than: list[int]) -> list[int]:
@@ -203,3 +202,21 @@ def test_a_worker_that_cannot_start_stops_the_supervisor(tmp_path, redis):
     assert daemon.wait() == 78
     assert "ZeroDivisionError" in daemon.text()
     daemon.kill()
+
+
+def test_systemd_hears_of_workers_from_their_supervisor(tmp_path, app, redis):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(path))
+        sock.settimeout(20)
+        environ = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "400000"}
+        flags = ("--port", "0", "--workers", "2", "--store", fresh(redis), "--app", app)
+        with Daemon(tmp_path / "s", *flags, environ=environ) as daemon:
+            told = ""
+            while "READY=1" not in told or told.count("WATCHDOG=1") < 2:
+                told += sock.recv(4096).decode() + "\n"
+            assert "2 workers on http://" in told
+            daemon.send(signal.SIGTERM)
+            while "STOPPING=1" not in told:
+                told += sock.recv(4096).decode() + "\n"
+            assert daemon.wait() == 0
