@@ -21,7 +21,8 @@ UNSUPPORTED_PROTOCOL_VERSION = -32022
 # MCP up to 2025-11-25; must not be sent in later revisions.
 RESOURCE_NOT_FOUND = -32002
 
-# Exit codes (sysexits.h); after these a restart would not help.
+EXIT_FAILURE = 1  # trying again may help
+# Exit codes (sysexits.h) after which a restart would not help.
 EXIT_USAGE = 2
 EXIT_CONFIG = 78
 STORE_RETRY_S = 2  # told to clients while a store is away

@@ -5,7 +5,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from mcpd.errors import EXIT_CONFIG, McpdError
+from mcpd.errors import EXIT_CONFIG, EXIT_FAILURE, McpdError, Unavailable
 from mcpd.version import __version__
 
 VERBS = {
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mcpd: {error.message}{_received(error)}", file=sys.stderr)
         if error.fix:
             print(f"mcpd: {error.fix}", file=sys.stderr)
-        return EXIT_CONFIG
+        return EXIT_FAILURE if isinstance(error, Unavailable) else EXIT_CONFIG
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -5,6 +5,7 @@ A message goes to the log first and then to whoever follows, in this process or 
 """
 
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from itertools import count
@@ -36,7 +37,7 @@ class Streams:
         self._writers: dict[StreamKey, CallStream] = {}
         self._places: dict[StreamKey, Place] = {}
         self._claiming: set[StreamKey] = set()
-        self._numbers = count(1)
+        self._names = map(f"{secrets.token_hex(4)}-{{}}".format, count(1))  # unlike any elsewhere
         bus.listen(Kind.GREW, self._wake_named)
         bus.listen(Kind.FOLLOWED, self._followed_elsewhere)
         bus.listen(Kind.LEFT, self._left_elsewhere)
@@ -81,6 +82,7 @@ class Streams:
         """This process stops: what it still runs is not written any more, and stays for another
         process to go on with.
         """
+        self.adopt = None
         for stream in list(self._writers.values()):
             stream.give_up()
 
@@ -105,7 +107,7 @@ class Streams:
         """
         key = (session_id, stream_id)
         place = self._places.setdefault(key, Place())
-        follower = Follower(self, key, place, after, str(next(self._numbers)))
+        follower = Follower(self, key, place, after, next(self._names))
         place.followers.append(follower)
         place.elsewhere = None
         place.wake()

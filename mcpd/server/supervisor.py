@@ -12,7 +12,7 @@ from functools import partial
 import trio
 
 from mcpd.config import Config
-from mcpd.errors import EXIT_CONFIG, EXIT_USAGE, ConfigError
+from mcpd.errors import EXIT_CONFIG, EXIT_USAGE, ConfigError, Unavailable
 from mcpd.server.backends import is_shared
 from mcpd.server.child import Child, spawn
 from mcpd.server.keys import find_secrets
@@ -66,6 +66,7 @@ class Supervisor:
         self._notifier = Notifier(environ)
         self._children: list[Child] = []  # one for each place
         self._all: set[Child] = set()  # those that drain included
+        self._turns = [trio.Lock() for _ in range(config.workers)]  # one change of a place at once
         self._stops = 0
         self._rolling = False
 
@@ -74,6 +75,7 @@ class Supervisor:
 
         Raises:
             ConfigError: the workers could not start.
+            Unavailable: they did not start; a restart may help.
         """
         check_workers(self._config)
         find_secrets(self._config, self._environ, create=True)  # by one, for all
@@ -127,7 +129,7 @@ class Supervisor:
                 code = child.process.returncode
                 if code in (EXIT_CONFIG, EXIT_USAGE):
                     raise ConfigError("The workers could not start; their log lines say why.")
-                raise ConfigError(f"A worker did not start within {START_S:g} s (exit {code}).")
+                raise Unavailable(f"A worker did not start within {START_S:g} s (exit {code}).")
 
     # --- replacing ----------------------------------------------------------------------------
 
@@ -146,8 +148,9 @@ class Supervisor:
             log.error("worker %d ended (%s); a new one in %g s", *child.epitaph, delay_s)
             await trio.sleep(delay_s)
             delay_s = min(2 * delay_s, MAX_RETRY_S)
-            if not self._stops and child is self._children[place]:
-                self._children[place] = await self._spawn(workers)
+            async with self._turns[place]:
+                if not self._stops and child is self._children[place]:
+                    self._children[place] = await self._spawn(workers)
 
     async def _roll(self, workers: trio.Nursery) -> None:
         """Replace the workers one by one; each goes when its successor serves."""
@@ -156,19 +159,25 @@ class Supervisor:
         self._rolling = True
         try:
             self._notifier.reloading()
-            for place, old in enumerate(self._children):
-                fresh = await self._spawn(workers)
-                if not await fresh.wait_ready(START_S):
-                    fresh.kill()
+            for place in range(len(self._children)):
+                if not await self._replace(workers, place):
                     log.error("a new worker does not start: the old ones stay")
                     break
-                self._children[place] = fresh
-                old.send(signal.SIGTERM)
             else:
                 log.info("all workers are new")
         finally:
             self._rolling = False
             self._notifier.ready("serving")
+
+    async def _replace(self, workers: trio.Nursery, place: int) -> bool:
+        async with self._turns[place]:
+            fresh = await self._spawn(workers)
+            if not await fresh.wait_ready(START_S):
+                fresh.kill()
+                return False
+            old, self._children[place] = self._children[place], fresh
+        old.send(signal.SIGTERM)
+        return True
 
     async def _watch_for_hangs(self) -> None:
         while True:
