@@ -88,7 +88,7 @@ class Database:
 
         Args:
             durable: False: it survives the end of this process, but a power loss may take it
-                (SQLite's synchronous = NORMAL), which is a tenth of the cost.
+                (SQLite's synchronous = NORMAL); nothing waits for the disk then.
 
         Raises:
             StoreError: nothing of the job was kept.

@@ -5,6 +5,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 
 import trio
@@ -61,7 +62,7 @@ class HttpServer:
         connected.
         """
         for listener in listeners:
-            with trio.move_on_after(LAST_ACCEPT_S):
+            with trio.move_on_after(LAST_ACCEPT_S), suppress(OSError):  # out of descriptors, say
                 while True:
                     handler_nursery.start_soon(self._handle, await listener.accept())
 
