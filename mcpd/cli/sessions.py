@@ -136,15 +136,15 @@ async def _export(backend: Backend, arguments: argparse.Namespace, alive_since: 
         async for line in export_lines(partial(_pages, backend, alive_since)):
             file.write(line)
             count += 1
-    print(f"exported {count - 1} sessions", file=sys.stderr)
+    print(f"sessions exported: {count - 1}", file=sys.stderr)
     return 0
 
 
 async def _import(backend: Backend, arguments: argparse.Namespace, alive_since: float) -> int:
     with _file(arguments.file, "rb", sys.stdin.buffer) as file:
         done = await import_lines(file, backend.store, alive_since=alive_since)
-    passed_over = f"{done.known} were there already, {done.expired} had expired"
-    print(f"imported {done.new} sessions; {passed_over}", file=sys.stderr)
+    passed_over = f"there already: {done.known}, expired: {done.expired}"
+    print(f"sessions imported: {done.new}, {passed_over}", file=sys.stderr)
     return 0
 
 

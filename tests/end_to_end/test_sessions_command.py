@@ -61,13 +61,13 @@ async def test_sessions_move_from_sqlite_to_redis(tmp_path, redis):
         assert daemon.stop() == 0
     file = tmp_path / "sessions.jsonl"
     done = mcpd("export", str(file), "--store", old)
-    assert (done.returncode, done.stderr) == (0, "exported 1 sessions\n")
+    assert (done.returncode, done.stderr) == (0, "sessions exported: 1\n")
     assert file.stat().st_mode & 0o077 == 0
     done = mcpd("import", str(file), "--store", new)
     assert done.returncode == 0, done.stderr
-    assert "imported 1 sessions" in done.stderr
+    assert "sessions imported: 1, " in done.stderr
     again = mcpd("import", "--store", new, text=file.read_text())
-    assert "imported 0 sessions; 1 were there already" in again.stderr
+    assert "sessions imported: 0, there already: 1, " in again.stderr
     with Daemon(tmp_path / "s", "--port", "0", "--store", new) as daemon:
         client.peer = await daemon.connect(token=daemon.token())
         reply = await client.call(

@@ -91,7 +91,8 @@ class RedisStore:
             return None
         session = _session(record)
         known = session.last_activity if activity is None else float(activity)
-        return self._remember(session, max(known, self._dirty.get(session_id, known)))
+        known = max(known, self._dirty.get(session_id, known))
+        return self._remember(replace(session, last_activity=known), known)
 
     def touch(self, session_id: SessionId, now: float) -> None:
         cached = self._cache.get(session_id)
