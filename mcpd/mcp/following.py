@@ -105,6 +105,7 @@ class Follower:
     async def _wait_turn(self, changed: trio.Event) -> None:
         if self._own:
             self._overtaken = True
+            self._buffer.clear()
             await changed.wait()
         else:
             self.end = End.OVERTAKEN

@@ -154,9 +154,13 @@ class CallStream:
         if self.lost:
             raise StreamLost
         number = self.ring.last + 1
-        kept = await patiently(
-            lambda: self._log.append(self.session_id, self.id, number, data, last=last)
-        )
+        try:
+            kept = await patiently(
+                lambda: self._log.append(self.session_id, self.id, number, data, last=last)
+            )
+        except BaseException:  # perhaps it is in the log: no other message may have its number
+            self.ring.last = number
+            raise
         if not kept:
             self.lost = True
             self._wake()

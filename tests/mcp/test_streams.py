@@ -155,6 +155,32 @@ async def test_a_follower_gets_what_was_and_what_comes_and_the_end():
         assert (await late.next()).data == b"2"  # type: ignore[union-attr]
 
 
+class SlowLog(MemoryLog):
+    """Keeps a message at once and says so later, as a log far away does."""
+
+    async def append(self, *args, **options):
+        kept = await super().append(*args, **options)
+        await trio.sleep(0.05)
+        return kept
+
+
+async def test_a_message_whose_sending_was_cancelled_does_not_lend_its_number_to_the_next():
+    log = SlowLog()
+    writer = Streams(log, Bus()).write(call())
+    await writer.send(b"1")
+    with trio.move_on_after(0.01):
+        await writer.send(b"2, perhaps")
+    await writer.finish(b"3")
+    page = await log.read(S, "c", 0)
+    assert page is not None
+    assert [(event.number, event.data) for event in page.events] == [
+        (1, b"1"),
+        (2, b"2, perhaps"),
+        (3, b"3"),
+    ]
+    assert page.finished
+
+
 async def test_a_stream_that_another_process_took_is_not_written_any_more():
     log = MemoryLog()
     streams = Streams(log, Bus())

@@ -15,7 +15,7 @@ from mcpd.mcp import exchange
 from mcpd.mcp.following import End, Follower
 from mcpd.mcp.job import Job, Method, Services
 from mcpd.mcp.revisions import Revision
-from mcpd.mcp.transports.wire import CANCELLED, Accepts, message_response
+from mcpd.mcp.transports.wire import CANCELLED, Accepts, error_response, message_response
 from mcpd.mcp.writing import CallStream, StreamLost
 from mcpd.rpc.messages import Call, RequestId, encode_call, encode_error
 from mcpd.sessions.log import (
@@ -54,7 +54,10 @@ def call_stream(job: Job, method: Method, session: Session, accepted: Accepts) -
             with trio.move_on_after(OPEN_AFTER_S):
                 await stream.settled.wait()
             if not stream.settled.is_set():
-                await stream.open()
+                try:
+                    await stream.open()
+                except McpdError as error:  # nothing was sent yet, so this can be
+                    return error_response(job.call.id, error, accepted, modern=False)
             if not stream.begun:
                 return (
                     CANCELLED if stream.plain is None else message_response(stream.plain, accepted)
