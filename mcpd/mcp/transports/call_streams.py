@@ -62,9 +62,10 @@ def call_stream(job: Job, method: Method, session: Session, accepted: Accepts) -
                 return (
                     CANCELLED if stream.plain is None else message_response(stream.plain, accepted)
                 )
-            await sink.open()
-            if revision.primes_streams:
+            if revision.primes_streams:  # in one write with the head: without it none comes back
                 await sink.send(sse.prime(event_id(stream.id, 0)))
+            else:
+                await sink.open()
             await _send_all(sink, follower, revision)
         return None
 
