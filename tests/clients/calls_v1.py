@@ -12,10 +12,11 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-from mcp import ClientSession, types
+from mcp import ClientSession, McpError, types
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.message import ClientMessageMetadata
 
-REQUEST_TIMEOUT = timedelta(seconds=45)
+REQUEST_TIMEOUT = timedelta(seconds=20)
 asked: Counter[str] = Counter()
 strays: list[str] = []  # what the session could not place: a second answer would be among it
 
@@ -36,8 +37,32 @@ async def one(session: ClientSession, key: str, report: dict[str, Any]) -> None:
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         seen.append(progress)
 
+    tokens: list[str] = []
+
+    async def on_token(token: str) -> None:
+        tokens.append(token)
+
+    call = types.CallToolRequestParams(name="work", arguments={"key": key})
+
+    async def send(resume: str | None) -> types.CallToolResult:
+        metadata = ClientMessageMetadata(
+            resumption_token=resume, on_resumption_token_update=on_token
+        )
+        return await session.send_request(
+            types.ClientRequest(types.CallToolRequest(params=call)),
+            types.CallToolResult,
+            metadata=metadata,
+            progress_callback=on_progress,
+        )
+
     try:
-        result = await session.call_tool("work", {"key": key}, progress_callback=on_progress)
+        try:
+            result = await send(None)
+        except McpError:  # the transport gives a call up that is interrupted twice in a row
+            if not tokens:
+                raise
+            report["resumed_by_hand"] += 1
+            result = await send(tokens[-1])
     except Exception as error:
         report["failed"][key] = f"{type(error).__name__}: {error}"
         return
@@ -52,7 +77,7 @@ async def one(session: ClientSession, key: str, report: dict[str, Any]) -> None:
 
 async def main() -> None:
     calls, at_once = int(os.environ["MCPD_CALLS"]), int(os.environ["MCPD_AT_ONCE"])
-    report: dict[str, Any] = {"answered": [], "failed": {}, "wrong": {}}
+    report: dict[str, Any] = {"answered": [], "failed": {}, "wrong": {}, "resumed_by_hand": 0}
     headers = {"Authorization": f"Bearer {os.environ['MCPD_TOKEN']}"}
     # a connection for each request: the proxy gives each to another server
     limits = httpx.Limits(max_keepalive_connections=0)

@@ -159,7 +159,7 @@ def tell(hurts: list[str], report: dict, tmp_path: Path) -> None:
     runs = len((tmp_path / "runs").read_text().splitlines())
     kills, stops = hurts.count("SIGKILL"), hurts.count("SIGTERM")
     print(f"\n{kills} kills, {stops} stops, {runs} runs of {len(report['answered'])} calls,"
-          f" {report['asked']} questions")  # fmt: skip
+          f" {report['asked']} questions, {report['resumed_by_hand']} resumed by hand")  # fmt: skip
 
 
 async def test_five_processes_come_and_go_and_no_call_is_lost(tmp_path, app):
