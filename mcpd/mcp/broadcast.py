@@ -126,14 +126,16 @@ class Broadcast:
                 await self._wake.wait()
             method, uri = next(iter(self._waiting))
             del self._waiting[method, uri]
-            notice = encode_notice(method, {"uri": uri} if uri else {})
             try:
+                notice = encode_notice(method, {"uri": uri} if uri else {})
                 for session_id in await self._streams.log.announce(uri or LISTS, notice):
                     self._streams.own_grew(session_id)
             except StoreError as error:
                 log.warning("a change waits for the store: %s", error.message)
                 self._waiting[method, uri] = None
                 await trio.sleep(STORE_AWAY_S)
+            except Exception:  # one app's odd URI must not end the server
+                log.exception("a change could not be announced")
 
     @contextmanager
     def listen(self, methods: set[str], uris: set[str]) -> Iterator[Listener]:

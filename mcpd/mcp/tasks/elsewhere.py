@@ -139,11 +139,18 @@ class Elsewhere:
             except StoreError as error:
                 log.warning("what tasks do is told later: %s", error.message)
                 await trio.sleep(STORE_AWAY_S)
+            except Exception:  # one task's record or letter must not end the server
+                log.exception("a task could not be told to the other processes")
+                await trio.sleep(STORE_AWAY_S)
 
     async def _read_letters(self) -> None:
         for task_id in list(self._post):
-            letters = await self._shelf.letters(task_id)
-            self._post.pop(task_id, None)
+            self._post.pop(task_id, None)  # before the wait: a signal meanwhile puts it back
+            try:
+                letters = await self._shelf.letters(task_id)
+            except StoreError:
+                self._post[task_id] = None
+                raise
             for letter in letters:
                 task = self._ours.get(task_id)
                 if task is not None:

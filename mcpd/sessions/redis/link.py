@@ -190,6 +190,7 @@ class Link:
                     raise self._refused() from group
                 self._report("Redis refuses the user or the password")
             except* (RedisError, OSError, TimeoutError, trio.TooSlowError, StoreError, EOFError):
+                self.outages += 1  # one that never worked counts as well
                 self._report("Redis cannot be reached")
             tried()
             if trio.current_time() - began > MAX_RETRY_S:
