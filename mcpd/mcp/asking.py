@@ -16,6 +16,7 @@ from mcpd.app.questions import Question
 from mcpd.errors import StoreError, ToolError
 from mcpd.mcp.caller import Caller
 from mcpd.mcp.conversation import Notify
+from mcpd.mcp.failures import first_failure
 from mcpd.mcp.writing import CallStream, patiently
 from mcpd.rpc.messages import Reply, encode_notice
 from mcpd.sessions.bus import Bus, Kind, Signal
@@ -47,7 +48,6 @@ class Questions:
 
     def __init__(self, log: StreamLog, bus: Bus) -> None:
         self._log = log
-        self._bus = bus
         self._waiting: dict[SessionId, dict[str, trio.Event]] = {}
         bus.listen(Kind.ANSWERED, self._answered_elsewhere)
         bus.on_resync.append(self._wake_all)
@@ -67,15 +67,13 @@ class Questions:
         )
         if not await self._log.answer(session_id, request_id, kept):
             return False
-        if not self._wake(session_id, request_id) and self._bus.shared:
-            self._bus.publish(Signal(Kind.ANSWERED, session_id, request_id))
+        self._wake(session_id, request_id)  # the log tells the other processes
         return True
 
-    def _wake(self, session_id: str, request_id: str) -> bool:
+    def _wake(self, session_id: str, request_id: str) -> None:
         event = self._waiting.get(SessionId(session_id), {}).get(request_id)
         if event is not None:
             event.set()
-        return event is not None
 
     def _answered_elsewhere(self, signal: Signal) -> None:
         self._wake(signal.session_id, signal.name)
@@ -118,7 +116,7 @@ class Questions:
                     asked = _word(question, caller, meta, stream, asker, place)
                     nursery.start_soon(one, place, question, asked)
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            raise first_failure(group) from None
         finally:
             if stream is None:  # else it goes with its call
                 await self._forget(session_id, asker)
@@ -239,12 +237,3 @@ async def _call_off(request_id: str, notify: Notify) -> None:
     with trio.move_on_after(GOODBYE_S, shield=True):
         params = {"requestId": request_id, "reason": "no longer needed"}
         await notify(encode_notice("notifications/cancelled", params))
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one failure out of the nursery's group; the others were cancelled because of it."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        failures = [e for e in error.exceptions if not isinstance(e, trio.Cancelled)]
-        error = failures[0] if failures else error.exceptions[0]
-    return error

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import trio
+
 from mcpd.errors import InternalError, McpdError
 from mcpd.http.messages import current_request_id
 
@@ -35,3 +37,12 @@ def explained(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise InternalError(explain_failure(name, error)) from error
+
+
+def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one failure out of a nursery's group; the others were cancelled because of it."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        failures = [e for e in error.exceptions if not isinstance(e, trio.Cancelled)]
+        error = failures[0] if failures else error.exceptions[0]
+    return error

@@ -1,5 +1,6 @@
 """The reading end of a stream: one connection's place in it."""
 
+import math
 from collections import deque
 from enum import Enum, auto
 from typing import Protocol
@@ -8,9 +9,11 @@ import trio
 
 from mcpd.errors import StoreError
 from mcpd.mcp.writing import CallStream
+from mcpd.sessions.bus import Bus
 from mcpd.sessions.log import SESSION_STREAM, Event, StreamLog
 from mcpd.sessions.record import SessionId
 
+LOOK_AT_TURN_S = 5.0  # while another connection is served: its process may die
 LOOK_AGAIN_S = 0.25  # at a stream that another process writes: signals may be lost
 STORE_AWAY_S = 1.0  # until a log that cannot be read is tried again
 
@@ -31,8 +34,8 @@ class Place:
 
     def __init__(self) -> None:
         self.changed = trio.Event()
-        self.followers: list[Follower] = []  # the last one is served
-        self.elsewhere: str | None = None  # the follower in another process that is newer
+        self.followers: list[Follower] = []  # the last one is served, if none elsewhere is
+        self.turns = 0  # how often who is served over all processes may have changed
         self.delivered = 0
         self.cuts = 0
         self.retry_ms = 0  # told at a cut
@@ -48,6 +51,8 @@ class Followed(Protocol):
 
     @property
     def log(self) -> StreamLog: ...
+    @property
+    def bus(self) -> Bus: ...
     def writer(self, session_id: SessionId, stream_id: str) -> CallStream | None: ...
     def leave(self, follower: "Follower") -> None: ...
     async def see_to(self, key: StreamKey) -> None: ...
@@ -57,7 +62,14 @@ class Follower:
     """A place in a stream; a context manager. ``end`` tells why ``next`` returned None."""
 
     def __init__(
-        self, streams: Followed, key: StreamKey, place: Place, after: int, name: str
+        self,
+        streams: Followed,
+        key: StreamKey,
+        place: Place,
+        after: int,
+        name: str,
+        *,
+        returning: bool,
     ) -> None:
         self.after = after
         self.key = key
@@ -71,6 +83,10 @@ class Follower:
         self._buffer: deque[Event] = deque()
         self._finished = False
         self._overtaken = False
+        self.took_turn = False  # as the log has it
+        self._new = returning  # and takes over from whoever is served
+        self._turns = -1 if returning else place.turns  # when the log was looked at
+        self._has_turn = True
 
     def __enter__(self) -> "Follower":
         return self
@@ -88,8 +104,12 @@ class Follower:
             changed = self.place.changed
             if self.place.cuts != self._cuts:
                 self.end = End.CUT
-            elif not self._is_served():
-                await self._wait_turn(changed)
+            elif self.place.followers[-1:] != [self]:
+                await self._wait_turn(changed, math.inf)
+            elif self._streams.bus.shared and self._turns != self.place.turns:
+                await self._look_at_turn()
+            elif not self._has_turn:
+                await self._wait_turn(changed, LOOK_AT_TURN_S)
             elif self._buffer:
                 return self._take()
             elif self._finished:
@@ -98,15 +118,27 @@ class Follower:
                 await self._wait(changed)
         return None
 
-    def _is_served(self) -> bool:
-        place = self.place
-        return place.elsewhere is None and place.followers[-1:] == [self]
+    async def _look_at_turn(self) -> None:
+        """Whether no follower in another process is served instead."""
+        turns = self.place.turns
+        try:
+            reached = await self._streams.log.take_turn(*self.key, self.name, force=self._new)
+        except StoreError:
+            await trio.sleep(STORE_AWAY_S)  # the stream stays open meanwhile
+            return
+        self._turns, self._new = turns, False
+        self._has_turn = reached is not None
+        if reached is not None:
+            self.took_turn = True
+            self.place.delivered = max(self.place.delivered, reached)
 
-    async def _wait_turn(self, changed: trio.Event) -> None:
+    async def _wait_turn(self, changed: trio.Event, limit_s: float) -> None:
         if self._own:
             self._overtaken = True
             self._buffer.clear()
-            await changed.wait()
+            with trio.move_on_after(limit_s):
+                await changed.wait()
+            self._turns = -1
         else:
             self.end = End.OVERTAKEN
 

@@ -42,6 +42,7 @@ class Host:
         apps: at least one; their parts share one list, so names must differ.
         page_size: items in one page of a list.
         versions: of the protocol, as they are advertised.
+        keeps_tasks: False: nobody would find a task again, so tools run as plain calls.
 
     Raises:
         DeclarationError: two apps have a part of the same name, or a part cannot be served.
@@ -54,6 +55,7 @@ class Host:
         page_size: int = PAGE_SIZE,
         tool_threads: int = TOOL_THREADS,
         versions: Sequence[str] = VERSION_NAMES,
+        keeps_tasks: bool = True,
     ) -> None:
         self.apps = tuple(apps)
         self.states: dict[App, Any] = {}  # filled by the lifespans
@@ -61,6 +63,7 @@ class Host:
         self.info = _server_info(self.apps)
         self.instructions = "\n\n".join(app.instructions for app in apps if app.instructions)
         self.server_meta = {META_SERVER_INFO: msgspec.Raw(msgspec.json.encode(self.info))}
+        self.keeps_tasks = keeps_tasks
         self._page_size = page_size
         self.versions = list(versions)
         self._lists: dict[tuple[str, Revision], list[msgspec.Raw]] = {}
@@ -100,7 +103,9 @@ class Host:
 
     @property
     def _has_tasks(self) -> bool:
-        return any(offered.part.task != "forbidden" for offered in self.tools.values())
+        return self.keeps_tasks and any(
+            offered.part.task != "forbidden" for offered in self.tools.values()
+        )
 
     def capabilities_for(self, revision: Revision) -> dict[str, Any]:
         """The capabilities with the members that the revision has."""

@@ -8,18 +8,21 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 
 import trio
 
 from mcpd.errors import StoreError
 from mcpd.mcp.following import Follower, Place, StreamKey
+from mcpd.mcp.owed import Owed
 from mcpd.mcp.writing import CallStream
 from mcpd.sessions.bus import Bus, Kind, Signal
 from mcpd.sessions.log import SESSION_STREAM, KeptCall, StreamLog
 from mcpd.sessions.record import SessionId
 
 SWEEP_EVERY_S = 60.0
+CLAIM_S = 5.0  # to take over a call, whoever waits for it
 
 log = logging.getLogger("mcpd.mcp")
 
@@ -37,10 +40,11 @@ class Streams:
         self._writers: dict[StreamKey, CallStream] = {}
         self._places: dict[StreamKey, Place] = {}
         self._claiming: set[StreamKey] = set()
+        self._owed = Owed()
         self._names = map(f"{secrets.token_hex(4)}-{{}}".format, count(1))  # unlike any elsewhere
         bus.listen(Kind.GREW, self._wake_named)
         bus.listen(Kind.FOLLOWED, self._followed_elsewhere)
-        bus.listen(Kind.LEFT, self._left_elsewhere)
+        bus.listen(Kind.LEFT, self._turn_named)
         bus.on_resync.append(self._wake_all)
 
     # --- writing ------------------------------------------------------------------------------
@@ -53,7 +57,7 @@ class Streams:
             call,
             wake=lambda: self._grew(key),
             cut=lambda retry_ms: self._cut(key, retry_ms),
-            close=lambda: self._close(key),
+            close=lambda unfinished: self._close(key, unfinished=unfinished),
         )
         self._writers[key] = stream
         return stream
@@ -62,8 +66,14 @@ class Streams:
         """Who writes this stream in this process."""
         return self._writers.get((session_id, stream_id))
 
-    def _close(self, key: StreamKey) -> None:
+    def _close(self, key: StreamKey, *, unfinished: bool) -> None:
         self._writers.pop(key, None)
+        if unfinished and self.adopt is not None:  # else its client would wait for us alone
+            self._owed.add(key, partial(self._let_go, key))
+
+    async def _let_go(self, key: StreamKey) -> None:
+        if key not in self._writers and key not in self._claiming:
+            await self.log.let_go(*key)
 
     def _cut(self, key: StreamKey, retry_ms: int) -> None:
         place = self._places.get(key)
@@ -87,9 +97,8 @@ class Streams:
             stream.give_up()
 
     def own_grew(self, session_id: SessionId) -> None:
-        """The session's own stream has more."""
+        """The session's own stream has more; the log tells the other processes."""
         self._wake((session_id, SESSION_STREAM))
-        self._publish(Kind.GREW, session_id, SESSION_STREAM)
 
     # --- following ----------------------------------------------------------------------------
 
@@ -107,24 +116,25 @@ class Streams:
         """
         key = (session_id, stream_id)
         place = self._places.setdefault(key, Place())
-        follower = Follower(self, key, place, after, next(self._names))
+        follower = Follower(self, key, place, after, next(self._names), returning=returning)
         place.followers.append(follower)
-        place.elsewhere = None
         place.wake()
-        if returning:
-            self._publish(Kind.FOLLOWED, session_id, f"{stream_id} {follower.name}")
         return follower
 
     def leave(self, follower: Follower) -> None:
-        """A follower is gone; an older one may be served again."""
+        """A follower is gone; an older one may be served again, here or elsewhere."""
         place, key = follower.place, follower.key
         if follower in place.followers:
             place.followers.remove(follower)
             place.wake()
-            if key[1] == SESSION_STREAM:
-                self._publish(Kind.LEFT, key[0], f"{key[1]} {follower.name}")
+            if follower.took_turn and key[1] == SESSION_STREAM:  # else none waits
+                self._owed.add((key, follower.name), partial(self._end_turn, follower))
         if not place.followers and self._places.get(key) is place:
             del self._places[key]
+
+    async def _end_turn(self, follower: Follower) -> None:
+        await self.log.end_turn(*follower.key, follower.name, follower.place.delivered)
+        self._look_at_turn(follower.key)
 
     async def see_to(self, key: StreamKey) -> None:
         """A stream that is written elsewhere: if that process is gone, this one goes on with the
@@ -133,23 +143,30 @@ class Streams:
         if self.adopt is None or key in self._claiming:
             return
         self._claiming.add(key)
+        doubtful = True
         try:
-            call = await self.log.claim(*key)
+            with trio.move_on_after(CLAIM_S, shield=True):  # what is claimed must be gone on with
+                call = await self.log.claim(*key)
+                doubtful = False
+                if call is not None and key not in self._writers and self.adopt is not None:
+                    self.adopt(call)
         except StoreError:
             return
         finally:
             self._claiming.discard(key)
-        if call is not None and key not in self._writers:
-            self.adopt(call)
+            if doubtful:
+                self._owed.add(key, partial(self._let_go, key))
 
     async def run_upkeep(self) -> None:
-        """Let the log drop what is past its age, for ever."""
-        while True:
-            await trio.sleep(SWEEP_EVERY_S)
-            try:
-                await self.log.sweep(time.time())
-            except StoreError as error:
-                log.warning("old streams stay for now: %s", error.message)
+        """Write what is owed to the log, and let it drop what is past its age, for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._owed.run)
+            while True:
+                await trio.sleep(SWEEP_EVERY_S)
+                try:
+                    await self.log.sweep(time.time())
+                except StoreError as error:
+                    log.warning("old streams stay for now: %s", error.message)
 
     def forget(self, session_id: SessionId) -> None:
         """The session is over."""
@@ -176,22 +193,22 @@ class Streams:
         self._wake((SessionId(signal.session_id), signal.name))
 
     def _wake_all(self) -> None:
-        for place in list(self._places.values()):
-            place.wake()
+        for key in list(self._places):
+            self._look_at_turn(key)
 
     def _followed_elsewhere(self, signal: Signal) -> None:
-        stream_id, _, name = signal.name.partition(" ")
-        key = (SessionId(signal.session_id), stream_id)
-        writer, place = self._writers.get(key), self._places.get(key)
+        key = (SessionId(signal.session_id), signal.name)
+        writer = self._writers.get(key)
         if writer is not None:
             writer.followed_elsewhere = True
-        if place is not None:
-            place.elsewhere = name
-            place.wake()
+        self._look_at_turn(key)
 
-    def _left_elsewhere(self, signal: Signal) -> None:
-        stream_id, _, name = signal.name.partition(" ")
-        place = self._places.get((SessionId(signal.session_id), stream_id))
-        if place is not None and place.elsewhere == name:
-            place.elsewhere = None
+    def _turn_named(self, signal: Signal) -> None:
+        self._look_at_turn((SessionId(signal.session_id), signal.name))
+
+    def _look_at_turn(self, key: StreamKey) -> None:
+        """Who is served may be another one now."""
+        place = self._places.get(key)
+        if place is not None:
+            place.turns += 1
             place.wake()

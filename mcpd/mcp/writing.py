@@ -41,7 +41,8 @@ class CallStream:
     Args:
         wake: called after each change.
         cut: ends the connection that follows; told when it may come back, in milliseconds.
-        close: called when nothing more will be written.
+        close: called when nothing more will be written; told whether the stream is left
+            unfinished.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class CallStream:
         *,
         wake: Callable[[], None],
         cut: Callable[[int], None],
-        close: Callable[[], None],
+        close: Callable[[bool], None],
     ) -> None:
         self.id = call.stream_id
         self.session_id = call.session_id
@@ -126,18 +127,21 @@ class CallStream:
             StreamLost, StoreError: see ``send``.
         """
         async with self._lock:
+            done = False
             try:
                 if self.begun:
                     await self._append(body, last=True)
                 else:
                     self.plain = body
+                done = True
             except (StreamLost, StoreError):
                 self.cut(BROKEN_RETRY_MS)
                 raise
             finally:
                 self._over = True
+                self.lost = self.lost or not done
                 self.settled.set()
-                self._close()
+                self._close(self.begun and not done)
 
     def give_up(self) -> None:
         """Nothing more is written by this process; an unfinished stream stays as it is in the
@@ -147,7 +151,7 @@ class CallStream:
             return
         self._over = self.lost = True
         self.settled.set()
-        self._close()
+        self._close(self.begun)
         self._wake()
 
     async def _append(self, data: bytes | None, *, last: bool) -> None:

@@ -28,7 +28,7 @@ from mcpd.registration.health import Health
 from mcpd.registration.listing import Listing
 from mcpd.registration.register import Registrations
 from mcpd.server.apps import load_apps
-from mcpd.server.backends import open_backend
+from mcpd.server.backends import is_shared, open_backend
 from mcpd.server.keys import find_secrets
 from mcpd.server.services import make_services
 from mcpd.sessions.backend import Backend
@@ -119,6 +119,7 @@ def _host(config: Config) -> Host:
         page_size=config.page_size,
         tool_threads=config.tool_threads,
         versions=versions(handshake=config.handshake),
+        keeps_tasks=config.workers == 1 or is_shared(config),
     )
 
 

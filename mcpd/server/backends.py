@@ -1,6 +1,8 @@
 """Which store the settings name, opened."""
 
 import secrets
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from mcpd.config import Config
@@ -27,8 +29,8 @@ def open_backend(config: Config, *, alone: bool = True) -> Backend:
     """
     kind, _, rest = config.store.partition(":")
     keep_running_s = config.request_timeout_s + KEEP_FINISHED_S
-    if kind == "memory" and not rest:
-        return Backend(MemoryStore(), MemoryLog())
+    if (kind == "memory" and not rest) or (config.workers > 1 and not is_shared(config)):
+        return memory_backend()
     if kind == "sqlite":
         store = SqliteStore(sqlite_path(config), alone=alone)
         process = new_process_name()
@@ -41,8 +43,16 @@ def open_backend(config: Config, *, alone: bool = True) -> Backend:
 
 
 def is_shared(config: Config) -> bool:
-    """Whether several processes can use the store at once."""
+    """Whether several processes can use the store at once. Workers without sessions do without
+    such a store; then each has what it needs in memory.
+    """
     return config.store.partition(":")[0] in ("redis", "rediss", "unix")
+
+
+def memory_backend(clock: Callable[[], float] = time.time) -> Backend:
+    """Everything in this process."""
+    store = MemoryStore()
+    return Backend(store, MemoryLog(clock, is_there=store.has))
 
 
 def _redis(config: Config, keep_running_s: float) -> Backend:

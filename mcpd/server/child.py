@@ -1,5 +1,6 @@
 """One worker process, as its supervisor sees it."""
 
+import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -18,9 +19,11 @@ class Child:
         self.process = process
         self.ended = trio.Event()
         self.is_ready = False
+        self.told_to_stop = False
         self._lifeline = lifeline
         self._settled = trio.Event()  # ready or ended
         self._born = self._heard = trio.current_time()
+        self._died: float | None = None
 
     @property
     def pid(self) -> int:
@@ -29,8 +32,8 @@ class Child:
 
     @property
     def age_s(self) -> float:
-        """How long it has been there."""
-        return trio.current_time() - self._born
+        """How long it has been there, or was."""
+        return (self._died or trio.current_time()) - self._born
 
     @property
     def silence_s(self) -> float:
@@ -58,6 +61,7 @@ class Child:
             with trio.move_on_after(END_S, shield=True):
                 await self.process.wait()
             await trio.aclose_forcefully(self._lifeline)
+            self._died = trio.current_time()
             self.ended.set()
             self._settled.set()
 
@@ -82,6 +86,12 @@ class Child:
         if self.process.returncode is None:
             self.process.send_signal(number)
 
+    def stop(self) -> None:
+        """Tell it to drain, once: a second time would mean at once."""
+        if not self.told_to_stop:
+            self.told_to_stop = True
+            self.send(signal.SIGTERM)
+
     def kill(self) -> None:
         """End it now."""
         if self.process.returncode is None:
@@ -98,6 +108,9 @@ async def spawn(
     """Start a worker that serves these sockets.
 
     It has a session of its own: Ctrl-C in a terminal reaches the supervisor alone.
+
+    Raises:
+        OSError: the system has no room for another process, or the program is not there.
     """
     ours, theirs = socket.socketpair()
     try:
@@ -110,6 +123,9 @@ async def spawn(
             pass_fds=(*numbers, theirs.fileno()),
             start_new_session=True,
         )
+    except OSError:
+        ours.close()
+        raise
     finally:
         theirs.close()
     ours.setblocking(False)

@@ -71,6 +71,7 @@ class Daemon:
         self._announce = announce
         self._inheritance = inheritance
         self._notifier = Notifier(environ)
+        self._stops = 0
         self._needs_secrets = config.auth != "none"
 
     async def run(self) -> None:
@@ -155,8 +156,14 @@ class Daemon:
             log.info("worker %d serves", os.getpid())
             given.say(READY)
             signals.start_soon(given.beat)
-            signals.start_soon(_stop_when_orphaned, given)
+            signals.start_soon(self._stop_when_orphaned, given)
         self._announce(house, urls)
+
+    async def _stop_when_orphaned(self, given: Inheritance) -> None:
+        await given.wait_orphaned()
+        log.warning("the supervisor is gone")
+        if not self._stops:  # a second one would mean at once
+            os.kill(os.getpid(), signal.SIGTERM)
 
     # --- signals ------------------------------------------------------------------------------
 
@@ -167,7 +174,6 @@ class Daemon:
         *,
         task_status: trio.TaskStatus[None],
     ) -> None:
-        stops = 0
         watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
         with trio.open_signal_receiver(*watched) as received:
             task_status.started()
@@ -177,8 +183,8 @@ class Daemon:
                 elif number == signal.SIGUSR2:
                     log.warning("a rolling restart takes --workers 2 or more")
                 else:
-                    stops += 1
-                    stop(stops)
+                    self._stops += 1
+                    stop(self._stops)
 
     def _stop(
         self,
@@ -222,12 +228,6 @@ class Daemon:
             set_level(config.log_level)
             log.info("reloaded secrets, certificates and log level")
         self._notifier.ready("reloaded")
-
-
-async def _stop_when_orphaned(given: Inheritance) -> None:
-    await given.wait_orphaned()
-    log.warning("the supervisor is gone")
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _tls(config: Config) -> Tls | None:

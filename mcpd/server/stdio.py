@@ -12,10 +12,8 @@ from mcpd.config import Config
 from mcpd.mcp.host import Host
 from mcpd.mcp.transports.stdio import serve_stdio
 from mcpd.server.apps import enter_lifespans, load_apps
+from mcpd.server.backends import memory_backend
 from mcpd.server.services import make_services
-from mcpd.sessions.backend import Backend
-from mcpd.sessions.memory import MemoryStore
-from mcpd.sessions.memory_log import MemoryLog
 from mcpd.sessions.service import Sessions
 from mcpd.telemetry.logs import LogWriter
 
@@ -30,7 +28,7 @@ async def run_stdio(config: Config, writer: LogWriter) -> None:
     stdout = trio.lowlevel.FdStream(_own(1))
     sys.stdout = sys.stderr  # a tool that prints must not break the protocol
     host = Host(load_apps(config.app), page_size=config.page_size, tool_threads=config.tool_threads)
-    backend = Backend(MemoryStore(), MemoryLog())
+    backend = memory_backend()
     sessions = Sessions(backend.store, timeout_s=math.inf)  # it lives as long as the pipe
     services = make_services(
         host,

@@ -43,6 +43,10 @@ def check_workers(config: Config) -> None:
             fix="Give --store redis://HOST:6379/0, or --workers 1, or --no-handshake to serve"
             " 2026-07-28 alone, which has no sessions.",
         )
+    if config.workers > 1 and config.store.startswith("sqlite:"):
+        raise ConfigError(
+            "A SQLite file belongs to one process.", fix="Leave --store out, or give Redis."
+        )
 
 
 class Supervisor:
@@ -68,6 +72,8 @@ class Supervisor:
         self._all: set[Child] = set()  # those that drain included
         self._turns = [trio.Lock() for _ in range(config.workers)]  # one change of a place at once
         self._stops = 0
+        self._stopping = trio.Event()
+        self._all_gone = trio.Event()
         self._rolling = False
 
     async def run(self) -> None:
@@ -107,6 +113,9 @@ class Supervisor:
             async with trio.open_nursery() as places:
                 for place in range(self._config.workers):
                     places.start_soon(self._keep, workers, place)
+            while self._all:  # those that drain after a roll as well
+                self._all_gone = trio.Event()
+                await self._all_gone.wait()
             workers.cancel_scope.cancel()
         log.info("stopped")
 
@@ -114,6 +123,8 @@ class Supervisor:
         child = await spawn(self._command, self._environ, self._sockets, speaks=speaks)
         self._all.add(child)
         workers.start_soon(self._follow, child)
+        if self._stops:
+            child.stop()
         return child
 
     async def _follow(self, child: Child) -> None:
@@ -121,6 +132,8 @@ class Supervisor:
             await child.follow()
         finally:
             self._all.discard(child)
+            if not self._all:
+                self._all_gone.set()
 
     async def _wait_for_start(self) -> None:
         """The first workers must come up; what keeps them from it is told as one's own."""
@@ -136,21 +149,29 @@ class Supervisor:
     async def _keep(self, workers: trio.Nursery, place: int) -> None:
         """Put a new worker where one ended, until told to stop."""
         delay_s = FIRST_RETRY_S
-        while True:
+        while not self._stops:
             child = self._children[place]
             await child.ended.wait()
-            if self._stops:
-                return
-            if child is not self._children[place]:
-                continue  # it was replaced
             if child.age_s > MAX_RETRY_S:
                 delay_s = FIRST_RETRY_S
-            log.error("worker %d ended (%s); a new one in %g s", *child.epitaph, delay_s)
-            await trio.sleep(delay_s)
-            delay_s = min(2 * delay_s, MAX_RETRY_S)
-            async with self._turns[place]:
-                if not self._stops and child is self._children[place]:
+            if self._is_vacant(place):
+                log.error("worker %d ended (%s); a new one in %g s", *child.epitaph, delay_s)
+            while self._is_vacant(place):
+                with trio.move_on_after(delay_s):
+                    await self._stopping.wait()
+                delay_s = min(2 * delay_s, MAX_RETRY_S)
+                await self._fill(workers, place)
+
+    def _is_vacant(self, place: int) -> bool:
+        return not self._stops and self._children[place].ended.is_set()
+
+    async def _fill(self, workers: trio.Nursery, place: int) -> None:
+        async with self._turns[place]:
+            if self._is_vacant(place):
+                try:
                     self._children[place] = await self._spawn(workers)
+                except OSError as error:  # the others serve on
+                    log.error("a worker cannot be started: %s", error.strerror)
 
     async def _roll(self, workers: trio.Nursery) -> None:
         """Replace the workers one by one; each goes when its successor serves."""
@@ -161,30 +182,38 @@ class Supervisor:
             self._notifier.reloading()
             for place in range(len(self._children)):
                 if not await self._replace(workers, place):
-                    log.error("a new worker does not start: the old ones stay")
-                    break
-            else:
-                log.info("all workers are new")
+                    return
+            log.info("all workers are new")
         finally:
             self._rolling = False
-            self._notifier.ready("serving")
+            if not self._stops:
+                self._notifier.ready("serving")
 
     async def _replace(self, workers: trio.Nursery, place: int) -> bool:
         async with self._turns[place]:
-            fresh = await self._spawn(workers)
+            if self._stops:
+                return False
+            try:
+                fresh = await self._spawn(workers)
+            except OSError as error:
+                log.error("a new worker cannot be started, the old ones stay: %s", error.strerror)
+                return False
             if not await fresh.wait_ready(START_S):
+                if not self._stops:
+                    log.error("a new worker does not start: the old ones stay")
                 fresh.kill()
                 return False
             old, self._children[place] = self._children[place], fresh
-        old.send(signal.SIGTERM)
+        old.stop()
         return True
 
     async def _watch_for_hangs(self) -> None:
         while True:
             await trio.sleep(LOOK_S)
             for child in list(self._all):
-                if child.is_ready and child.silence_s > HANG_S:
-                    log.error("worker %d gave no sign of life for %g s", child.pid, HANG_S)
+                limit_s = HANG_S if child.is_ready else START_S
+                if child.silence_s > limit_s:
+                    log.error("worker %d gave no sign of life for %g s", child.pid, limit_s)
                     child.kill()
 
     # --- signals ------------------------------------------------------------------------------
@@ -210,7 +239,11 @@ class Supervisor:
             self._notifier.stopping()
             limit_s = self._config.drain_timeout_s + STOP_SLACK_S
             workers.start_soon(partial(self._kill_after, limit_s))
-        self._send_all(signal.SIGTERM)
+            self._stopping.set()
+            for child in list(self._all):
+                child.stop()
+        else:
+            self._send_all(signal.SIGTERM)
 
     async def _kill_after(self, limit_s: float) -> None:
         await trio.sleep(limit_s)

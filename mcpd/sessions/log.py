@@ -58,11 +58,16 @@ class Page:
 
 class StreamLog(Protocol):
     """Bounded by MAX_EVENTS and MAX_BYTES a stream and MAX_STREAMS a session; what is finished
-    is kept for KEEP_FINISHED_S. Each method raises StoreError when the log cannot be reached.
+    is kept for KEEP_FINISHED_S. For a session that is over nothing is kept. Each method raises
+    StoreError when the log cannot be reached.
     """
 
     async def begin(self, call: KeptCall) -> None:
-        """Open the stream of a call; this process owns it."""
+        """Open the stream of a call; this process owns it.
+
+        Raises:
+            SessionNotFound: its session is over.
+        """
 
     async def append(
         self, session_id: SessionId, stream_id: str, number: int, data: bytes | None, *, last: bool
@@ -87,14 +92,18 @@ class StreamLog(Protocol):
         an earlier claim that was cut short, and is given again.
         """
 
+    async def let_go(self, session_id: SessionId, stream_id: str) -> None:
+        """This process goes on with a stream no more: if it is unfinished, any may claim it."""
+
     async def release(self) -> None:
         """This process stops: its unfinished streams have no owner from here on."""
 
     async def put(
         self, session_id: SessionId, data: bytes, *, drop_oldest: bool = True
     ) -> int | None:
-        """Put a message onto the session's own stream, and return its number. None: there is no
-        room, and the oldest were not to be dropped.
+        """Put a message onto the session's own stream, tell the other processes, and return its
+        number. None: there is no room, and the oldest were not to be dropped; 0: the session is
+        over.
         """
 
     async def has_room(self, session_id: SessionId) -> bool:
@@ -102,6 +111,19 @@ class StreamLog(Protocol):
 
     async def take(self, session_id: SessionId, through: int) -> None:
         """Drop messages of the session's own stream up to a number: they were read."""
+
+    async def take_turn(
+        self, session_id: SessionId, stream_id: str, follower: str, *, force: bool
+    ) -> int | None:
+        """One follower of a stream is served, over all processes: this one, if nobody is or
+        ``force`` is given. Returns how far the last one that left had got; None: another one is
+        served. The other processes are told.
+        """
+
+    async def end_turn(
+        self, session_id: SessionId, stream_id: str, follower: str, reached: int
+    ) -> None:
+        """The follower left, and got that far; others are told, if it was the one served."""
 
     async def watch(self, session_id: SessionId, topics: frozenset[str]) -> None:
         """From here on ``announce`` of these topics, and of no others, reaches the session."""
@@ -113,7 +135,9 @@ class StreamLog(Protocol):
         """A question goes out to the client: its answer will be taken."""
 
     async def answer(self, session_id: SessionId, request_id: str, reply: bytes) -> bool:
-        """Keep the client's answer for whoever asked; the first one stays. False: nobody did."""
+        """Keep the client's answer for whoever asked, and tell the other processes; the first
+        one stays. False: nobody asked.
+        """
 
     async def answer_to(self, session_id: SessionId, request_id: str) -> bytes | None:
         """The answer, if it came."""

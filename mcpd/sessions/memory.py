@@ -2,7 +2,7 @@
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -96,8 +96,12 @@ class MemoryStore:
     async def count(self) -> Counts:
         return Counts(len(self._entries), len(self._unbound))
 
-    async def refresh(self) -> Sequence[SessionId]:
+    async def refresh(self, active: Collection[SessionId]) -> Sequence[SessionId]:
         return ()  # nobody else can reach it
+
+    def has(self, session_id: SessionId) -> bool:
+        """Whether the session is not over."""
+        return session_id in self._entries
 
     async def flush(self) -> None:
         """Nothing is behind."""

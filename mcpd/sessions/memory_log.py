@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from mcpd.errors import SessionNotFound
 from mcpd.sessions.log import (
     KEEP_FINISHED_S,
     MAX_BYTES,
@@ -77,13 +78,25 @@ class _Kept:
 
 
 class MemoryLog:
-    """See StreamLog. This process is the only one, so it owns every stream that it knows."""
+    """See StreamLog. This process is the only one, so it owns every stream that it knows.
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    Args:
+        is_there: whether a session is not over.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        *,
+        is_there: Callable[[SessionId], bool] = lambda session_id: True,
+    ) -> None:
         self._clock = clock
+        self._is_there = is_there
         self._sessions: dict[SessionId, _Kept] = {}
 
     async def begin(self, call: KeptCall) -> None:
+        if not self._is_there(call.session_id):
+            raise SessionNotFound("The session ended.")
         streams = self._kept(call.session_id).streams
         self._make_room(streams)
         streams[call.stream_id] = Ring()
@@ -113,12 +126,27 @@ class MemoryLog:
     async def claim(self, session_id: SessionId, stream_id: str) -> KeptCall | None:
         return None  # nobody else could have owned it
 
+    async def let_go(self, session_id: SessionId, stream_id: str) -> None:
+        """Nobody is there to go on."""
+
+    async def take_turn(
+        self, session_id: SessionId, stream_id: str, follower: str, *, force: bool
+    ) -> int | None:
+        return 0  # followers in one process know each other
+
+    async def end_turn(
+        self, session_id: SessionId, stream_id: str, follower: str, reached: int
+    ) -> None:
+        """Nobody else follows."""
+
     async def release(self) -> None:
         """Nobody is there to go on."""
 
     async def put(
         self, session_id: SessionId, data: bytes, *, drop_oldest: bool = True
     ) -> int | None:
+        if not self._is_there(session_id):
+            return 0
         ring = self._kept(session_id).streams.setdefault(SESSION_STREAM, Ring())
         if ring.is_full and not drop_oldest:
             return None
@@ -136,7 +164,8 @@ class MemoryLog:
             ring.take(through)
 
     async def watch(self, session_id: SessionId, topics: frozenset[str]) -> None:
-        self._kept(session_id).topics = topics
+        if self._is_there(session_id):
+            self._kept(session_id).topics = topics
 
     async def announce(self, topic: str, data: bytes) -> list[SessionId]:
         reached = [
@@ -147,8 +176,9 @@ class MemoryLog:
         return reached
 
     async def ask(self, session_id: SessionId, asker: str, request_id: str) -> None:
-        answers = self._kept(session_id).answers.setdefault(asker, {})
-        answers.setdefault(request_id, None)
+        if self._is_there(session_id):
+            answers = self._kept(session_id).answers.setdefault(asker, {})
+            answers.setdefault(request_id, None)
 
     async def answer(self, session_id: SessionId, request_id: str, reply: bytes) -> bool:
         for answers in self._answers_of(session_id):

@@ -41,9 +41,7 @@ class Sessions:
     bus: Bus = field(default_factory=Bus)
 
     def __post_init__(self) -> None:
-        self.bus.listen(
-            Kind.ENDED, lambda signal: self.presence.ended(SessionId(signal.session_id))
-        )
+        self.bus.listen(Kind.ENDED, self._over_elsewhere)
 
     async def open(self, session: Session) -> None:
         """Keep a new session.
@@ -164,7 +162,7 @@ class Sessions:
                     if swept:
                         log.info("sessions expired: %d", swept)
                 await self.store.flush()
-                for session_id in await self.store.refresh():
+                for session_id in await self.store.refresh(self.presence.active()):
                     self.presence.ended(session_id)
             except StoreError as error:
                 log.warning("session upkeep failed, next in %s s: %s", ACTIVITY_LAG_S, error)

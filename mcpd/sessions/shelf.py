@@ -9,12 +9,16 @@ from typing import Protocol
 class TaskShelf(Protocol):
     """Each method raises StoreError when the shelf cannot be reached."""
 
-    async def put(self, task_id: str, owner: str, record: bytes, *, ttl_s: float) -> None:
-        """Keep the record of a task, in the place of an older one.
+    async def put(
+        self, task_id: str, owner: str, record: bytes, *, ttl_s: float, final: bool
+    ) -> bool:
+        """Keep the record of a task, in the place of an older one. False: that one is final and
+        says something else.
 
         Args:
             owner: whose task it is.
             ttl_s: seconds until it is gone, from now.
+            final: nothing changes any more.
         """
 
     async def get(self, task_id: str) -> bytes | None:
@@ -24,10 +28,13 @@ class TaskShelf(Protocol):
         """The records of an owner's tasks, oldest first."""
 
     async def is_gone(self, process: str) -> bool:
-        """Whether a process that ran tasks runs no more."""
+        """Whether a process that ran tasks surely runs no more."""
 
     async def post(self, task_id: str, letter: bytes) -> None:
         """Leave a letter for the process that runs a task."""
 
     async def letters(self, task_id: str) -> list[bytes]:
-        """Take the letters that were left, in order."""
+        """The letters that were left, oldest first."""
+
+    async def drop_letters(self, task_id: str, count: int) -> None:
+        """The oldest ones were read, and what they say is done."""

@@ -6,7 +6,7 @@ acknowledged, but for activity times, which are written behind.
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -142,7 +142,7 @@ class SqliteStore:
 
         return await self.database.read(counts)
 
-    async def refresh(self) -> Sequence[SessionId]:
+    async def refresh(self, active: Collection[SessionId]) -> Sequence[SessionId]:
         def look(db: sqlite3.Connection) -> int:
             return int(db.execute("PRAGMA data_version").fetchone()[0])  # of other connections
 

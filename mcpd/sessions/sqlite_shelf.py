@@ -23,7 +23,9 @@ class SqliteShelf:
         self._process = process
         self._clock = clock
 
-    async def put(self, task_id: str, owner: str, record: bytes, *, ttl_s: float) -> None:
+    async def put(
+        self, task_id: str, owner: str, record: bytes, *, ttl_s: float, final: bool
+    ) -> bool:
         now = self._clock()
 
         def keep(db: sqlite3.Connection) -> None:
@@ -35,6 +37,7 @@ class SqliteShelf:
             )
 
         await self._database.write(keep)
+        return True  # whoever could have decided otherwise is gone
 
     async def get(self, task_id: str) -> bytes | None:
         row = await self._database.read(
@@ -62,3 +65,6 @@ class SqliteShelf:
 
     async def letters(self, task_id: str) -> list[bytes]:
         return []
+
+    async def drop_letters(self, task_id: str, count: int) -> None:
+        """There are none."""

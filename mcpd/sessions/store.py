@@ -5,7 +5,7 @@ store may write activity times behind, up to ACTIVITY_LAG_S. Everything else is 
 returns, as far as the store is durable at all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,8 +93,11 @@ class SessionStore(Protocol):
     async def count(self) -> Counts:
         """How many there are, expired but not yet swept ones included."""
 
-    async def refresh(self) -> Sequence[SessionId]:
-        """Notice what was done to the store by hand (``mcpd sessions``); which sessions ended.
+    async def refresh(self, active: Collection[SessionId]) -> Sequence[SessionId]:
+        """Notice what others did to the store and no signal told; which sessions ended.
+
+        Args:
+            active: sessions that something in this process belongs to.
 
         Raises:
             StoreError: it is noticed the next time.

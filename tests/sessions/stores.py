@@ -8,9 +8,8 @@ from typing import Any
 
 import trio
 
+from mcpd.server.backends import memory_backend
 from mcpd.sessions.backend import Backend
-from mcpd.sessions.memory import MemoryStore
-from mcpd.sessions.memory_log import MemoryLog
 from mcpd.sessions.record import Session, new_session_id
 from mcpd.sessions.redis.opening import open_redis
 from mcpd.sessions.sqlite import SqliteStore
@@ -32,7 +31,7 @@ async def opened(
 ) -> AsyncIterator[Backend]:
     """``url``: of a Redis, for that kind."""
     if kind == "memory":
-        yield Backend(MemoryStore(), MemoryLog(clock))
+        yield memory_backend(clock)
     elif kind == "sqlite":
         store = SqliteStore(tmp_path / "s.sqlite")
         owner = f"process-{next(_numbers)}"

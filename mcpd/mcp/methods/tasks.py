@@ -6,6 +6,7 @@ import msgspec
 import trio
 
 from mcpd.errors import InvalidParams, ToolError
+from mcpd.mcp.failures import first_failure
 from mcpd.mcp.job import Job, Method, Result, read_params
 from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
 from mcpd.mcp.tasks.record import (
@@ -98,8 +99,8 @@ async def _ask_here(job: Job, task: Task, asked: set[str]) -> None:
     words = [
         AskedElsewhere(found.question.method, found.question.params) for found in opened.values()
     ]
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_until_terminal, job, task, nursery.cancel_scope)
+
+    async def answer() -> None:
         try:
             answers = await job.services.questions.ask(
                 job.caller, session.id, notify, words, meta=meta
@@ -107,7 +108,14 @@ async def _ask_here(job: Job, task: Task, asked: set[str]) -> None:
             await job.services.tasks.answer(task, dict(zip(opened, answers, strict=True)))
         except (ToolError, InvalidParams) as refusal:  # the tool is to know, and decides
             await job.services.tasks.refuse(task, list(opened), ToolError(refusal.message))
-        nursery.cancel_scope.cancel()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_until_terminal, job, task, nursery.cancel_scope)
+            await answer()
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise first_failure(group) from None
 
 
 async def _until_terminal(job: Job, task: Task, asking: trio.CancelScope) -> None:

@@ -48,7 +48,9 @@ async def _call(job: Job) -> Result:
     async def run(context: Context | None) -> Result:
         return await _run(job, offered, arguments, context)
 
-    choice, ttl_ms = choose(tool, job.caller, job.call.params)
+    choice, ttl_ms = Choice.PLAIN, None
+    if job.services.host.keeps_tasks:
+        choice, ttl_ms = choose(tool, job.caller, job.call.params)
     if choice is not Choice.PLAIN:
         return await _run_as_task(job, offered.app, run, ttl_ms, at_once=choice is Choice.TASK)
     return await with_context(job, offered.app, wanted=tool.function.wants_context, run=run)

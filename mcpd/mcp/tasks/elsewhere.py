@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import msgspec
 import trio
 
 from mcpd.auth.principals import Principal
@@ -28,6 +29,7 @@ class Elsewhere:
         ours: its tasks.
         take: does what a letter says.
         tell: called when a changed task can be seen everywhere.
+        lose: called when a task of ours had come to its end elsewhere.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Elsewhere:
         ours: Mapping[str, Task],
         take: Callable[[Task, Letter], None],
         tell: Callable[[Task], None],
+        lose: Callable[[Task], None],
     ) -> None:
         self._shelf = shelf
         self._bus = bus
@@ -48,6 +51,7 @@ class Elsewhere:
         self._ours = ours
         self._take = take
         self._tell = tell
+        self._lose = lose
         self._stale: dict[str, None] = {}  # records to be written
         self._post: dict[str, None] = {}  # tasks with letters to be read
         self._wake = trio.Event()
@@ -84,14 +88,17 @@ class Elsewhere:
         """The task of a record; one whose process is gone has failed."""
         task = snapshot.show(record)
         task.send = partial(self._send, task)
-        if not task.terminal and await self._shelf.is_gone(task.process):
-            error = InternalError("The server process that ran this task ended.")
-            task.error = error_object(error)
-            task.message = error.message
-            task.questions.clear()
-            task.move(Status.FAILED, self._clock())
-            await self.write(task)
-        return task
+        if task.terminal or not await self._shelf.is_gone(task.process):
+            return task
+        error = InternalError("The server process that ran this task ended.")
+        task.error = error_object(error)
+        task.message = error.message
+        task.questions.clear()
+        task.move(Status.FAILED, self._clock())
+        if await self.write(task):
+            return task
+        ended = await self._shelf.get(task.id)  # it came to an end meanwhile
+        return task if ended is None else snapshot.show(ended)
 
     async def _send(self, task: Task, letter: Letter) -> None:
         await self._shelf.post(task.id, snapshot.encode(letter))
@@ -99,17 +106,21 @@ class Elsewhere:
 
     # --- ours ---------------------------------------------------------------------------------
 
-    async def write(self, task: Task) -> None:
-        """Keep the record of a task.
+    async def write(self, task: Task) -> bool:
+        """Keep the record of a task; False: there is one already that is final.
 
         Raises:
             StoreError: it was not kept.
         """
         process = task.process if isinstance(task, DistantTask) else self._process
         left_s = task.created_at + task.ttl_ms / 1000 - self._clock()
-        if left_s > 0:
+        if left_s <= 0:
+            return True
+        async with task.keeping:
             record = snapshot.take(task, process)
-            await self._shelf.put(task.id, _name(task.owner), record, ttl_s=left_s)
+            return await self._shelf.put(
+                task.id, _name(task.owner), record, ttl_s=left_s, final=task.terminal
+            )
 
     def changed(self, task: Task) -> None:
         """Write the record of a task of ours soon."""
@@ -148,13 +159,25 @@ class Elsewhere:
             self._post.pop(task_id, None)  # before the wait: a signal meanwhile puts it back
             try:
                 letters = await self._shelf.letters(task_id)
+                if letters:
+                    await self._take_letters(task_id, letters)
             except StoreError:
                 self._post[task_id] = None
                 raise
-            for letter in letters:
-                task = self._ours.get(task_id)
-                if task is not None:
-                    self._take(task, snapshot.read_letter(letter))
+
+    async def _take_letters(self, task_id: str, letters: list[bytes]) -> None:
+        """What a letter says is harmless when it is done twice, and so it is dropped after."""
+        for letter in letters:
+            task = self._ours.get(task_id)
+            if task is not None:
+                self._read(task, letter)
+        await self._shelf.drop_letters(task_id, len(letters))
+
+    def _read(self, task: Task, letter: bytes) -> None:
+        try:
+            self._take(task, snapshot.read_letter(letter))
+        except msgspec.DecodeError:
+            log.warning("a letter to a task cannot be read: another version wrote it")
 
     async def _write_records(self) -> None:
         for task_id in list(self._stale):
@@ -163,10 +186,12 @@ class Elsewhere:
             if task is None:
                 continue
             try:
-                await self.write(task)
+                kept = await self.write(task)
             except StoreError:
                 self._stale[task_id] = None
                 raise
+            if not kept:
+                self._lose(task)
             self._tell(task)
 
 

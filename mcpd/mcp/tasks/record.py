@@ -71,6 +71,7 @@ class Task:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     changed: trio.Event = field(default_factory=trio.Event)
     on_change: list[Callable[["Task"], None]] = field(default_factory=list)
+    keeping: trio.Lock = field(default_factory=trio.Lock)  # an older record never goes last
 
     @property
     def terminal(self) -> bool:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import trio
@@ -16,6 +17,7 @@ from mcpd.errors import InvalidParams, ToolError, TooManyRequests
 from mcpd.mcp.tasks.elsewhere import Elsewhere
 from mcpd.mcp.tasks.record import Status, Task
 from mcpd.mcp.tasks.snapshot import DistantTask, Letter
+from mcpd.mcp.writing import patiently
 from mcpd.sessions.bus import Bus
 from mcpd.sessions.shelf import TaskShelf
 
@@ -58,6 +60,7 @@ class Tasks:
                 ours=self._tasks,
                 take=self.take,
                 tell=self._tell,
+                lose=self._lose,
             )
 
     async def run(self) -> None:
@@ -132,13 +135,14 @@ class Tasks:
 
         Raises:
             InvalidParams: it expired meanwhile.
-            StoreError: see ``get``.
+            StoreError: the store stayed away.
         """
         if not isinstance(task, DistantTask):
             await task.changed.wait()
             return task
         await trio.sleep(LOOK_AGAIN_S)
-        return await self.get(task.owner, task.id)
+        found: Task = await patiently(partial(self.get, task.owner, task.id))
+        return found
 
     # --- what clients want of a task ----------------------------------------------------------
 
@@ -219,6 +223,11 @@ class Tasks:
     def _tell(self, task: Task) -> None:
         for listener in self.on_change:
             listener(task)
+
+    def _lose(self, task: Task) -> None:
+        """Its end was decided elsewhere, and what is done here does not count any more."""
+        task.scope.cancel()
+        self._tasks.pop(task.id, None)
 
     def take(self, task: Task, letter: Letter) -> None:
         """Do what another process wants of a task of ours."""

@@ -73,6 +73,7 @@ class Work:
     def say(self, message: str) -> None:
         """What the task does right now."""
         if self.task is not None and message:
+            message.encode()  # what is no text fails here, in the tool
             self.task.message = message
             self.task.touch(self._job.services.tasks.clock())
 
@@ -155,6 +156,8 @@ class Work:
             if self._rounds is None:
                 raise ToolError("Questions of a call that is to become a task come after detach.")
             return self._rounds.ask(questions)
+        for question in questions:
+            msgspec.json.encode(question.params)  # what cannot be asked fails here, in the tool
         opened = []
         for question in questions:
             found = OpenQuestion(question)

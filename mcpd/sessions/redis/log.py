@@ -1,8 +1,4 @@
-"""Streams and answers in Redis: the entry ids of its streams are the numbers of the messages.
-
-A process is alive while it is subscribed to its own channel and its key has not expired. The
-first tells at once of a process that ended; the second of a host that fell silent.
-"""
+"""Streams and answers in Redis: the entry ids of its streams are the numbers of the messages."""
 
 import hashlib
 import math
@@ -10,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
-import trio
 
 from mcpd.errors import SessionNotFound
 from mcpd.sessions.log import (
@@ -24,12 +19,11 @@ from mcpd.sessions.log import (
     asker_of,
 )
 from mcpd.sessions.record import SessionId
-from mcpd.sessions.redis import scripts
-from mcpd.sessions.redis.link import BEAT_S, Link
+from mcpd.sessions.redis import log_scripts as scripts
+from mcpd.sessions.redis.link import Link
+from mcpd.sessions.redis.liveness import Liveness
 
 READ_EVENTS = 100  # in one page
-LEASE_S = 3 * BEAT_S  # without a sign of life, until a process counts as gone
-SUSPECT_S = 0.2  # for a process that lost its connection alone to come back
 WATCHERS = 500  # sessions that one command tells of a change
 
 _call = msgspec.json.Decoder(KeptCall)
@@ -48,6 +42,7 @@ class RedisLog:
         self,
         link: Link,
         owner: str,
+        liveness: Liveness,
         *,
         keep_running_s: float,
         own_ttl_s: float,
@@ -59,7 +54,7 @@ class RedisLog:
         self._running_ttl_s = math.ceil(keep_running_s)
         self._own_ttl_s = math.ceil(own_ttl_s)
         self._clock = clock
-        self._suspects: dict[str, float] = {}
+        self._liveness = liveness
 
     async def begin(self, call: KeptCall) -> None:
         begun = await self._link.run_script(
@@ -110,11 +105,9 @@ class RedisLog:
         return _event(newest[0]).number if newest else 0
 
     async def claim(self, session_id: SessionId, stream_id: str) -> KeptCall | None:
-        now, up_since = trio.current_time(), self._link.up_since
-        if up_since is None or now - up_since < self._patience_s:
-            return None  # after an outage everybody gets the time to come back
+        if not self._liveness.can_tell:
+            return None
         key = f"{session_id}:{stream_id}"
-        suspected = self._suspects.get(key)
         found = await self._link.run_script(
             scripts.CLAIM,
             self._prefix,
@@ -122,17 +115,40 @@ class RedisLog:
             stream_id,
             self._owner,
             self._running_ttl_s,
-            int(suspected is not None and now - suspected >= SUSPECT_S),
+            int(self._liveness.is_sure(key)),
         )
         if found == b"suspect":
-            self._suspects.setdefault(key, now)
+            self._liveness.suspect(key)
             return None
-        self._suspects.pop(key, None)
+        self._liveness.clear(key)
         return None if found is None else _call.decode(found)
 
-    @property
-    def _patience_s(self) -> float:
-        return LEASE_S if self._link.outages else 0.0
+    async def let_go(self, session_id: SessionId, stream_id: str) -> None:
+        await self._link.run_script(
+            scripts.LET_GO, self._prefix, session_id, stream_id, self._owner
+        )
+
+    async def take_turn(
+        self, session_id: SessionId, stream_id: str, follower: str, *, force: bool
+    ) -> int | None:
+        served, reached = await self._link.run_script(
+            scripts.TAKE_TURN,
+            self._prefix,
+            session_id,
+            stream_id,
+            self._owner,
+            follower,
+            int(force),
+            self._own_ttl_s,
+        )
+        return int(reached) if served else None
+
+    async def end_turn(
+        self, session_id: SessionId, stream_id: str, follower: str, reached: int
+    ) -> None:
+        await self._link.run_script(
+            scripts.END_TURN, self._prefix, session_id, stream_id, self._owner, follower, reached
+        )
 
     async def release(self) -> None:
         await self._link.call("DEL", f"{self._prefix}:p:{self._owner}")
@@ -141,7 +157,13 @@ class RedisLog:
         self, session_id: SessionId, data: bytes, *, drop_oldest: bool = True
     ) -> int | None:
         added = await self._link.run_script(
-            scripts.PUT, self._prefix, session_id, data, int(drop_oldest), self._own_ttl_s
+            scripts.PUT,
+            self._prefix,
+            session_id,
+            data,
+            int(drop_oldest),
+            self._own_ttl_s,
+            self._owner,
         )
         if added is None:
             return None
@@ -166,7 +188,7 @@ class RedisLog:
         name, reached = _topic(topic), []
         async for ids in self._watchers(name):
             found = await self._link.run_script(
-                scripts.ANNOUNCE, self._prefix, name, data, self._own_ttl_s, *ids
+                scripts.ANNOUNCE, self._prefix, name, data, self._own_ttl_s, self._owner, *ids
             )
             reached += [SessionId(raw.decode("ascii")) for raw in found]
         return reached
@@ -192,8 +214,9 @@ class RedisLog:
         )
 
     async def answer(self, session_id: SessionId, request_id: str, reply: bytes) -> bool:
+        asker = asker_of(request_id)
         taken = await self._link.run_script(
-            scripts.ANSWER, self._prefix, session_id, asker_of(request_id), request_id, reply
+            scripts.ANSWER, self._prefix, session_id, asker, request_id, reply, self._owner
         )
         return bool(taken)
 

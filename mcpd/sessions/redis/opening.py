@@ -3,7 +3,8 @@
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.redis.bus import RedisBus
 from mcpd.sessions.redis.link import Address, Link
-from mcpd.sessions.redis.log import LEASE_S, RedisLog
+from mcpd.sessions.redis.liveness import LEASE_S, Liveness
+from mcpd.sessions.redis.log import RedisLog
 from mcpd.sessions.redis.shelf import RedisShelf
 from mcpd.sessions.redis.store import TTL_SLACK_S, RedisStore
 
@@ -28,6 +29,13 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
         beat=("SET", f"{prefix}:p:{process}", "1", "EX", int(LEASE_S)),
     )
     bus.attach(link)
+    liveness = Liveness(link)
     store = RedisStore(link, bus, timeout_s=timeout_s)
-    log = RedisLog(link, process, keep_running_s=keep_running_s, own_ttl_s=timeout_s + TTL_SLACK_S)
-    return Backend(store, log, bus, RedisShelf(link), process, link.run)
+    log = RedisLog(
+        link,
+        process,
+        liveness,
+        keep_running_s=keep_running_s,
+        own_ttl_s=timeout_s + TTL_SLACK_S,
+    )
+    return Backend(store, log, bus, RedisShelf(link, liveness), process, link.run)

@@ -9,33 +9,56 @@ import math
 import time
 from collections.abc import Callable
 
-from mcpd.sessions.redis.link import Link
+from mcpd.sessions.redis.link import Link, Script
+from mcpd.sessions.redis.liveness import Liveness
 
 MAX_LISTED = 1000
 LETTER_TTL_S = 3600
+_FINAL, _OPEN = b"1", b"0"  # before a record
+
+# record's key, index, record, ttl, now, task → 1: kept; 0: there is a final one that differs
+_PUT = Script(
+    f"""
+local there = redis.call('GET', ARGV[1])
+if there and string.sub(there, 1, 1) == '1' then return there == ARGV[3] and 1 or 0 end
+redis.call('SET', ARGV[1], ARGV[3], 'EX', ARGV[4])
+redis.call('ZADD', ARGV[2], 'NX', ARGV[5], ARGV[6])
+redis.call('ZREMRANGEBYRANK', ARGV[2], 0, -{MAX_LISTED + 1})
+redis.call('EXPIRE', ARGV[2], ARGV[4], 'NX')
+redis.call('EXPIRE', ARGV[2], ARGV[4], 'GT')
+return 1
+"""
+)
 
 
 class RedisShelf:
     """See TaskShelf."""
 
-    def __init__(self, link: Link, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, link: Link, liveness: Liveness, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._link = link
+        self._liveness = liveness
         self._prefix = link.address.prefix
         self._clock = clock
 
-    async def put(self, task_id: str, owner: str, record: bytes, *, ttl_s: float) -> None:
-        index, ttl = self._index(owner), max(1, math.ceil(ttl_s))
-        await self._link.pipeline(
-            ("SET", f"{self._prefix}:k:{task_id}", record, "EX", ttl),
-            ("ZADD", index, "NX", self._clock(), task_id),
-            ("ZREMRANGEBYRANK", index, 0, -MAX_LISTED - 1),
-            ("EXPIRE", index, ttl, "NX"),
-            ("EXPIRE", index, ttl, "GT"),
+    async def put(
+        self, task_id: str, owner: str, record: bytes, *, ttl_s: float, final: bool
+    ) -> bool:
+        kept = await self._link.run_script(
+            _PUT,
+            f"{self._prefix}:k:{task_id}",
+            self._index(owner),
+            (_FINAL if final else _OPEN) + record,
+            max(1, math.ceil(ttl_s)),
+            self._clock(),
+            task_id,
         )
+        return bool(kept)
 
     async def get(self, task_id: str) -> bytes | None:
         found = await self._link.call("GET", f"{self._prefix}:k:{task_id}")
-        return None if found is None else bytes(found)
+        return None if found is None else _record(found)
 
     async def of(self, owner: str) -> list[bytes]:
         ids = await self._link.call("ZRANGE", self._index(owner), 0, -1)
@@ -46,19 +69,28 @@ class RedisShelf:
         expired = [task_id for task_id, found in zip(ids, records, strict=True) if found is None]
         if expired:
             self._link.send("ZREM", self._index(owner), *expired)
-        return [bytes(record) for record in records if record is not None]
+        return [_record(found) for found in records if found is not None]
 
     async def is_gone(self, process: str) -> bool:
-        return not await self._link.call("EXISTS", f"{self._prefix}:p:{process}")
+        return await self._liveness.is_gone(process)
 
     async def post(self, task_id: str, letter: bytes) -> None:
-        key = f"{self._prefix}:l:{task_id}"
+        key = self._letters(task_id)
         await self._link.pipeline(("RPUSH", key, letter), ("EXPIRE", key, LETTER_TTL_S))
 
     async def letters(self, task_id: str) -> list[bytes]:
-        key = f"{self._prefix}:l:{task_id}"
-        found, _ = await self._link.pipeline(("LRANGE", key, 0, -1), ("DEL", key))
+        found = await self._link.call("LRANGE", self._letters(task_id), 0, -1)
         return [bytes(letter) for letter in found]
+
+    async def drop_letters(self, task_id: str, count: int) -> None:
+        await self._link.call("LTRIM", self._letters(task_id), count, -1)
+
+    def _letters(self, task_id: str) -> str:
+        return f"{self._prefix}:l:{task_id}"
 
     def _index(self, owner: str) -> str:
         return f"{self._prefix}:o:{hashlib.sha256(owner.encode()).hexdigest()[:32]}"
+
+
+def _record(found: bytes) -> bytes:
+    return bytes(found[len(_OPEN) :])

@@ -5,7 +5,7 @@ ENDED), and is not used while the link is down, since then nothing would be hear
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import trio
@@ -54,9 +54,10 @@ class RedisStore:
         self._ttl_s = int(timeout_s) + TTL_SLACK_S
         self._cache: OrderedDict[SessionId, _Cached] = OrderedDict()
         self._dirty: dict[SessionId, float] = {}
+        self._missed = False  # signals, perhaps
         bus.listen(Kind.CHANGED, self._changed_elsewhere)
         bus.listen(Kind.ENDED, self._changed_elsewhere)
-        bus.on_resync.append(self._cache.clear)
+        bus.on_resync.append(self._look_again)
 
     async def create(self, session: Session, *, max_unbound: int) -> list[SessionId]:
         dropped = await self._link.run_script(
@@ -178,8 +179,15 @@ class RedisStore:
         )
         return Counts(int(total), int(unbound))
 
-    async def refresh(self) -> Sequence[SessionId]:
-        return ()  # signals tell
+    async def refresh(self, active: Collection[SessionId]) -> Sequence[SessionId]:
+        if not self._missed:
+            return ()  # signals tell
+        self._missed = False
+        try:
+            return await self._gone_of(tuple(active))
+        except StoreError:
+            self._missed = True
+            raise
 
     async def flush(self) -> None:
         if not self._dirty:
@@ -198,6 +206,15 @@ class RedisStore:
     def close(self) -> None:
         """The link ends with its task."""
 
+    async def _gone_of(self, ids: Sequence[SessionId]) -> Sequence[SessionId]:
+        there: set[SessionId] = set()
+        for start in range(0, len(ids), TOUCH_BATCH):
+            batch = ids[start : start + TOUCH_BATCH]
+            looks = [("EXISTS", f"{self._prefix}:s:{session_id}") for session_id in batch]
+            found = await self._link.pipeline(*looks)
+            there.update(one for one, count in zip(batch, found, strict=True) if count)
+        return [session_id for session_id in ids if session_id not in there]
+
     def _remember(self, session: Session, activity: float) -> _Cached:
         cached = self._cache[session.id] = _Cached(session, activity, trio.current_time())
         self._cache.move_to_end(session.id)
@@ -209,6 +226,10 @@ class RedisStore:
         self._cache.pop(session_id, None)
         self._dirty.pop(session_id, None)
         return session_id
+
+    def _look_again(self) -> None:
+        self._cache.clear()
+        self._missed = True
 
     def _changed_elsewhere(self, signal: Signal) -> None:
         self._cache.pop(SessionId(signal.session_id), None)

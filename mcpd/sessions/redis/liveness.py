@@ -1,0 +1,63 @@
+"""Which processes of the store are alive.
+
+A process is alive while it is subscribed to its own channel and its key has not expired. The
+first tells at once of a process that ended; the second of a host that fell silent.
+"""
+
+import trio
+
+from mcpd.sessions.redis import log_scripts
+from mcpd.sessions.redis.link import BEAT_S, Link
+
+LEASE_S = 3 * BEAT_S  # without a sign of life, until a process counts as gone
+SUSPECT_S = 0.2  # for a process that lost its connection alone to come back
+FORGET_S = 60.0  # a suspicion that nobody looked into
+
+
+class Liveness:
+    """What this process may conclude about the others."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._suspects: dict[str, float] = {}
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether who does not answer is gone: after an outage everybody gets the time to come
+        back.
+        """
+        up_since = self._link.up_since
+        if up_since is None:
+            return False
+        return not self._link.outages or trio.current_time() - up_since >= LEASE_S
+
+    def is_sure(self, name: str) -> bool:
+        """Whether something has been under suspicion for long enough."""
+        since = self._suspects.get(name)
+        return since is not None and trio.current_time() - since >= SUSPECT_S
+
+    def suspect(self, name: str) -> None:
+        """From now on, if not for longer."""
+        now = trio.current_time()
+        for old in [key for key, since in self._suspects.items() if now - since > FORGET_S]:
+            del self._suspects[old]
+        self._suspects.setdefault(name, now)
+
+    def clear(self, name: str) -> None:
+        """No suspicion is left."""
+        self._suspects.pop(name, None)
+
+    async def is_gone(self, process: str) -> bool:
+        """Whether a process has surely ended; one of an earlier start is another one.
+
+        Raises:
+            StoreError: that cannot be told.
+        """
+        if not self.can_tell:
+            return False
+        life = await self._link.run_script(log_scripts.LIFE, self._link.address.prefix, process)
+        if life == b"suspect":
+            self.suspect(process)
+            return self.is_sure(process)
+        self.clear(process)
+        return bool(life == b"gone")

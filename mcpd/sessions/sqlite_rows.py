@@ -1,0 +1,89 @@
+"""The rows of streams and their events, as the steps of ``sqlite_log`` need them."""
+
+import sqlite3
+
+from mcpd.sessions.log import MAX_BYTES, MAX_EVENTS, MAX_STREAMS, SESSION_STREAM, next_own_number
+from mcpd.sessions.record import SessionId
+
+STREAM = "session_id = ? AND id = ?"
+
+
+def is_there(db: sqlite3.Connection, session_id: SessionId) -> bool:
+    """Whether the session is not over."""
+    row = db.execute("SELECT 1 FROM session WHERE id = ?", (session_id,)).fetchone()
+    return row is not None
+
+
+def insert_event(
+    db: sqlite3.Connection, session_id: SessionId, stream_id: str, number: int, data: bytes
+) -> None:
+    """Add an event, and drop the oldest of too many."""
+    key = (session_id, stream_id)
+    db.execute(
+        "INSERT INTO event (session_id, stream_id, number, data) VALUES (?, ?, ?, ?)",
+        (*key, number, data),
+    )
+    events, size = db.execute(
+        f"UPDATE stream SET last = ?, events = events + 1, bytes = bytes + ? WHERE {STREAM}"
+        " RETURNING events, bytes",
+        (number, len(data), *key),
+    ).fetchone()
+    while events > 1 and (events > MAX_EVENTS or size > MAX_BYTES):
+        oldest = db.execute(
+            "SELECT min(number) FROM event WHERE session_id = ? AND stream_id = ?", key
+        ).fetchone()[0]
+        events, size = drop_events(db, session_id, stream_id, oldest)
+
+
+def drop_events(
+    db: sqlite3.Connection, session_id: SessionId, stream_id: str, through: int
+) -> tuple[int, int]:
+    """Drop events up to a number; how many events and bytes are left."""
+    dropped = db.execute(
+        "DELETE FROM event WHERE session_id = ? AND stream_id = ? AND number <= ?"
+        " RETURNING length(data)",
+        (session_id, stream_id, through),
+    ).fetchall()
+    row = db.execute(
+        f"UPDATE stream SET events = events - ?, bytes = bytes - ? WHERE {STREAM}"
+        " RETURNING events, bytes",
+        (len(dropped), sum(size for (size,) in dropped), session_id, stream_id),
+    ).fetchone()
+    return (0, 0) if row is None else (row[0], row[1])
+
+
+def own_stream(db: sqlite3.Connection, session_id: SessionId) -> tuple[int, int, int]:
+    """Last number, events and bytes of a session's own stream."""
+    row = db.execute(
+        f"SELECT last, events, bytes FROM stream WHERE {STREAM}", (session_id, SESSION_STREAM)
+    ).fetchone()
+    return (0, 0, 0) if row is None else (row[0], row[1], row[2])
+
+
+def put(
+    db: sqlite3.Connection, session_id: SessionId, data: bytes, now: float, *, drop_oldest: bool
+) -> int | None:
+    """Put a message onto a session's own stream; its number, or None: there is no room."""
+    last, events, size = own_stream(db, session_id)
+    if not drop_oldest and (events >= MAX_EVENTS or size >= MAX_BYTES):
+        return None
+    if not last:
+        db.execute(
+            "INSERT INTO stream (session_id, id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (session_id, SESSION_STREAM),
+        )
+    number = next_own_number(last, now)
+    insert_event(db, session_id, SESSION_STREAM, number, data)
+    return number
+
+
+def make_room(db: sqlite3.Connection, session_id: SessionId) -> None:
+    """Drop the oldest finished streams of a session that has many."""
+    row = db.execute("SELECT count(*) FROM stream WHERE session_id = ?", (session_id,)).fetchone()
+    surplus = row[0] - MAX_STREAMS + 1
+    if surplus > 0:
+        db.execute(
+            "DELETE FROM stream WHERE session_id = ? AND id IN (SELECT id FROM stream"
+            " WHERE session_id = ? AND finished ORDER BY expires_at LIMIT ?)",
+            (session_id, session_id, surplus),
+        )
