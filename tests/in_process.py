@@ -86,8 +86,7 @@ async def serving(
         await enter_lifespans(stack, house.host, tmp_path)
         nursery.start_soon(house.site.timers.run)
         await nursery.start(house.services.running.run)
-        nursery.start_soon(house.services.broadcast.run)
-        nursery.start_soon(house.services.tasks.run)
+        house.services.start_upkeep(nursery)
         yield Server(house, nursery, config, log)
         nursery.cancel_scope.cancel()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
+import trio
 
 from mcpd.auth.seal import Sealer
 from mcpd.errors import InvalidParams, TooManyRequests
@@ -38,6 +39,12 @@ class Services:
     tasks: Tasks
     sealer: Sealer
     call_rate: Buckets  # of tool calls and completions, for each principal
+
+    def start_upkeep(self, nursery: trio.Nursery) -> None:
+        """Run what needs a task of its own, in a nursery that outlives the connections."""
+        nursery.start_soon(self.broadcast.run)
+        nursery.start_soon(self.streams.run_upkeep)
+        nursery.start_soon(self.tasks.run)
 
 
 @dataclass(frozen=True, slots=True)

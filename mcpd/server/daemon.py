@@ -102,9 +102,7 @@ class Daemon:
                 await house.backend.start(upkeep)
                 upkeep.start_soon(house.site.timers.run)
                 upkeep.start_soon(house.sessions.run_upkeep)
-                upkeep.start_soon(house.services.broadcast.run)
-                upkeep.start_soon(house.services.streams.run_upkeep)
-                upkeep.start_soon(house.services.tasks.run)
+                house.services.start_upkeep(upkeep)
                 upkeep.start_soon(self._notifier.feed_watchdog)
                 async with AsyncExitStack() as lifespans:
                     await enter_lifespans(lifespans, house.host, config.state_path)

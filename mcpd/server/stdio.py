@@ -41,8 +41,7 @@ async def run_stdio(config: Config, writer: LogWriter) -> None:
     async with stdin, stdout, trio.open_nursery() as upkeep:
         await upkeep.start(writer.run)
         await upkeep.start(services.running.run)
-        upkeep.start_soon(services.broadcast.run)
-        upkeep.start_soon(services.streams.run_upkeep)
+        services.start_upkeep(upkeep)
         async with AsyncExitStack() as lifespans:
             await enter_lifespans(lifespans, host, config.state_path)
             await serve_stdio(services, stdin, stdout, max_line_bytes=config.max_body_bytes)

@@ -82,7 +82,8 @@ class SqliteLog:
                 rows.insert_event(db, session_id, stream_id, number, data)
             if last:
                 db.execute(
-                    f"UPDATE stream SET finished = 1, expires_at = ? WHERE {STREAM} AND NOT finished",
+                    "UPDATE stream SET finished = 1, expires_at = ?"
+                    f" WHERE {STREAM} AND NOT finished",
                     (expires_at, *key),
                 )
             return True

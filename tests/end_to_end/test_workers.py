@@ -1,6 +1,7 @@
 """Several workers behind one socket: crashes, rolling restarts, and supervisors that vanish."""
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -27,6 +28,10 @@ app = App("pids")
 async def pid() -> int:
     return os.getpid()
 
+@app.tool(task="required")
+async def perhaps_a_task() -> str:
+    return "done"
+
 @app.tool
 async def nap(seconds: float) -> str:
     await trio.sleep(seconds)
@@ -39,6 +44,13 @@ def app(tmp_path):
     path = tmp_path / "pid_app.py"
     path.write_text(PID_APP)
     return f"{path}:app"
+
+
+TASKS = {
+    "io.modelcontextprotocol/clientCapabilities": {
+        "extensions": {"io.modelcontextprotocol/tasks": {}}
+    }
+}
 
 
 def workers_of(daemon: Daemon) -> list[int]:
@@ -76,7 +88,7 @@ def test_workers_need_a_store_that_they_share(tmp_path):
 
 
 async def test_workers_without_sessions_need_no_store(tmp_path, app):
-    flags = ("--port", "0", "--workers", "2", "--no-handshake", "--store", "memory", "--app", app)
+    flags = ("--port", "0", "--workers", "2", "--no-handshake", "--app", app)
     with Daemon(tmp_path / "s", *flags) as daemon:
         token = daemon.token()
         assert await answering(daemon, token, 30) <= set(workers_of(daemon))
@@ -90,6 +102,9 @@ async def test_workers_without_sessions_need_no_store(tmp_path, app):
             assert (await peer.request(method, "/mcp/")).status == 405
         discovered = (await modern(peer, "server/discover")).json()["result"]
         assert discovered["supportedVersions"] == ["2026-07-28"]
+        assert "extensions" not in discovered["capabilities"]  # no task could be found again
+        called = await modern(peer, "tools/call", {"name": "perhaps_a_task"}, meta=TASKS)
+        assert called.json()["result"]["content"][0]["text"] == "done"
         assert (await peer.request("POST", "/register")).status == 404
         await peer.stream.aclose()
         assert daemon.stop() == 0
@@ -149,6 +164,47 @@ async def test_a_rolling_restart_refuses_no_connection(tmp_path, app, redis):
         assert failures == []
         new = wait_for_workers(daemon, 2, other_than=old)
         assert served >= set(new)
+        assert daemon.stop() == 0
+
+
+async def test_a_stop_during_a_roll_lets_what_drains_drain(tmp_path, app, redis):
+    flags = ("--port", "0", "--workers", "2", "--store", fresh(redis), "--app", app)
+    with Daemon(tmp_path / "s", *flags) as daemon:
+        peer = await daemon.connect(token=daemon.token())
+        async with trio.open_nursery() as nursery:
+
+            async def nap() -> None:
+                reply = await modern(
+                    peer, "tools/call", {"name": "nap", "arguments": {"seconds": 3}}
+                )
+                assert reply.json()["result"]["content"][0]["text"] == "rested"
+
+            nursery.start_soon(nap)
+            await trio.sleep(0.3)
+            daemon.send(signal.SIGUSR2)
+            await trio.to_thread.run_sync(lambda: daemon.wait_for("all workers are new"))
+            daemon.send(signal.SIGTERM)
+        await peer.stream.aclose()
+        assert await trio.to_thread.run_sync(daemon.wait) == 0
+        assert "did not stop in time" not in daemon.text()
+
+
+async def test_a_host_that_is_full_for_a_while_loses_no_worker_for_good(tmp_path, app, redis):
+    flags = ("--port", "0", "--workers", "2", "--store", fresh(redis), "--app", app)
+    with Daemon(tmp_path / "s", *flags) as daemon:
+        daemon.wait_for("listening on")
+        old, supervisor = workers_of(daemon), daemon.process.pid
+        limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+        used = len(os.listdir(f"/proc/{supervisor}/fd"))
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (used, limits[1]))
+        os.kill(old[0], signal.SIGKILL)
+        daemon.wait_for("a worker cannot be started")
+        daemon.send(signal.SIGUSR2)
+        daemon.wait_for("the old ones stay")
+        assert old[1] in workers_of(daemon)
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
+        wait_for_workers(daemon, 1, other_than=old)
+        assert await answering(daemon, daemon.token(), 5)
         assert daemon.stop() == 0
 
 

@@ -138,7 +138,7 @@ async def stdio(nursery):
         request_timeout_s=60,
     )
     await nursery.start(services.running.run)
-    nursery.start_soon(services.broadcast.run)
+    services.start_upkeep(nursery)
     ours, theirs = trio.testing.memory_stream_pair()
     nursery.start_soon(lambda: serve_stdio(services, theirs, theirs, max_line_bytes=10_000))
     client = Stdio(ours)

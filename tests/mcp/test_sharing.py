@@ -259,6 +259,47 @@ async def test_a_newer_connection_elsewhere_takes_the_stream_over(cluster):
     assert b"counted" not in seen  # the answer went out once
 
 
+async def listen(client, server):
+    peer = server.user(client.user)
+    await peer.begin("GET", "/mcp/", headers=client.headers)
+    assert (await peer.head()).status_code == 200
+    await trio.sleep(0.1)
+    return peer
+
+
+async def silent(peer):
+    """Nothing but comments comes for a while."""
+    with trio.move_on_after(0.3):
+        while (piece := await peer.piece()) is not None:
+            assert b"data:" not in piece
+
+
+def updated(event):
+    return "resources/updated" in event.get("data", "")
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_message_goes_out_on_the_newest_of_several_streams(cluster, monkeypatch, dies):
+    monkeypatch.setattr("mcpd.mcp.following.LOOK_AT_TURN_S", 0.2)
+    a, b, c = cluster.servers
+    client = await opened(c)
+    assert (await client.call("resources/subscribe", {"uri": "note://a"})).status == 200
+    older, newer = await listen(client, a), await listen(client, b)
+    assert (await client.at(c).call("tools/call", {"name": "write"})).status == 200
+    await read_until(newer, updated)
+    await silent(older)
+    if dies:
+        await cluster.die(1)
+    else:
+        await newer.stream.aclose()
+    await trio.sleep(0.5)
+    assert (await client.at(c).call("tools/call", {"name": "write"})).status == 200
+    await read_until(older, updated)
+    if dies:  # nobody knows whether it sent the first one on
+        await read_until(older, updated)
+    await silent(older)
+
+
 # --- processes that end ----------------------------------------------------------------------
 
 
@@ -277,6 +318,17 @@ async def test_a_call_that_may_run_twice_goes_on_in_another_process(cluster):
         if "progress" in event.get("data", "")
     ]
     assert progress == sorted(set(progress))  # the second run does not count anew
+
+
+async def test_a_call_that_its_living_process_gave_up_goes_on_elsewhere(cluster):
+    client = await opened(cluster[0])
+    peer = await start(client, cluster[0], "count", {"to": 40})
+    events = await read_until(peer, lambda event: '"progress":4' in event.get("data", ""))
+    stream_id = read_event_id(events[-1]["id"])[0]
+    cluster[0].house.services.streams.writer(client.id, stream_id).give_up()
+    peer = await resume(client, cluster[1], events[-1]["id"])
+    await read_until(peer, is_answer, events)
+    assert "counted by B" in events[-1]["data"]
 
 
 async def test_what_was_answered_to_a_process_that_died_is_not_asked_again(cluster):

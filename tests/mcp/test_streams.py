@@ -5,6 +5,8 @@ import pytest
 import trio
 import trio.testing
 
+from mcpd import App, Context
+from mcpd.errors import DeclarationError
 from mcpd.mcp.following import End
 from mcpd.mcp.streams import Streams
 from mcpd.mcp.tasks.record import MOVES, Status
@@ -13,7 +15,7 @@ from mcpd.sessions.bus import Bus
 from mcpd.sessions.log import MAX_EVENTS, SESSION_STREAM, KeptCall, new_stream_id
 from mcpd.sessions.memory_log import MemoryLog
 from mcpd.sessions.record import SessionId
-from tests.in_process import META, modern, modern_headers
+from tests.in_process import META, modern, modern_headers, serving
 from tests.mcp.everything import ANSWERS, CAPABLE, TASKS, Capable, everything
 from tests.peer import parse_events
 
@@ -252,6 +254,37 @@ async def test_a_task_asks_through_itself(server):
     await tasks(server, "tasks/update", {"taskId": task_id, "inputResponses": right})
     found = await until(server, task_id, "completed")
     assert found["result"]["content"][0]["text"] == "Deleted file.txt"
+
+
+@pytest.mark.parametrize(
+    ("tool", "told"), [("ask_nonsense", "no form"), ("say_nonsense", "surrogates not allowed")]
+)
+async def test_what_a_task_cannot_say_fails_in_its_tool(tmp_path, tool, told):
+    app = App("odd")
+
+    class Widget:
+        """No form can be made of it."""
+
+    @app.tool(task="optional")
+    async def ask_nonsense(ctx: Context) -> str:
+        try:
+            await ctx.elicit("?", Widget)
+        except DeclarationError:
+            return "no form"
+        return "asked"
+
+    @app.tool(task="optional")
+    async def say_nonsense(ctx: Context) -> str:
+        try:
+            await ctx.report_progress(1, message="\ud800")
+        except UnicodeEncodeError as error:
+            return error.reason
+        return "said"
+
+    async with serving(tmp_path, [app]) as server:
+        created = (await tasks(server, "tools/call", {"name": tool}))["result"]
+        done = await until(server, created["taskId"], "completed", "failed")
+        assert done["result"]["content"][0]["text"] == told
 
 
 async def test_tasks_without_the_extension(server):

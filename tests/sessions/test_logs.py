@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from mcpd.errors import SessionNotFound
 from mcpd.sessions.bus import Bus
 from mcpd.sessions.log import (
     KEEP_FINISHED_S,
@@ -188,6 +189,20 @@ async def test_what_ended_takes_its_streams_and_questions_with_it(backend, alice
 
 
 # --- what only durable logs have -------------------------------------------------------------
+
+
+async def test_nothing_is_kept_for_a_session_that_is_over(backend, alice):
+    log = backend.log
+    await backend.store.end(alice)
+    log.forget(alice)
+    with pytest.raises(SessionNotFound):
+        await log.begin(call(alice))
+    assert await log.put(alice, b"x") == 0
+    await log.ask(alice, "asker", question_id("asker", b"?", 1))
+    assert not await log.answer(alice, question_id("asker", b"?", 1), b"yes")
+    await log.watch(alice, frozenset({"lists"}))
+    assert await log.announce("lists", b"changed") == []
+    assert await log.take_turn(alice, SESSION_STREAM, "f", force=True) == 0
 
 
 async def test_a_call_outlives_its_process(tmp_path):

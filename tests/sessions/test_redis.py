@@ -12,6 +12,7 @@ from mcpd.errors import ConfigError, StoreError
 from mcpd.sessions.bus import Kind, Signal
 from mcpd.sessions.log import KeptCall
 from mcpd.sessions.redis.link import ANSWER_S, Address
+from mcpd.sessions.redis.liveness import LEASE_S
 from mcpd.sessions.redis.opening import open_redis
 from tests.redis_server import RedisServer
 from tests.sessions.stores import fresh, opened, session
@@ -107,6 +108,63 @@ async def test_a_process_that_leaves_gives_its_calls_away_at_once(pair):
     assert not await a.log.append(one.id, "c", 1, b"late", last=True)
 
 
+async def test_a_process_that_gives_a_call_up_leaves_it_to_the_others(pair):
+    a, b = pair
+    one = session(subject="alice", issuer="")
+    await a.store.create(one, max_unbound=10)
+    for stream_id, last in (("c", False), ("done", True)):
+        await a.log.begin(KeptCall(one.id, stream_id, b"{}", "alice"))
+        await a.log.append(one.id, stream_id, 1, b"x", last=last)
+        await a.log.let_go(one.id, stream_id)
+        assert (await b.log.claim(one.id, stream_id) is not None) is not last
+    await a.log.let_go(one.id, "c")  # it is b's now
+    assert await b.log.append(one.id, "c", 2, b"y", last=True)
+
+
+async def test_one_follower_is_served_over_all_processes(redis, tmp_path):
+    url = fresh(redis)
+    one = session(subject="alice", issuer="")
+    async with opened("redis", tmp_path, url=url) as a:
+        await a.store.create(one, max_unbound=10)
+        told = []
+        a.bus.listen(Kind.FOLLOWED, told.append)
+        a.bus.listen(Kind.LEFT, told.append)
+        async with opened("redis", tmp_path, url=url) as b:
+            assert await a.log.take_turn(one.id, "session", "a1", force=True) == 0
+            assert await b.log.take_turn(one.id, "session", "b1", force=False) is None
+            assert await b.log.take_turn(one.id, "session", "b1", force=True) == 0
+            assert await a.log.take_turn(one.id, "session", "a1", force=False) is None
+            await a.log.end_turn(one.id, "session", "a1", 3)  # it was not served
+            await b.log.end_turn(one.id, "session", "b1", 7)
+            await seen(told, 2)
+            assert [signal.kind for signal in told] == [Kind.FOLLOWED, Kind.LEFT]
+            assert await a.log.take_turn(one.id, "session", "a1", force=False) == 7
+            assert await b.log.take_turn(one.id, "session", "b1", force=True) == 7
+        with trio.fail_after(5):  # until the end of the other's connection is seen
+            while await a.log.take_turn(one.id, "session", "a1", force=False) is None:
+                await trio.sleep(0.05)
+
+
+async def test_the_end_of_a_task_stays(pair):
+    a, b = pair
+    await a.tasks.put("t", "alice", b"working", ttl_s=60, final=False)
+    assert await b.tasks.put("t", "alice", b"failed", ttl_s=60, final=True)
+    assert not await a.tasks.put("t", "alice", b"working", ttl_s=60, final=False)
+    assert not await a.tasks.put("t", "alice", b"completed", ttl_s=60, final=True)
+    assert await b.tasks.put("t", "alice", b"failed", ttl_s=60, final=True)
+    assert await a.tasks.get("t") == b"failed"
+    assert await a.tasks.of("alice") == [b"failed"]
+
+
+async def test_letters_stay_until_what_they_say_is_done(pair):
+    a, b = pair
+    await b.tasks.post("t", b"1")
+    assert await a.tasks.letters("t") == [b"1"]
+    await b.tasks.post("t", b"2")
+    await a.tasks.drop_letters("t", 1)
+    assert await a.tasks.letters("t") == [b"2"]
+
+
 async def test_keys_expire_by_themselves(redis, tmp_path):
     url = fresh(redis)
     one = session(subject="alice", issuer="")
@@ -189,6 +247,43 @@ async def test_a_server_starts_while_redis_is_away(tmp_path):
             with trio.fail_after(10):
                 while not backend.log._link.is_up:
                     await trio.sleep(0.05)
+
+
+async def test_nobody_is_taken_for_gone_while_an_outage_ends(tmp_path):
+    """Redis is back, and a process that was started meanwhile is connected before the old one:
+    its signs of life are missing, and prove nothing yet.
+    """
+    one = session(subject="alice", issuer="")
+    with RedisServer(tmp_path / "redis") as server:
+        async with opened("redis", tmp_path, url=server.url) as old:
+            await old.store.create(one, max_unbound=10)
+            await old.log.begin(KeptCall(one.id, "c", b"{}", "alice"))
+        server.kill()
+        async with opened("redis", tmp_path, url=server.url) as new:
+            await trio.sleep(0.1)
+            await trio.to_thread.run_sync(server.start)
+            with trio.fail_after(10):
+                while not new.log._link.is_up:
+                    await trio.sleep(0.02)
+            await new.log._link.call("DEL", f"mcpd:p:{old.process}")
+            assert await new.log.claim(one.id, "c") is None
+            assert not await new.tasks.is_gone(old.process)
+            with trio.fail_after(2 * LEASE_S):
+                while await new.log.claim(one.id, "c") is None:
+                    await trio.sleep(0.1)
+            assert await new.tasks.is_gone(old.process)
+
+
+async def test_what_ended_while_signals_were_lost_is_noticed(pair):
+    a, b = pair
+    kept, lost = (session(subject="alice", issuer="") for _ in range(2))
+    for one in (kept, lost):
+        await a.store.create(one, max_unbound=10)
+    assert list(await b.store.refresh([kept.id, lost.id])) == []
+    await a.store.end(lost.id)
+    b.bus.resync()
+    assert await b.store.refresh([kept.id, lost.id]) == [lost.id]
+    assert list(await b.store.refresh([kept.id, lost.id])) == []
 
 
 async def test_scripts_are_sent_again_to_a_redis_that_forgot_them(redis, tmp_path):
