@@ -1,0 +1,244 @@
+"""The client side of HTTP/1.1: requests to one origin over a few kept connections.
+
+Nothing is repeated here: what a request that failed may have done is the caller's to judge.
+"""
+
+import select
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+
+import h11
+import trio
+
+from mcpd.errors import BadRequest, ContentTooLarge
+from mcpd.http.dial import NotConnected, Way
+from mcpd.http.messages import Headers
+
+RECEIVE_BYTES = 64 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+MAX_IDLE = 8  # connections that are kept
+IDLE_S = 30.0  # for one of them
+WRITE_S = 60.0  # for the server to read a request
+CLOSE_S = 1.0  # for a polite end of TLS
+
+Pairs = Sequence[tuple[bytes, bytes]]
+__all__ = ["Broken", "HttpClient", "IncomingResponse", "NotConnected"]
+
+
+class Broken(Exception):
+    """The connection broke after the request, or a part of it, was sent. The text says how."""
+
+
+class IncomingResponse:
+    """A response whose body is still to come; an async context manager.
+
+    Attributes:
+        status: RFC 9110, section 15.
+        headers: names in lower case.
+    """
+
+    def __init__(self, client: "HttpClient", link: "_Link", event: h11.Response) -> None:
+        self.status = event.status_code
+        self.headers = Headers((bytes(name), bytes(value)) for name, value in event.headers)
+        self.fields = [(bytes(name), bytes(value)) for name, value in event.headers.raw_items()]
+        self._client = client
+        self._link = link
+
+    async def __aenter__(self) -> "IncomingResponse":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._client.give_back(self._link)
+
+    def header(self, name: bytes) -> str:
+        """A field's value in lower case without its parameters; empty if it is not there."""
+        return self.headers.joined(name).partition(";")[0].strip().lower()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it arrives.
+
+        Raises:
+            Broken: it ends before its end.
+        """
+        while True:
+            event = await self._link.next_event()
+            if isinstance(event, h11.Data):
+                yield bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                return
+
+    async def read(self, max_bytes: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            Broken: see ``pieces``.
+            ContentTooLarge: it has more than ``max_bytes``.
+        """
+        body = bytearray()
+        async for piece in self.pieces():
+            body += piece
+            if len(body) > max_bytes:
+                raise ContentTooLarge(f"The server's answer has more than {max_bytes} bytes.")
+        return bytes(body)
+
+
+class _Link:
+    """One connection and how far its request is."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
+        self.idle_since = 0.0
+        self.served = False  # a request before
+        self._http = h11.Connection(h11.CLIENT, MAX_HEAD_BYTES)
+
+    async def send(self, request: h11.Request, body: bytes) -> None:
+        http = self._http
+        data = http.send(request) or b""
+        if body:
+            data += http.send(h11.Data(data=body)) or b""
+        data += http.send(h11.EndOfMessage()) or b""
+        try:
+            with trio.fail_after(WRITE_S):
+                await self.stream.send_all(data)
+        except trio.TooSlowError:
+            raise Broken(f"the server did not read the request within {WRITE_S:g} s") from None
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return  # an answer may be there all the same, like 413
+
+    async def next_event(self) -> h11.Event:
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                raise Broken(_protocol(error)) from error
+            if event is h11.NEED_DATA:
+                self._http.receive_data(await self._receive())
+            elif event is h11.PAUSED:
+                raise Broken("the server sent more than it was asked for")
+            elif not isinstance(event, h11.InformationalResponse | h11.ConnectionClosed):
+                return event  # type: ignore[return-value]  # no sentinel is left
+            elif isinstance(event, h11.ConnectionClosed):
+                raise Broken("the server closed the connection")
+
+    async def _receive(self) -> bytes:
+        try:
+            return bytes(await self.stream.receive_some(RECEIVE_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise Broken("the connection was reset") from None
+
+    def renew(self) -> bool:
+        """Make ready for another request; False: this connection takes none."""
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        self.served = True
+        return not self._http.trailing_data[0]
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the server closed it, or sent what nobody asked for."""
+        stream = self.stream
+        if isinstance(stream, trio.SSLStream):
+            stream = stream.transport_stream
+        if not isinstance(stream, trio.SocketStream):
+            return False
+        poll = select.poll()
+        poll.register(stream.socket.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+
+class HttpClient:
+    """Requests to one origin. Any number may be under way, each on a connection of its own.
+
+    Args:
+        way: see ``dial.find_way``.
+    """
+
+    def __init__(self, way: Way) -> None:
+        self._way = way
+        self._idle: list[_Link] = []
+
+    async def begin(
+        self, method: str, target: str, headers: Pairs = (), body: bytes = b""
+    ) -> IncomingResponse:
+        """Send a request and wait for the head of the response. Host and Content-Length are
+        added.
+
+        Raises:
+            NotConnected: nothing was sent.
+            Broken: the connection broke; whether the server saw the request is not known.
+
+        Cancellation: the connection is closed.
+        """
+        link = self._take() or _Link(await self._way.connect())
+        request = h11.Request(
+            method=method,
+            target=self._way.absolute + target.encode("ascii"),
+            headers=[*self._framing(method, body), *headers],
+        )
+        try:
+            await link.send(request, body)
+            event = await link.next_event()
+            if not isinstance(event, h11.Response):
+                raise Broken("the server sent no response")
+            return IncomingResponse(self, link, event)
+        except BaseException:
+            await trio.aclose_forcefully(link.stream)
+            raise
+
+    def _framing(self, method: str, body: bytes) -> list[tuple[bytes, bytes]]:
+        found = [(b"host", self._way.authority)]
+        proxy = self._way.proxy
+        if proxy is not None and proxy.authorization is not None and self._way.tls is None:
+            found.append((b"proxy-authorization", proxy.authorization))
+        if body or method in ("POST", "PUT", "PATCH"):
+            found.append((b"content-length", b"%d" % len(body)))
+        return found
+
+    def _take(self) -> _Link | None:
+        while self._idle:
+            link = self._idle.pop()
+            if trio.current_time() - link.idle_since < IDLE_S and not link.is_stale:
+                return link
+            self._drop(link)
+        return None
+
+    async def give_back(self, link: _Link) -> None:
+        """A response is done with: keep its connection, or close it."""
+        if link.renew() and len(self._idle) < MAX_IDLE:
+            link.idle_since = trio.current_time()
+            self._idle.append(link)
+        else:
+            await trio.aclose_forcefully(link.stream)
+
+    def _drop(self, link: _Link) -> None:
+        stream = link.stream
+        if isinstance(stream, trio.SSLStream):
+            stream = stream.transport_stream
+        if isinstance(stream, trio.SocketStream):
+            stream.socket.close()
+
+    async def aclose(self) -> None:
+        """Close what is idle."""
+        while self._idle:
+            await trio.aclose_forcefully(self._idle.pop().stream)
+
+
+def _protocol(error: h11.RemoteProtocolError) -> str:
+    if "closed connection" in str(error) or "without sending complete" in str(error):
+        return "the server closed the connection"
+    return "the server does not answer in HTTP/1.1"
+
+
+def retry_after_s(headers: Headers) -> float | None:
+    """The seconds of Retry-After (RFC 9110, section 10.2.3); a date is not understood."""
+    try:
+        value = headers.one(b"retry-after")
+    except BadRequest:
+        return None
+    return float(value) if value is not None and value.isdecimal() and len(value) < 9 else None

@@ -1,0 +1,57 @@
+"""Messages as lines on byte streams (MCP, "stdio")."""
+
+from collections.abc import AsyncIterator
+
+import trio
+
+READ_BYTES = 64 * 1024
+WRITE_S = 60.0  # for the other side to read one line
+
+
+class LineWriter:
+    """Whole lines, whatever is cancelled around them: half of one would spoil the next."""
+
+    def __init__(self, stdout: trio.abc.SendStream) -> None:
+        self._stdout = stdout
+        self._lock = trio.Lock()
+        self._scope: trio.CancelScope | None = None
+        self._shielded = True
+
+    @property
+    def shielded(self) -> bool:
+        """Whether a line under way is finished; off when nobody may be there to read it."""
+        return self._shielded
+
+    @shielded.setter
+    def shielded(self, shielded: bool) -> None:
+        self._shielded = shielded
+        if self._scope is not None:
+            self._scope.shield = shielded
+
+    async def send(self, message: bytes) -> None:
+        """Write one line.
+
+        Cancellation: before the line or not at all.
+        """
+        async with self._lock:
+            with trio.move_on_after(WRITE_S, shield=True) as self._scope:
+                self._scope.shield = self._shielded
+                await self._stdout.send_all(message + b"\n")
+            self._scope = None
+
+
+async def read_lines(stdin: trio.abc.ReceiveStream, max_bytes: int) -> AsyncIterator[bytes | None]:
+    """Lines without their ends; None for one that was too long and is skipped."""
+    buffer, skipping = b"", False
+    while data := await stdin.receive_some(READ_BYTES):
+        *lines, buffer = (buffer + data).split(b"\n")
+        for line in lines:
+            if not skipping:
+                yield line if len(line) <= max_bytes else None
+            skipping = False
+        if len(buffer) > max_bytes:
+            if not skipping:
+                yield None
+            buffer, skipping = b"", True
+    if buffer and not skipping:
+        yield buffer
