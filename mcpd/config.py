@@ -18,6 +18,7 @@ from mcpd.errors import ConfigError
 from mcpd.http.bounds import Bounds
 
 ENV_PREFIX = "MCPD_"
+NO_SETTINGS = frozenset({"MCPD_CONFIG", "MCPD_TOKEN"})  # the latter is for ``mcpd bridge``
 MAX_NUMBER = 1e10  # of any setting: three hundred years, ten gigabytes
 _BOUNDS = Bounds()
 
@@ -159,7 +160,7 @@ def _read_environ(environ: Mapping[str, str]) -> Mapping[str, str]:
     values = {}
     known = [ENV_PREFIX + name.upper() for name in NAMES]
     for variable, value in environ.items():
-        if not variable.startswith(ENV_PREFIX) or variable == "MCPD_CONFIG":
+        if not variable.startswith(ENV_PREFIX) or variable in NO_SETTINGS:
             continue
         if _is_service_link(variable, value):
             continue

@@ -10,6 +10,7 @@ from mcpd.version import __version__
 
 VERBS = {
     "serve": "run the server",
+    "bridge": "connect a client that starts its servers as children to an HTTP server",
     "token": "create and inspect tokens",
     "client-config": "print, or write, what a client needs to connect",
     "sessions": "look at a store, end sessions, move them to another store",

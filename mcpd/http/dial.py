@@ -195,16 +195,16 @@ async def _open_tunnel(stream: trio.abc.Stream, proxy: Proxy, host: str, port: i
             raise NotConnected("the proxy closed the connection")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):  # an attempt for each address
+        cause = cause.exceptions[0]
+    if isinstance(cause, OSError):
+        return _reason(cause)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not trusted: {error.verify_message}"
-    if isinstance(error.__cause__, ssl.SSLError):
-        return _reason(error.__cause__)
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or 'the other side does not speak it'}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    cause = error.__cause__
-    if isinstance(cause, BaseExceptionGroup) and isinstance(cause.exceptions[0], OSError):
-        return _reason(cause.exceptions[0])
     return str(error) or "the connection broke"

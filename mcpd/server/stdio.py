@@ -24,9 +24,7 @@ async def run_stdio(config: Config, writer: LogWriter) -> None:
     Raises:
         ConfigError: the apps cannot be loaded.
     """
-    stdin = trio.lowlevel.FdStream(_own(0))
-    stdout = trio.lowlevel.FdStream(_own(1))
-    sys.stdout = sys.stderr  # a tool that prints must not break the protocol
+    stdin, stdout = own_stdio()
     host = Host(load_apps(config.app), page_size=config.page_size, tool_threads=config.tool_threads)
     backend = memory_backend()
     sessions = Sessions(backend.store, timeout_s=math.inf)  # it lives as long as the pipe
@@ -46,6 +44,13 @@ async def run_stdio(config: Config, writer: LogWriter) -> None:
             await enter_lifespans(lifespans, host, config.state_path)
             await serve_stdio(services, stdin, stdout, max_line_bytes=config.max_body_bytes)
         upkeep.cancel_scope.cancel()
+
+
+def own_stdio() -> tuple[trio.lowlevel.FdStream, trio.lowlevel.FdStream]:
+    """Stdin and stdout for nobody else: what prints must not break the protocol."""
+    stdin, stdout = trio.lowlevel.FdStream(_own(0)), trio.lowlevel.FdStream(_own(1))
+    sys.stdout = sys.stderr
+    return stdin, stdout
 
 
 def _own(descriptor: int) -> int:

@@ -1,0 +1,1 @@
+"""A stdio server in front of an HTTP server: for clients that start their servers as children."""

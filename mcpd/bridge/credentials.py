@@ -1,0 +1,70 @@
+"""The token that the bridge shows, and where it came from. The token itself is never printed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mcpd.errors import ConfigError
+
+VARIABLE = "MCPD_TOKEN"
+MAX_TOKEN_BYTES = 16 * 1024
+
+
+class Credentials:
+    """A bearer token from a file, from the environment, or none.
+
+    Attributes:
+        origin: where it came from, in words; empty if there is none.
+
+    Raises:
+        ConfigError: there is a file, and no token can be read from it.
+    """
+
+    def __init__(self, file: Path | None, environ: Mapping[str, str]) -> None:
+        self._file = file
+        self._token = ""
+        self.origin = ""
+        if file is not None:
+            self.origin = f"the file {file}"
+            self._token = _read(file)
+        elif environ.get(VARIABLE):
+            self.origin = f"the variable {VARIABLE}"
+            self._token = _checked(environ[VARIABLE], self.origin)
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What a request carries."""
+        if not self._token:
+            return []
+        return [(b"authorization", f"Bearer {self._token}".encode("ascii"))]
+
+    def read_again(self) -> bool:
+        """Look whether another token is there now; a file that cannot be read changes nothing."""
+        if self._file is None:
+            return False
+        try:
+            token = _read(self._file)
+        except ConfigError:
+            return False
+        changed, self._token = token != self._token, token
+        return changed
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_TOKEN_BYTES)
+        return _checked(content.decode("ascii"), f"The file {file}")
+    except OSError as error:
+        raise ConfigError(
+            f"The token file {file} cannot be read: {error.strerror}.",
+            fix="mcpd token create --sub NAME > FILE makes one.",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"The file {file} holds no token.") from error
+
+
+def _checked(text: str, origin: str) -> str:
+    token = text.strip().removeprefix("Bearer ").strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(f"{origin} holds no token.", fix="One line, the token alone.")
+    return token

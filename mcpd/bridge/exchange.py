@@ -1,0 +1,285 @@
+"""One request of the client, until it is answered: the way there, the way back, and what to do
+when either breaks.
+"""
+
+import logging
+from typing import Protocol
+
+import msgspec
+import trio
+
+from mcpd.bridge.messages import Arrived, Line, id_key, read_arrived, with_id
+from mcpd.bridge.old_sse import OldSse
+from mcpd.bridge.patience import Undeliverable
+from mcpd.bridge.reading import (
+    ACCEPT_STREAM,
+    POSTED,
+    is_stream,
+    new_reader,
+    read_body,
+    read_events,
+)
+from mcpd.bridge.session import Session
+from mcpd.bridge.upstream import Upstream, explain
+from mcpd.errors import McpdError
+from mcpd.http.client import Broken, IncomingResponse
+from mcpd.http.event_reader import EventReader
+from mcpd.rpc.messages import Call, encode_error
+
+log = logging.getLogger("mcpd.bridge")
+
+RETRY_S = 1.0  # before a stream is taken up again, if the server names no time
+MAX_RETRY_S = 60.0  # whatever it names
+MAX_BARREN = 10  # connections in a row that bring nothing
+CANCEL_S = 5.0  # for the server to end a request that was cancelled
+LISTEN = "subscriptions/listen"
+ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+class Ways(Protocol):
+    """What an exchange needs of the bridge."""
+
+    @property
+    def upstream(self) -> Upstream: ...
+    @property
+    def session(self) -> Session: ...
+    @property
+    def old(self) -> OldSse | None: ...
+    async def fall_back(self, reason: str) -> bool: ...
+    async def take(self, body: bytes, *, answers: "Exchange | None" = None) -> None: ...
+    async def emit(self, line: bytes) -> None: ...
+
+
+class Exchange:
+    """A request, or a batch of them.
+
+    Attributes:
+        waiting: ids that have no answer yet: their one form → as they were written.
+        mirrored: the headers of a request of the modern era; None: of the handshake era.
+        done: set when nothing is waited for any more.
+    """
+
+    def __init__(self, ways: Ways, line: Line, mirrored: Pairs | None) -> None:
+        self.line = line
+        self.mirrored = mirrored
+        self.waiting = {id_key(call.id): call.id for call in line.calls}
+        self.scope = trio.CancelScope()
+        self.cancelled = False
+        self.done = trio.Event()
+        self.response: IncomingResponse | None = None
+        self._ways = ways
+        self._heard = 0  # messages that came
+        self._acknowledged = False
+
+    @property
+    def is_initialize(self) -> bool:
+        """Whether it begins a session."""
+        return self.mirrored is None and self.line.calls[0].method == "initialize"
+
+    @property
+    def body(self) -> bytes:
+        """As it is sent."""
+        return self.line.body
+
+    def call_of(self, key: bytes) -> Call | None:
+        """The request behind an id."""
+        return next((call for call in self.line.calls if id_key(call.id) == key), None)
+
+    def heard(self, arrived: Arrived) -> bool:
+        """Something came for it; False: the client has that already."""
+        self._heard += 1
+        if arrived.key is not None:
+            self.waiting.pop(arrived.key, None)
+            if not self.waiting:
+                self.done.set()
+        repeated = arrived.method == ACKNOWLEDGED and self._acknowledged
+        self._acknowledged = self._acknowledged or arrived.method == ACKNOWLEDGED
+        return not repeated
+
+    def cancel(self) -> None:
+        """The client waits no more. In the modern era closing the connection tells the server
+        (2026-07-28, "Cancellation"); before, a notification did, and it may still answer.
+        """
+        self.cancelled = True
+        if self.mirrored is not None:
+            self.scope.cancel()
+        else:
+            self.scope.deadline = trio.current_time() + CANCEL_S
+
+    async def run(self) -> None:
+        """Carry it there and everything that comes back to the client; without an answer the
+        client gets an error that says why.
+        """
+        try:
+            with self.scope:
+                await self._deliver()
+        except McpdError as error:
+            log.warning("%s: %s", self.line.calls[0].method, error.message)
+            for request_id in list(self.waiting.values()):
+                await self._ways.emit(encode_error(request_id, error))
+        finally:
+            self.waiting.clear()
+            self.done.set()
+
+    async def _deliver(self) -> None:
+        renewed, barren = False, 0
+        while self.waiting:
+            if self._ways.old is not None:
+                await self._ways.old.exchange(self)
+                return
+            number, heard = self._ways.session.number, self._heard
+            response = await self._ways.upstream.begin(
+                "POST", self._headers(), self.line.body, repeatable=self.line.repeatable
+            )
+            if response.status not in (200, 202, 204):
+                renewed = await self._refused(response, number, renewed=renewed)
+                continue
+            await self._take(response)
+            if self.waiting and not self.cancelled:
+                barren = barren + 1 if self._heard == heard else 0
+                await self._pause_before_again(barren)
+
+    def _headers(self) -> Pairs:
+        if self.mirrored is not None:
+            return [*POSTED, *self.mirrored]
+        return [*POSTED, *([] if self.is_initialize else self._ways.session.headers)]
+
+    async def _pause_before_again(self, barren: int) -> None:
+        """The connection ended before the answer, and there is nothing to come back to."""
+        if not self.line.repeatable or barren > 1:
+            raise Undeliverable(
+                "The connection ended before the answer. It is not known whether the call was"
+                " carried out.",
+                fix="See what it has changed before you call again.",
+            )
+        await trio.sleep(RETRY_S)
+
+    # --- what comes back ----------------------------------------------------------------------
+
+    async def _take(self, response: IncomingResponse) -> None:
+        self.response = response
+        if response.status != 200:
+            async with response:
+                if not self.cancelled:
+                    raise Undeliverable(
+                        f"The server answers {response.status}, and so will not answer the request."
+                    )
+            self.waiting.clear()
+        elif is_stream(response):
+            await self._follow(response)
+        else:
+            await self._answer(response)
+
+    async def _answer(self, response: IncomingResponse) -> None:
+        try:
+            await self._ways.take(await read_body(response), answers=self)
+        except Broken:
+            return  # ``_deliver`` knows what then
+        except msgspec.DecodeError:
+            kind = response.header(b"content-type") or "no content type"
+            raise Undeliverable(
+                f"The server answers with something that is no MCP ({kind}).",
+                fix="Is the URL that of the MCP endpoint?",
+            ) from None
+        if self.waiting:
+            raise Undeliverable("The server's answer answers another request.")
+
+    async def _follow(self, response: IncomingResponse) -> None:
+        reader, barren = new_reader(), 0
+
+        async def take(body: bytes) -> None:
+            await self._ways.take(body, answers=self)
+
+        while True:
+            heard = self._heard
+            await read_events(response, reader, take)
+            if not self.waiting or self.cancelled or not reader.last_id:
+                return
+            barren = barren + 1 if self._heard == heard else 0
+            if barren >= MAX_BARREN:
+                raise Undeliverable(
+                    f"The stream of the answer broke {barren} times without bringing anything."
+                )
+            response = await self._resume(reader)
+
+    async def _resume(self, reader: EventReader) -> IncomingResponse:
+        """MCP, "Resumability and Redelivery"."""
+        await trio.sleep(delay_of(reader))
+        log.info("the stream ended before the answer: coming back for the rest")
+        headers = [
+            *ACCEPT_STREAM,
+            *self._ways.session.headers,
+            (b"last-event-id", reader.last_id.encode("utf-8")),
+        ]
+        response = await self._ways.upstream.begin("GET", headers, repeatable=True)
+        if not is_stream(response):
+            raise Undeliverable(
+                f"The connection broke, and the rest of the answer cannot be had"
+                f" ({response.status}: {await explain(response)}).",
+                fix="See what the call has changed before you call again.",
+            )
+        return response
+
+    # --- refusals -----------------------------------------------------------------------------
+
+    async def _refused(self, response: IncomingResponse, number: int, *, renewed: bool) -> bool:
+        """Find out what to do; returns whether the session was renewed for it."""
+        body = await read_body_or_nothing(response)
+        session = self._ways.session
+        known = self.mirrored is None and not self.is_initialize and session.is_there
+        if known and not renewed and _is_gone(response.status, body):
+            await session.renew(number)
+            return True
+        try:
+            arrived = read_arrived(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            arrived = []
+        old = self.is_initialize and _may_be_old(response.status, speaks_json_rpc=bool(arrived))
+        if old and await self._ways.fall_back(f"POST: {response.status}"):
+            return renewed
+        if not arrived:
+            text = " ".join(body[:1000].decode("utf-8", "replace").split())[:300]
+            raise Undeliverable(
+                f"The server answers {response.status}: {text or '(without a word)'}",
+                fix="Is the URL that of the MCP endpoint?",
+            )
+        for message in arrived:
+            await self._pass_refusal(message)
+        self.waiting.clear()
+        return renewed
+
+    async def _pass_refusal(self, message: Arrived) -> None:
+        if message.key in self.waiting:
+            await self._ways.emit(message.line)
+            del self.waiting[message.key]
+        elif message.is_error:
+            for request_id in list(self.waiting.values()):
+                await self._ways.emit(with_id(message.line, request_id))
+            self.waiting.clear()
+
+
+def delay_of(reader: EventReader) -> float:
+    """The seconds before a stream is taken up again."""
+    if reader.retry_ms is None:
+        return RETRY_S
+    return min(reader.retry_ms / 1000, MAX_RETRY_S)
+
+
+async def read_body_or_nothing(response: IncomingResponse) -> bytes:
+    """What a refusal says."""
+    try:
+        return await read_body(response)
+    except Broken:
+        return b""
+
+
+def _is_gone(status: int, body: bytes) -> bool:
+    """404 says so; some servers say 400, with words."""
+    return status == 404 or (status == 400 and b"session" in body[:4096].lower())
+
+
+def _may_be_old(status: int, *, speaks_json_rpc: bool) -> bool:
+    """MCP, "Backwards Compatibility": a server that knows HTTP+SSE alone refuses the POST."""
+    return status in (404, 405) or (status == 400 and not speaks_json_rpc)

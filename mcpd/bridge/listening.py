@@ -1,0 +1,63 @@
+"""The stream of a session that belongs to no request: GET (MCP, "Listening for Messages")."""
+
+import logging
+
+import trio
+
+from mcpd.bridge.exchange import MAX_RETRY_S, delay_of
+from mcpd.bridge.reading import ACCEPT_STREAM, Take, is_stream, new_reader, read_events
+from mcpd.bridge.session import Session
+from mcpd.bridge.upstream import Upstream, explain
+from mcpd.errors import McpdError
+from mcpd.http.event_reader import EventReader
+
+log = logging.getLogger("mcpd.bridge")
+
+UNREACHABLE_S = 5.0  # until it is tried again
+NO_STREAM = (400, 405, 406, 501)  # the server has none
+
+
+async def listen(upstream: Upstream, session: Session, take: Take) -> None:
+    """Hand on what the server says of its own accord, for as long as the client is there."""
+    while True:
+        await session.begun.wait()
+        number = session.number
+        with trio.CancelScope() as session.listening:
+            await _listen_in(upstream, session, take, number)
+            if session.number == number:
+                await trio.sleep_forever()  # until there is another session
+
+
+async def _listen_in(upstream: Upstream, session: Session, take: Take, number: int) -> None:
+    reader = new_reader()
+    barren_s = 0.0
+    while session.number == number:
+        last_id = reader.last_id
+        try:
+            if not await _listen_once(upstream, session, take, number, reader):
+                return
+        except McpdError as error:
+            log.warning("not listening for now: %s", error.message)
+            await trio.sleep(UNREACHABLE_S)
+            continue
+        barren_s = 0.0 if reader.last_id != last_id else min(barren_s + 1.0, MAX_RETRY_S)
+        await trio.sleep(max(delay_of(reader), barren_s))
+
+
+async def _listen_once(
+    upstream: Upstream, session: Session, take: Take, number: int, reader: EventReader
+) -> bool:
+    """One connection; False: it makes no sense to come back."""
+    headers = [*ACCEPT_STREAM, *session.headers]
+    if reader.last_id:
+        headers.append((b"last-event-id", reader.last_id.encode("utf-8")))
+    response = await upstream.begin("GET", headers, repeatable=True)
+    if is_stream(response):
+        await read_events(response, reader, take)
+        return True
+    status, words = response.status, await explain(response)
+    if status == 404 and session.is_there:
+        await session.renew(number)
+        return True
+    log.info("the server has no stream to listen to: %s %s", status, words)
+    return status not in NO_STREAM and status != 404

@@ -1,0 +1,201 @@
+"""Lines of the client and messages of the server, as far as the bridge must read them. Pure."""
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from mcpd.errors import McpdError
+from mcpd.mcp.mirrored import KEYWORD
+from mcpd.mcp.modern import NAME_MEMBERS, EnvelopeParams, is_modern, read_envelope
+from mcpd.rpc.messages import Call, Message, Notice, Reply, decode, decode_batch, is_batch
+from mcpd.version import __version__
+
+MAX_BATCH = 1000
+CLIENT_INFO = {"name": "mcpd-bridge", "version": __version__}
+NOT_REPEATABLE = frozenset({"tools/call"})  # everything else can be asked twice
+
+_Pairs = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the client sent, as it goes on to the server."""
+
+    body: bytes
+    messages: list[Message]
+
+    @property
+    def calls(self) -> list[Call]:
+        """The requests in it."""
+        return [message for message in self.messages if isinstance(message, Call)]
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it does no harm to send it twice."""
+        return not any(call.method in NOT_REPEATABLE for call in self.calls)
+
+
+def read_line(line: bytes) -> Line:
+    """Read a line, which may be a batch (2025-03-26).
+
+    Raises:
+        ParseError, InvalidRequest: it is no message.
+    """
+    if not is_batch(line):
+        return Line(line, [decode(line)])
+    found = decode_batch(line, max_messages=MAX_BATCH)
+    for message in found:
+        if isinstance(message, McpdError):
+            raise message
+    return Line(line, [message for message in found if isinstance(message, Call | Notice | Reply)])
+
+
+class _Head(msgspec.Struct):
+    id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    method: str | msgspec.UnsetType = msgspec.UNSET
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_head = msgspec.json.Decoder(_Head)
+_heads = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message of the server, on one line. ``key``: of the request that it answers, or None."""
+
+    line: bytes
+    key: bytes | None = None
+    is_error: bool = False
+    method: str = ""
+    result: bytes = b""
+
+
+def read_arrived(body: bytes) -> list[Arrived]:
+    """The messages in what a server sent.
+
+    Raises:
+        msgspec.DecodeError: they are none.
+    """
+    parts = _heads.decode(body) if is_batch(body) else [body]
+    return [_arrived(bytes(part)) for part in parts]
+
+
+def _arrived(body: bytes) -> Arrived:
+    head = _head.decode(body)
+    line = body.strip()
+    if b"\n" in line or b"\r" in line:
+        line = msgspec.json.format(line, indent=-1)
+    if isinstance(head.method, str):
+        return Arrived(line, method=head.method)
+    failed = not isinstance(head.error, msgspec.UnsetType)
+    key = b"" if isinstance(head.id, msgspec.UnsetType) else id_key(bytes(head.id))
+    result = b"" if isinstance(head.result, msgspec.UnsetType) else bytes(head.result)
+    if not failed and not result:
+        raise msgspec.DecodeError("neither a request nor an answer")
+    return Arrived(line, key, failed, result=result)
+
+
+def id_key(raw: bytes) -> bytes:
+    """One form for every way to write the same id."""
+    return msgspec.json.encode(msgspec.json.decode(raw))
+
+
+def with_id(line: bytes, request_id: bytes) -> bytes:
+    """An error that names no request, as the answer to this one."""
+    message = msgspec.json.decode(line)
+    return msgspec.json.encode({**message, "jsonrpc": "2.0", "id": msgspec.Raw(request_id)})
+
+
+def with_client_info(call: Call, body: bytes) -> bytes:
+    """``initialize`` with who asks, if it does not say."""
+    params = msgspec.json.decode(call.params)
+    if isinstance(params.get("clientInfo"), dict):
+        return body
+    params["clientInfo"] = CLIENT_INFO
+    return msgspec.json.encode(
+        {"jsonrpc": "2.0", "id": msgspec.Raw(call.id), "method": call.method, "params": params}
+    )
+
+
+@dataclass(slots=True)
+class Mirrors:
+    """Headers that 2026-07-28 wants beside the body, made from the body."""
+
+    _tools: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+    def headers(self, message: Call | Notice) -> _Pairs | None:
+        """For a message of the modern era; None: it is not one."""
+        try:
+            envelope = read_envelope(Call(_NO_ID, message.method, message.params))
+        except McpdError:
+            return None
+        if not is_modern(envelope, None) or not isinstance(envelope.meta, msgspec.Struct):
+            return None
+        version = envelope.meta.version
+        pairs = [
+            (b"mcp-protocol-version", _field(str(version))),
+            (b"mcp-method", _field(message.method)),
+        ]
+        member = NAME_MEMBERS.get(message.method)
+        name = getattr(envelope, member) if member is not None else None
+        if isinstance(name, str):
+            pairs.append((b"mcp-name", _field(name)))
+        return pairs + self._parameters(message, envelope)
+
+    def _parameters(self, message: Call | Notice, envelope: EnvelopeParams) -> _Pairs:
+        mirrored = self._tools.get(envelope.name) if isinstance(envelope.name, str) else None
+        if message.method != "tools/call" or not mirrored:
+            return []
+        arguments = msgspec.json.decode(message.params).get("arguments")
+        pairs = []
+        for name, path in mirrored.items():
+            value = arguments
+            for part in path:
+                value = value.get(part) if isinstance(value, dict) else None
+            if value is not None:
+                pairs.append((f"mcp-param-{name.lower()}".encode("ascii"), _field(_text(value))))
+        return pairs
+
+    def learn(self, result: bytes) -> None:
+        """Remember which parameters of which tools are mirrored, from a tools/list."""
+        if KEYWORD.encode("ascii") not in result:
+            return
+        for tool in msgspec.json.decode(result).get("tools", ()):
+            found = dict(_mirrored(tool.get("inputSchema"), []))
+            if found:
+                self._tools[tool.get("name")] = found
+
+
+_NO_ID: Any = b"0"
+
+
+def _mirrored(schema: Any, path: list[str]) -> list[tuple[str, list[str]]]:
+    found: list[tuple[str, list[str]]] = []
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if isinstance(properties, dict):
+        for name, inner in properties.items():
+            mirror = inner.get(KEYWORD) if isinstance(inner, dict) else None
+            if isinstance(mirror, str) and mirror.isascii():
+                found.append((mirror, [*path, name]))
+            found += _mirrored(inner, [*path, name])
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _field(text: str) -> bytes:
+    """A field value, in Base64 where it cannot be sent as it is (streamable-http, "Value
+    Encoding").
+    """
+    plain = all(32 <= ord(c) < 127 or c == "\t" for c in text) and text == text.strip()
+    if plain and not text.startswith("=?base64?"):
+        return text.encode("ascii")
+    return b"=?base64?" + base64.b64encode(text.encode("utf-8", "surrogatepass")) + b"?="

@@ -1,0 +1,122 @@
+"""The transport of 2024-11-05, HTTP+SSE: one stream for everything that comes, and a place to post
+that its first event names.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+from urllib.parse import urljoin, urlsplit
+
+import trio
+
+from mcpd.bridge.patience import Undeliverable
+from mcpd.bridge.reading import ACCEPT_STREAM, MAX_MESSAGE_BYTES, is_stream, read_quietly
+from mcpd.bridge.upstream import Upstream, explain
+from mcpd.http.client import Broken, IncomingResponse
+from mcpd.http.event_reader import EventReader
+
+log = logging.getLogger("mcpd.bridge")
+
+ENDPOINT_S = 10.0  # for the first event
+POSTED = [(b"content-type", b"application/json")]
+
+
+class Waiting(Protocol):
+    """An exchange, as far as this transport knows it."""
+
+    @property
+    def done(self) -> trio.Event: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+class OldSse:
+    """One connection to such a server. When its stream ends, the session is over."""
+
+    def __init__(self, upstream: Upstream, take: Callable[[bytes], Awaitable[None]]) -> None:
+        self._upstream = upstream
+        self._take = take
+        self._endpoint = ""
+        self._named = trio.Event()
+        self.ended = trio.Event()
+
+    async def open(self, nursery: trio.Nursery) -> bool:
+        """Connect; False: the server has no such stream.
+
+        Raises:
+            Undeliverable: it cannot be reached.
+        """
+        response = await self._upstream.begin("GET", ACCEPT_STREAM, repeatable=True)
+        if not is_stream(response):
+            log.info("no HTTP+SSE either: %s %s", response.status, await explain(response))
+            return False
+        nursery.start_soon(self._read, response)
+        with trio.move_on_after(ENDPOINT_S):
+            await self._named.wait()
+        return bool(self._endpoint)
+
+    async def _read(self, response: IncomingResponse) -> None:
+        reader = EventReader(MAX_MESSAGE_BYTES)
+        try:
+            async with response:
+                async for piece in response.pieces():
+                    for event in reader.feed(piece):
+                        if event.name == "endpoint":
+                            self._name(event.data.decode("utf-8", "replace"))
+                        elif event.name == "message":
+                            await self._take(event.data)
+        except Broken as error:
+            log.warning("the event stream broke: %s", error)
+        finally:
+            self.ended.set()
+            self._named.set()
+
+    def _name(self, told: str) -> None:
+        """The endpoint may be relative; another origin is not followed, since it gets the token."""
+        here = self._upstream.shown
+        url = urlsplit(urljoin(here, told))
+        if (url.scheme, url.netloc) == urlsplit(here)[:2]:
+            self._endpoint = url.path + (f"?{url.query}" if url.query else "")
+        else:
+            log.error("the server names an endpoint of another origin: %s", url.netloc)
+        self._named.set()
+
+    async def post(self, body: bytes) -> None:
+        """Send a message.
+
+        Raises:
+            Undeliverable: it was not taken.
+        """
+        response = await self._upstream.begin(
+            "POST", POSTED, body, target=self._endpoint, repeatable=False
+        )
+        if response.status not in (200, 202, 204):
+            raise Undeliverable(f"The server answers {response.status}: {await explain(response)}")
+        await read_quietly(response)
+
+    async def exchange(self, waiting: Waiting) -> None:
+        """Send a request and wait for its answer, which ``take`` gets.
+
+        Raises:
+            Undeliverable: the stream ended first.
+        """
+        if self.ended.is_set():
+            raise _over()
+        await self.post(waiting.body)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._until_ended, nursery.cancel_scope)
+            await waiting.done.wait()
+            nursery.cancel_scope.cancel()
+        if not waiting.done.is_set():
+            raise _over()
+
+    async def _until_ended(self, scope: trio.CancelScope) -> None:
+        await self.ended.wait()
+        scope.cancel()
+
+
+def _over() -> Undeliverable:
+    return Undeliverable(
+        "The event stream of the server ended, and the session with it.",
+        fix="Start the client again.",
+    )

@@ -1,0 +1,61 @@
+"""Responses to messages: one JSON body, or an event stream."""
+
+from collections.abc import Awaitable, Callable
+
+from mcpd.errors import McpdError
+from mcpd.http.client import Broken, IncomingResponse
+from mcpd.http.event_reader import EventReader
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # of the server, for one message
+EVENT_STREAM = "text/event-stream"
+JSON = "application/json"
+ACCEPT = [(b"accept", b"application/json, text/event-stream")]
+ACCEPT_STREAM = [(b"accept", b"text/event-stream")]
+POSTED = [*ACCEPT, (b"content-type", b"application/json")]
+
+Take = Callable[[bytes], Awaitable[None]]
+
+
+def new_reader(last_id: str = "") -> EventReader:
+    """For an event stream, or for the rest of one."""
+    return EventReader(MAX_MESSAGE_BYTES, last_id=last_id)
+
+
+def is_stream(response: IncomingResponse) -> bool:
+    """Whether events come."""
+    return response.status == 200 and response.header(b"content-type") == EVENT_STREAM
+
+
+async def read_events(response: IncomingResponse, reader: EventReader, take: Take) -> None:
+    """Hand each message on until the stream ends or breaks, and close it.
+
+    Raises:
+        ContentTooLarge: a message passes MAX_MESSAGE_BYTES.
+    """
+    async with response:
+        try:
+            async for piece in response.pieces():
+                for event in reader.feed(piece):
+                    if event.name == "message":
+                        await take(event.data)
+        except Broken:
+            return  # whoever reads knows what is missing
+
+
+async def read_body(response: IncomingResponse) -> bytes:
+    """The whole body, and close the response.
+
+    Raises:
+        Broken: it ends before its end.
+        ContentTooLarge: it passes MAX_MESSAGE_BYTES.
+    """
+    async with response:
+        return await response.read(MAX_MESSAGE_BYTES)
+
+
+async def read_quietly(response: IncomingResponse) -> bytes:
+    """What a response says that nobody waits for; empty if it cannot be read."""
+    try:
+        return await read_body(response)
+    except (Broken, McpdError):
+        return b""

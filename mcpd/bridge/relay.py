@@ -1,0 +1,242 @@
+"""Lines of the client to the server, messages of the server to the client.
+
+Each request runs in a task of its own; notifications keep their order; whatever the server says is
+looked at once and goes to stdout, an answer exactly once.
+"""
+
+import logging
+
+import msgspec
+import trio
+
+from mcpd.bridge.exchange import Exchange
+from mcpd.bridge.listening import listen
+from mcpd.bridge.messages import (
+    Arrived,
+    Line,
+    Mirrors,
+    id_key,
+    read_arrived,
+    read_line,
+    with_client_info,
+)
+from mcpd.bridge.old_sse import OldSse
+from mcpd.bridge.reading import POSTED, read_quietly
+from mcpd.bridge.session import Session
+from mcpd.bridge.upstream import Upstream, explain
+from mcpd.errors import ContentTooLarge, McpdError, TooManyRequests
+from mcpd.rpc.lines import LineWriter, read_lines
+from mcpd.rpc.messages import Notice, encode_error, readable_id
+
+log = logging.getLogger("mcpd.bridge")
+
+MAX_LINE_BYTES = 64 * 1024 * 1024
+MAX_AT_ONCE = 500  # requests that run; further ones are refused
+LAST_ANSWERS_S = 0.6  # for running requests, when stdin has ended
+GOODBYE_S = 0.3  # to tell the server that the session is over
+
+
+class Bridge:
+    """One client, one server."""
+
+    def __init__(self, upstream: Upstream, stdout: trio.abc.SendStream) -> None:
+        self.upstream = upstream
+        self.session = Session(upstream, self.take)
+        self.old: OldSse | None = None
+        self._mirrors = Mirrors()
+        self._writer = LineWriter(stdout)
+        self._open: dict[bytes, Exchange] = {}
+        self._gate = trio.Event()  # what comes behind ``initialize`` waits for its end
+        self._gate.set()
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, stdin: trio.abc.ReceiveStream) -> None:
+        """Serve until stdin ends.
+
+        Cancellation: ends it at once.
+        """
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(listen, self.upstream, self.session, self.take)
+            async for line in read_lines(stdin, MAX_LINE_BYTES):
+                if line is None:
+                    error = ContentTooLarge(f"A line has more than {MAX_LINE_BYTES} bytes.")
+                    await self.emit(encode_error(None, error))
+                elif line.strip():
+                    await self._take_line(line.strip())
+            await self._end()
+            self._nursery.cancel_scope.cancel()
+
+    async def _end(self) -> None:
+        """The client has gone; what it asked last may still be answered to a pipe."""
+        with trio.move_on_after(LAST_ANSWERS_S):
+            for exchange in list(self._open.values()):
+                await exchange.done.wait()
+        self._writer.shielded = False
+        with trio.move_on_after(GOODBYE_S):
+            if self.session.is_there and self.old is None:
+                try:
+                    gone = await self.upstream.begin(
+                        "DELETE", self.session.headers, repeatable=True
+                    )
+                    await read_quietly(gone)
+                except McpdError:
+                    return
+
+    # --- from the client ----------------------------------------------------------------------
+
+    async def _take_line(self, raw: bytes) -> None:
+        try:
+            line = read_line(raw)
+        except McpdError as error:
+            await self.emit(encode_error(readable_id(raw), error))
+            return
+        if line.calls:
+            await self._begin(line)
+        elif len(line.messages) == 1 and isinstance(line.messages[0], Notice):
+            self._notify(line.messages[0], line)
+        else:
+            self._spawn(self._post, line)
+        await trio.lowlevel.checkpoint()
+
+    async def _begin(self, line: Line) -> None:
+        keys = [id_key(call.id) for call in line.calls]
+        if len(self._open) >= MAX_AT_ONCE or any(key in self._open for key in keys):
+            error = TooManyRequests(
+                f"{MAX_AT_ONCE} requests run already, or one with this id does."
+            )
+            for call in line.calls:
+                await self.emit(encode_error(call.id, error))
+            return
+        call = line.calls[0]
+        mirrored = self._mirrors.headers(call) if len(line.calls) == 1 else None
+        if call.method == "initialize" and mirrored is None:
+            line = Line(with_client_info(call, line.body), line.messages)
+        exchange = Exchange(self, line, mirrored)
+        self._open.update(dict.fromkeys(keys, exchange))
+        gate = self._gate
+        if exchange.is_initialize:
+            self._gate = exchange.done
+        self._spawn(self._run, exchange, keys, gate)
+
+    async def _run(self, exchange: Exchange, keys: list[bytes], gate: trio.Event) -> None:
+        try:
+            if exchange.mirrored is None:
+                await gate.wait()
+            if exchange.is_initialize:
+                self.session.forget()
+            await exchange.run()
+        finally:
+            for key in keys:
+                self._open.pop(key, None)
+
+    def _notify(self, notice: Notice, line: Line) -> None:
+        if notice.method == "notifications/cancelled" and self._cancel(notice):
+            return
+        if notice.method == "notifications/initialized":
+            gate, self._gate = self._gate, trio.Event()
+            self._spawn(self._confirm, line, gate, self._gate)
+        else:
+            self._spawn(self._post, line)
+
+    async def _confirm(self, line: Line, before: trio.Event, after: trio.Event) -> None:
+        """The handshake is done; what comes behind finds the session begun."""
+        try:
+            await before.wait()
+            if self.session.is_known:
+                await self._post(line)
+                if self.old is None:
+                    self.session.begun.set()
+        finally:
+            after.set()
+
+    def _cancel(self, notice: Notice) -> bool:
+        """Whether that is all there is to do."""
+        given = msgspec.json.decode(notice.params).get("requestId")
+        exchange = self._open.get(msgspec.json.encode(given))
+        if exchange is None:
+            return False
+        exchange.cancel()
+        return exchange.mirrored is not None
+
+    async def _post(self, line: Line) -> None:
+        """Send what wants no answer."""
+        try:
+            if self.old is not None:
+                await self.old.post(line.body)
+                return
+            message = line.messages[0]
+            modern = self._mirrors.headers(message) if isinstance(message, Notice) else None
+            headers = self.session.headers if modern is None else modern
+            response = await self.upstream.begin(
+                "POST", [*POSTED, *headers], line.body, repeatable=True
+            )
+            if response.status >= 400:
+                log.warning(
+                    "a message was refused: %d %s", response.status, await explain(response)
+                )
+            else:
+                await read_quietly(response)
+        except McpdError as error:
+            log.warning("a message is lost: %s", error.message)
+
+    def _spawn(self, job: object, *args: object) -> None:
+        if self._nursery is None:
+            raise RuntimeError("Bridge.run does not run")
+        self._nursery.start_soon(job, *args)  # type: ignore[arg-type]
+
+    # --- from the server ----------------------------------------------------------------------
+
+    async def take(self, body: bytes, *, answers: Exchange | None = None) -> None:
+        """Messages of the server, with the exchange on whose stream they came.
+
+        Raises:
+            msgspec.DecodeError: they are none, and an exchange waits for them.
+        """
+        try:
+            found = read_arrived(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            if answers is not None:
+                raise
+            log.warning("the server sent something that is no message")
+            return
+        for arrived in found:
+            await self._pass_on(arrived, answers)
+
+    async def _pass_on(self, arrived: Arrived, stream: Exchange | None) -> None:
+        if arrived.key is None:
+            if stream is None or stream.heard(arrived):
+                await self.emit(arrived.line)
+            return
+        exchange = self._open.get(arrived.key)
+        if exchange is None or arrived.key not in exchange.waiting:
+            log.info("an answer that nobody waits for is dropped")
+            return
+        self._learn(exchange, arrived)
+        exchange.heard(arrived)
+        await self.emit(arrived.line)
+
+    def _learn(self, exchange: Exchange, arrived: Arrived) -> None:
+        call = exchange.call_of(arrived.key or b"")
+        if call is None or arrived.is_error:
+            return
+        if call.method == "initialize" and exchange.response is not None:
+            self.session.opened(call, exchange.response, arrived.result)
+        elif call.method == "tools/list":
+            self._mirrors.learn(arrived.result)
+        else:
+            self.session.keep(call)
+
+    async def emit(self, line: bytes) -> None:
+        """Write one message to the client."""
+        await self._writer.send(line)
+
+    async def fall_back(self, reason: str) -> bool:
+        """Use HTTP+SSE from here on, if the server has it."""
+        if self._nursery is None:
+            return False
+        log.info("trying HTTP+SSE (%s)", reason)
+        old = OldSse(self.upstream, self.take)
+        if not await old.open(self._nursery):
+            return False
+        self.old = old
+        return True

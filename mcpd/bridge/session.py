@@ -1,0 +1,185 @@
+"""What the server knows this client by, in the handshake era, and how to be known again.
+
+A server that restarts without a memory answers 404 to a session that it does not know (MCP,
+"Session Management"). The client behind the bridge need not notice: the bridge repeats what it had
+set up.
+"""
+
+import logging
+from itertools import count
+
+import msgspec
+import trio
+
+from mcpd.bridge.messages import Arrived, read_arrived
+from mcpd.bridge.patience import Undeliverable
+from mcpd.bridge.reading import (
+    POSTED,
+    Take,
+    is_stream,
+    new_reader,
+    read_body,
+    read_events,
+    read_quietly,
+)
+from mcpd.bridge.upstream import Upstream, explain
+from mcpd.http.client import Broken, IncomingResponse
+from mcpd.rpc.messages import Call, encode_notice
+
+log = logging.getLogger("mcpd.bridge")
+
+MAX_KEPT = 1000  # requests that are repeated in a new session
+SET_UP = ("logging/setLevel", "resources/subscribe")
+INITIALIZED = encode_notice("notifications/initialized", {})
+_own_ids = map('"mcpd-bridge-{}"'.format, count(1))
+
+
+class _Initialized(msgspec.Struct):
+    protocolVersion: str = ""
+    capabilities: dict[str, dict[str, object]] = {}
+
+
+_initialized = msgspec.json.Decoder(_Initialized)
+
+
+class Session:
+    """The session of this client, or none.
+
+    Attributes:
+        number: how often it was begun.
+        begun: set while there is one whose handshake is done.
+        listening: the scope of the stream that belongs to no request.
+
+    Args:
+        take: gets what the server sends beside its answers.
+    """
+
+    def __init__(self, upstream: Upstream, take: Take) -> None:
+        self.number = 0
+        self.begun = trio.Event()
+        self.listening: trio.CancelScope | None = None
+        self._upstream = upstream
+        self._take = take
+        self._id = b""
+        self._version = ""
+        self._capabilities: dict[str, dict[str, object]] = {}
+        self._initialize: Call | None = None
+        self._kept: dict[tuple[str, str], Call] = {}
+        self._lock = trio.Lock()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the server gave an id."""
+        return bool(self._id)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether ``initialize`` was answered; a server without sessions gives no id."""
+        return bool(self._version)
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What each message of the session carries."""
+        pairs = [(b"mcp-session-id", self._id)] if self._id else []
+        if self._version:
+            pairs.append((b"mcp-protocol-version", self._version.encode("ascii", "replace")))
+        return pairs
+
+    def forget(self) -> None:
+        """The client begins anew."""
+        self._id, self._version = b"", ""
+        self._kept.clear()
+        self.begun = trio.Event()
+        self._listen_anew()
+
+    def _listen_anew(self) -> None:
+        if self.listening is not None:
+            self.listening.cancel()
+
+    def opened(self, call: Call, response: IncomingResponse, result: bytes) -> None:
+        """``initialize`` was answered."""
+        self._initialize = call
+        self._id = response.headers.joined(b"mcp-session-id").encode("latin-1")
+        try:
+            told = _initialized.decode(result)
+        except msgspec.DecodeError:
+            told = _Initialized()
+        self._version, self._capabilities = told.protocolVersion, told.capabilities
+        self.number += 1
+
+    def keep(self, call: Call) -> None:
+        """A request that set something up, and was answered."""
+        uri = ""
+        if call.method in ("resources/subscribe", "resources/unsubscribe"):
+            uri = str(msgspec.json.decode(call.params).get("uri", ""))
+        if call.method == "resources/unsubscribe":
+            self._kept.pop(("resources/subscribe", uri), None)
+        elif call.method in SET_UP and len(self._kept) < MAX_KEPT:
+            self._kept[call.method, uri] = call
+
+    # --- again --------------------------------------------------------------------------------
+
+    async def renew(self, number: int) -> None:
+        """Begin again, if nobody did since the session had this number, and tell the client that
+        lists may be different ones now.
+
+        Raises:
+            Undeliverable: the server will not.
+        """
+        async with self._lock:
+            if self.number != number or self._initialize is None:
+                return
+            log.warning("the server does not know the session any more: initializing again")
+            await self._begin_again(self._initialize)
+            for call in list(self._kept.values()):
+                await self._ask(call)
+        for kind, told in self._capabilities.items():
+            if told.get("listChanged"):
+                await self._take(encode_notice(f"notifications/{kind}/list_changed", {}))
+        self._listen_anew()
+
+    async def _begin_again(self, initialize: Call) -> None:
+        self._id, self._version = b"", ""
+        response, answer = await self._ask(initialize)
+        if answer is None or answer.is_error:
+            raise Undeliverable(
+                "The session is over, and the server does not begin another one.",
+                fix="Start the client again.",
+            )
+        self.opened(initialize, response, answer.result)
+        accepted = await self._upstream.begin(
+            "POST", [*POSTED, *self.headers], INITIALIZED, repeatable=True
+        )
+        await read_quietly(accepted)
+
+    async def _ask(self, call: Call) -> tuple[IncomingResponse, Arrived | None]:
+        """Make a request of the bridge's own; None: it got no answer that can be read."""
+        own_id = next(_own_ids).encode("ascii")
+        method = msgspec.json.encode(call.method)
+        body = b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (own_id, method, call.params)
+        response = await self._upstream.begin(
+            "POST", [*POSTED, *self.headers], body, repeatable=True
+        )
+        if response.status != 200:
+            log.warning("%s: %s %s", call.method, response.status, await explain(response))
+            return response, None
+        return response, await self._answer(response, own_id)
+
+    async def _answer(self, response: IncomingResponse, own_id: bytes) -> Arrived | None:
+        found: list[Arrived] = []
+
+        async def take(body: bytes) -> None:
+            for arrived in read_arrived(body):
+                if arrived.key == own_id:
+                    found.append(arrived)
+                else:
+                    await self._take(arrived.line)
+
+        try:
+            if is_stream(response):
+                await read_events(response, new_reader(), take)
+            else:
+                await take(await read_body(response))
+        except (msgspec.DecodeError, Broken):
+            return None
+        return found[0] if found else None

@@ -1,0 +1,155 @@
+"""Requests to the server: patient while it is away, with a token that may be replaced meanwhile.
+
+Whatever comes back is either a response that says something about MCP, or an error in words.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from mcpd.bridge.credentials import VARIABLE, Credentials
+from mcpd.bridge.patience import Patience, Undeliverable
+from mcpd.errors import McpdError
+from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected, retry_after_s
+
+log = logging.getLogger("mcpd.bridge")
+
+MAX_ERROR_BYTES = 64 * 1024
+MAX_SHOWN = 300  # characters of what a server says that is no MCP
+BUSY = (429, 503)  # not now; the request was not carried out
+AWAY = (502, 504)  # a gateway does not know
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+
+
+class _Explanation(msgspec.Struct):
+    error: _Error | str | None = None
+    error_description: str = ""
+
+
+_explanation = msgspec.json.Decoder(_Explanation)
+
+
+class Upstream:
+    """The server behind one URL.
+
+    Args:
+        shown: the URL, for messages.
+        wait_s: seconds to wait for a server that is away or busy.
+        headers: sent with every request.
+    """
+
+    def __init__(
+        self,
+        client: HttpClient,
+        target: str,
+        credentials: Credentials,
+        *,
+        shown: str,
+        wait_s: float,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        self.target = target
+        self.shown = shown
+        self._client = client
+        self._credentials = credentials
+        self._wait_s = wait_s
+        self._headers = list(headers)
+
+    async def begin(
+        self,
+        method: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes = b"",
+        *,
+        target: str | None = None,
+        repeatable: bool,
+    ) -> IncomingResponse:
+        """Send a request until the server has something to say to it. The caller closes what is
+        returned.
+
+        Args:
+            repeatable: it does no harm to send it again when nobody knows whether it arrived.
+
+        Raises:
+            Undeliverable: it cannot be delivered; the text says what was tried.
+        """
+        patience = Patience(self._wait_s, f"{method} {self.shown}")
+        where = self.target if target is None else target
+        while True:
+            sent = [*self._headers, *headers, *self._credentials.headers]
+            try:
+                response = await self._client.begin(method, where, sent, body)
+            except NotConnected as error:
+                await self._wait(patience, str(error))
+                continue
+            except Broken as error:
+                if not repeatable:
+                    raise Undeliverable(
+                        f"{method} {self.shown}: {error} before it answered. It is not known"
+                        " whether the call was carried out.",
+                        fix="See what it has changed before you call again.",
+                    ) from error
+                await self._wait(patience, str(error))
+                continue
+            if await self._settle(response, patience, repeatable=repeatable):
+                return response
+
+    async def _settle(
+        self, response: IncomingResponse, patience: Patience, *, repeatable: bool
+    ) -> bool:
+        """Whether the response is for the caller; False: try again now."""
+        status = response.status
+        if status in BUSY or (status in AWAY and repeatable):
+            reason = f"the server answers {status}: {await explain(response)}"
+            await self._wait(patience, reason, delay_s=retry_after_s(response.headers))
+            return False
+        if status == 401:
+            words = await explain(response)
+            if self._credentials.read_again():
+                log.info("401: another token is in %s now", self._credentials.origin)
+                return False
+            raise self._unauthorized(words)
+        return True
+
+    async def _wait(self, patience: Patience, reason: str, *, delay_s: float | None = None) -> None:
+        if patience.tries == 0:
+            log.info("waiting: %s", reason)
+        await patience.pause(reason, delay_s=delay_s)
+
+    def _unauthorized(self, words: str) -> McpdError:
+        origin = self._credentials.origin
+        if not origin:
+            return Undeliverable(
+                f"{self.shown} wants a token (401), and none was given.",
+                fix=f"Give --token-file FILE, or set {VARIABLE}.",
+            )
+        return Undeliverable(
+            f"{self.shown} refuses the token from {origin} (401): {words}",
+            fix="Put a valid token there; a file is read again with the next request.",
+        )
+
+
+async def explain(response: IncomingResponse) -> str:
+    """What a response that is no answer says, in one line; it is read and closed."""
+    async with response:
+        try:
+            body = await response.read(MAX_ERROR_BYTES)
+        except (Broken, McpdError):
+            return "(its text cannot be read)"
+    text = _words(body) or body.decode("utf-8", "replace")
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line[:MAX_SHOWN] or "(without a word)"
+
+
+def _words(body: bytes) -> str:
+    try:
+        found = _explanation.decode(body)
+    except msgspec.DecodeError:
+        return ""
+    if isinstance(found.error, _Error):
+        return found.error.message
+    return found.error_description or found.error or ""

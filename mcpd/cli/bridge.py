@@ -1,0 +1,127 @@
+"""mcpd bridge"""
+
+import argparse
+import logging
+import os
+import signal
+from pathlib import Path
+
+import trio
+
+from mcpd.bridge.credentials import VARIABLE, Credentials
+from mcpd.bridge.relay import Bridge
+from mcpd.bridge.upstream import Upstream
+from mcpd.cli.settings import add_settings, first_error, load_settings
+from mcpd.errors import ConfigError, McpdError
+from mcpd.http.client import HttpClient
+from mcpd.http.dial import find_way
+from mcpd.server.stdio import own_stdio
+from mcpd.telemetry.logs import LogWriter, set_up
+from mcpd.version import __version__
+
+log = logging.getLogger("mcpd.bridge")
+
+DEFAULT_URL = "http://127.0.0.1:8000/mcp/"
+MAX_LOG_BYTES = 1024 * 1024  # then the file begins anew; the one before is kept
+_SETTINGS = frozenset({"state_dir", "log_format", "log_level"})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the verb."""
+    parser.add_argument(
+        "url",
+        nargs="?",
+        default=DEFAULT_URL,
+        metavar="URL",
+        help=f"the MCP endpoint of the server (default: {DEFAULT_URL})",
+    )
+    parser.add_argument("--unix", type=Path, metavar="PATH", help="connect to a Unix socket")
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help=f"the token (default: ${VARIABLE})"
+    )
+    parser.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a header to send with every request; repeatable",
+    )
+    parser.add_argument(
+        "--ca-file", type=Path, metavar="FILE", help="certificates to trust, not the system's"
+    )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds to wait for a server that is away (default: 30)",
+    )
+    parser.add_argument(
+        "--log-file", type=Path, metavar="FILE", help="(default: bridge.log in the state directory)"
+    )
+    add_settings(parser, only=_SETTINGS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry messages until stdin ends."""
+    config = load_settings(arguments).config
+    credentials = Credentials(arguments.token_file, os.environ)
+    way, target = find_way(
+        arguments.url, unix=arguments.unix, ca_file=arguments.ca_file, environ=os.environ
+    )
+    upstream = Upstream(
+        HttpClient(way),
+        target,
+        credentials,
+        shown=f"{arguments.url} on {arguments.unix}" if arguments.unix else arguments.url,
+        wait_s=arguments.wait,
+        headers=[_header(text) for text in arguments.header],
+    )
+    file = arguments.log_file or config.state_path / "bridge.log"
+    writer = LogWriter(_open_log(file), style=config.log_format)
+    set_up(writer, config.log_level)
+    try:
+        trio.run(_run, upstream, writer)
+    except* McpdError as group:
+        raise first_error(group) from None
+    return 0
+
+
+def _header(text: str) -> tuple[bytes, bytes]:
+    name, equals, value = text.partition("=")
+    usable = name.replace("-", "").isalnum() and text.isascii() and value.isprintable()
+    if not equals or not usable:
+        raise ConfigError("--header wants NAME=VALUE.", fix="Like --header X-Tenant=blue")
+    return name.lower().encode("ascii"), value.strip().encode("ascii")
+
+
+def _open_log(file: Path) -> int:
+    """For appending, readable by its owner alone."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if file.exists() and file.stat().st_size > MAX_LOG_BYTES:
+            file.replace(file.with_name(f"{file.name}.1"))
+        return os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"The log file {file} cannot be opened: {error.strerror}.", fix="Give --log-file FILE."
+        ) from error
+
+
+async def _run(upstream: Upstream, writer: LogWriter) -> None:
+    stdin, stdout = own_stdio()
+    async with stdin, stdout, trio.open_nursery() as nursery:
+        await nursery.start(writer.run)
+        nursery.start_soon(_stop_at_signal, nursery.cancel_scope)
+        log.info("bridge %s, process %d, to %s", __version__, os.getpid(), upstream.shown)
+        try:
+            await Bridge(upstream, stdout).run(stdin)
+        except* (trio.BrokenResourceError, BrokenPipeError):
+            log.info("the client has gone")
+        nursery.cancel_scope.cancel()
+
+
+async def _stop_at_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        async for _ in received:
+            scope.cancel()
