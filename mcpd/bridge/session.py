@@ -89,7 +89,8 @@ class Session:
         """The client begins anew."""
         self._id, self._version = b"", ""
         self._kept.clear()
-        self.begun = trio.Event()
+        if self.begun.is_set():
+            self.begun = trio.Event()
         self._listen_anew()
 
     def _listen_anew(self) -> None:

@@ -1,21 +1,24 @@
 """Use every client-facing feature once, with the official Python SDK, 1.x line (handshake-era revisions only).
 
 The server runs conformance/everything.py; the client answers sampling, form elicitation and roots.
-Env: MCPD_URL, MCPD_TOKEN (bearer token, may be empty). Prints one JSON object on the last stdout line.
+Env: MCPD_URL, MCPD_TOKEN (bearer token, may be empty), MCPD_COMMAND (a bridge to start instead). Prints one JSON object on the last stdout line.
 """
 
 import asyncio
 import json
 import os
+import shlex
 import warnings
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
 import httpx
 import mcp.types as types
-from mcp import ClientSession
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from pydantic import AnyUrl
 
@@ -144,13 +147,27 @@ async def tour(session: ClientSession, notices: Notices) -> dict[str, Any]:
     }
 
 
-async def main() -> None:
-    token = os.environ.get("MCPD_TOKEN")
+@asynccontextmanager
+async def connected() -> AsyncIterator[Any]:
+    token = os.environ.get("MCPD_TOKEN", "")
+    if command := os.environ.get("MCPD_COMMAND"):
+        program, *args = shlex.split(command)
+        server = StdioServerParameters(command=program, args=args, env={"MCPD_TOKEN": token})
+        async with stdio_client(server) as streams:
+            yield streams
+        return
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    notices = Notices()
     async with (
         httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(30, read=300)) as http,
         streamable_http_client(os.environ["MCPD_URL"], http_client=http) as (receive, send, _),
+    ):
+        yield receive, send
+
+
+async def main() -> None:
+    notices = Notices()
+    async with (
+        connected() as (receive, send),
         ClientSession(
             receive, send, REQUEST_TIMEOUT, sample, elicit, list_roots, message_handler=notices.note
         ) as session,

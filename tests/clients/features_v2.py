@@ -1,13 +1,14 @@
 """Use every client-facing feature once, with the official Python SDK, 2.x line.
 
 The server runs conformance/everything.py; the client answers sampling, form elicitation and roots.
-Env: MCPD_URL, MCPD_TOKEN (bearer token, may be empty), MCPD_MODE: "legacy" (initialize handshake) or "modern"
+Env: MCPD_URL, MCPD_TOKEN (bearer token, may be empty), MCPD_COMMAND (a bridge to start instead), MCPD_MODE: "legacy" (initialize handshake) or "modern"
 (2026-07-28, found with server/discover). A feature that the SDK lacks is null. Prints one JSON object on the last stdout line.
 """
 
 import asyncio
 import json
 import os
+import shlex
 import warnings
 from collections.abc import Awaitable, Sequence
 from importlib.metadata import version
@@ -17,6 +18,7 @@ import httpx2
 import mcp_types as types
 from mcp import Client, MCPDeprecationWarning
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ResourceUpdated, ToolsListChanged
 
@@ -189,14 +191,23 @@ async def tour(client: Client, notices: Notices) -> dict[str, Any]:
     }
 
 
+def transport(http: httpx2.AsyncClient, token: str) -> Any:
+    if command := os.environ.get("MCPD_COMMAND"):
+        program, *args = shlex.split(command)
+        return stdio_client(
+            StdioServerParameters(command=program, args=args, env={"MCPD_TOKEN": token})
+        )
+    return streamable_http_client(os.environ["MCPD_URL"], http_client=http)
+
+
 async def main() -> None:
-    mode, token = os.environ["MCPD_MODE"], os.environ.get("MCPD_TOKEN")
+    mode, token = os.environ["MCPD_MODE"], os.environ.get("MCPD_TOKEN", "")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     notices = Notices()
     async with (
         httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30, read=300)) as http,
         Client(
-            streamable_http_client(os.environ["MCPD_URL"], http_client=http),
+            transport(http, token),
             mode=CLIENT_MODES[mode],
             read_timeout_seconds=REQUEST_TIMEOUT,
             sampling_callback=sample,

@@ -63,7 +63,9 @@ def daemon(tmp_path_factory):
         yield daemon
 
 
-def drive(daemon: Daemon, client: tuple[Path, Path], mode: str, *, token: str) -> dict:
+def drive(
+    daemon: Daemon, client: tuple[Path, Path], mode: str, *, token: str, bridge: str = ""
+) -> dict:
     runner, script = client
     present = script.exists() and runner.exists()
     present = present and (script.suffix == ".py" or (script.parent / "node_modules").is_dir())
@@ -72,7 +74,7 @@ def drive(daemon: Daemon, client: tuple[Path, Path], mode: str, *, token: str) -
     done = subprocess.run(
         [*command, str(script)],
         env={**os.environ, "MCPD_URL": f"{daemon.base}/mcp/", "MCPD_TOKEN": token,
-             "MCPD_MODE": mode},
+             "MCPD_MODE": mode, "MCPD_COMMAND": bridge},
         capture_output=True, text=True, timeout=LIMIT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{daemon.text()[-3000:]}"
@@ -121,12 +123,20 @@ FEATURES = [
 ]
 
 
+@pytest.mark.parametrize("bridged", [False, True], ids=["http", "bridge"])
 @pytest.mark.parametrize(("runner", "script", "mode"), FEATURES)
-def test_every_feature_with_callbacks(tmp_path, runner, script, mode):
-    """Sampling, elicitation, roots, resources, prompts, completion, changes, progress, tasks."""
+def test_every_feature_with_callbacks(tmp_path, runner, script, mode, bridged):
+    """Sampling, elicitation, roots, resources, prompts, completion, changes, progress, tasks; over
+    HTTP, and over stdio with ``mcpd bridge`` between.
+    """
     folder = SCRIPTS if script.endswith(".py") else CLIENTS / "typescript"
+    bridge = ""
     with Daemon(tmp_path / "state", "--port", "0", "--app", f"{FIXTURE}:app") as daemon:
-        report = drive(daemon, (runner, folder / script), mode, token=daemon.token())
+        if bridged:
+            url = f"{daemon.base}/mcp/"
+            bridge = f"{sys.executable} -m mcpd bridge {url} --state-dir {tmp_path}"
+        token = daemon.token()
+        report = drive(daemon, (runner, folder / script), mode, token=token, bridge=bridge)
     modern = report["protocol_version"] == MODERN
     assert report["sampling"].startswith("Sampling result: " if modern else "LLM response: ")
     assert "Alice" in report["elicitation"]

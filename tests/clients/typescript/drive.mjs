@@ -18,6 +18,15 @@ export const url = new URL(env.MCPD_URL);
 export const mode = env.MCPD_MODE ?? '';
 export const requestInit = env.MCPD_TOKEN ? { headers: { Authorization: `Bearer ${env.MCPD_TOKEN}` } } : {};
 
+/** How to start a bridge instead, if that is wanted: a command, split at spaces. */
+export const bridge = env.MCPD_COMMAND
+  ? {
+      command: env.MCPD_COMMAND.split(' ')[0],
+      args: env.MCPD_COMMAND.split(' ').slice(1),
+      env: { MCPD_TOKEN: env.MCPD_TOKEN ?? '', PATH: env.PATH ?? '' },
+    }
+  : undefined;
+
 /** The installed version of a package, from its package.json. @param {string} name */
 export function installedVersion(name) {
   const file = new URL(`node_modules/${name}/package.json`, import.meta.url);

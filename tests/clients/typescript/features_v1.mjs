@@ -5,9 +5,10 @@
  * Env: MCPD_URL, MCPD_TOKEN (may be empty). One JSON object on the last stdout line.
  */
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import * as types from '@modelcontextprotocol/sdk/types.js';
-import { installedVersion, requestInit, url } from './drive.mjs';
+import { bridge, installedVersion, requestInit, url } from './drive.mjs';
 import { capabilities, elicit, features, listRoots, notices, sample, textOf } from './features.mjs';
 
 const client = new Client({ name: 'mcpd-typescript-v1', version: '1.0.0' }, { capabilities });
@@ -30,11 +31,11 @@ async function task() {
   throw new Error('slow_compute did not run as a task');
 }
 
-const transport = new StreamableHTTPClientTransport(url, { requestInit });
-await client.connect(transport);
+const http = new StreamableHTTPClientTransport(url, { requestInit });
+await client.connect(bridge ? new StdioClientTransport(bridge) : http);
 const report = {
   client: installedVersion('@modelcontextprotocol/sdk'),
-  protocol_version: transport.protocolVersion,
+  protocol_version: bridge ? types.LATEST_PROTOCOL_VERSION : http.protocolVersion,
   ...(await features({
     client: /** @type {any} */ (client), // the two lines agree on what is used of it
     modern: false,
@@ -47,6 +48,6 @@ const report = {
     task,
   })),
 };
-await transport.terminateSession(); // client.close() alone sends no DELETE
+if (!bridge) await http.terminateSession(); // client.close() alone sends no DELETE
 await client.close();
 console.log(JSON.stringify(report));

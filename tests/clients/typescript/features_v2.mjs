@@ -6,7 +6,8 @@
  * with server/discover). A feature that the SDK lacks is null. One JSON object on the last stdout line.
  */
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
-import { installedVersion, mode, requestInit, url } from './drive.mjs';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { bridge, installedVersion, mode, requestInit, url } from './drive.mjs';
 import { capabilities, elicit, features, listRoots, notices, sample } from './features.mjs';
 
 /** @type {Record<string, import('@modelcontextprotocol/client').VersionNegotiationMode>} */
@@ -23,8 +24,8 @@ client.setRequestHandler('roots/list', listRoots);
 client.setNotificationHandler('notifications/resources/updated', ({ params }) => void notices.emit('updated', params.uri));
 client.setNotificationHandler('notifications/tools/list_changed', () => void notices.emit('tools'));
 
-const transport = new StreamableHTTPClientTransport(url, { requestInit });
-await client.connect(transport);
+const http = new StreamableHTTPClientTransport(url, { requestInit });
+await client.connect(bridge ? new StdioClientTransport(bridge) : http);
 const modern = client.getProtocolEra() === 'modern';
 
 /** Listen (2026-07-28), or subscribe (before); gives the way out. @param {string} uri */
@@ -48,6 +49,6 @@ const report = {
     task: async () => null, // no API for tasks in either era: a result of type "task" is refused
   })),
 };
-await transport.terminateSession(); // client.close() alone sends no DELETE; does nothing without a session
+if (!bridge) await http.terminateSession(); // client.close() alone sends no DELETE; does nothing without a session
 await client.close();
 console.log(JSON.stringify(report));
