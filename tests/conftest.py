@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.end_to_end.daemon import free_port
 from tests.redis_server import RedisServer
 
 
@@ -10,3 +11,9 @@ def redis(tmp_path_factory):
     """A real Redis for the whole run; each test takes a prefix of its own."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture
+def unused_port():
+    """A port where nobody listens."""
+    return free_port()

@@ -59,7 +59,7 @@ class OldSse:
         reader = EventReader(MAX_MESSAGE_BYTES)
         try:
             async with response:
-                async for piece in response.pieces():
+                while piece := await response.receive():
                     for event in reader.feed(piece):
                         if event.name == "endpoint":
                             self._name(event.data.decode("utf-8", "replace"))

@@ -34,7 +34,7 @@ async def read_events(response: IncomingResponse, reader: EventReader, take: Tak
     """
     async with response:
         try:
-            async for piece in response.pieces():
+            while piece := await response.receive():
                 for event in reader.feed(piece):
                     if event.name == "message":
                         await take(event.data)

@@ -4,7 +4,7 @@ Nothing is repeated here: what a request that failed may have done is the caller
 """
 
 import select
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 
 import h11
@@ -59,28 +59,28 @@ class IncomingResponse:
         """A field's value in lower case without its parameters; empty if it is not there."""
         return self.headers.joined(name).partition(";")[0].strip().lower()
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it arrives.
+    async def receive(self) -> bytes:
+        """The next piece of the body as it arrives; empty at its end.
 
         Raises:
             Broken: it ends before its end.
         """
         while True:
             event = await self._link.next_event()
-            if isinstance(event, h11.Data):
-                yield bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                return
+            if isinstance(event, h11.EndOfMessage):
+                return b""
+            if isinstance(event, h11.Data) and event.data:
+                return bytes(event.data)
 
     async def read(self, max_bytes: int) -> bytes:
         """The whole body.
 
         Raises:
-            Broken: see ``pieces``.
+            Broken: see ``receive``.
             ContentTooLarge: it has more than ``max_bytes``.
         """
         body = bytearray()
-        async for piece in self.pieces():
+        while piece := await self.receive():
             body += piece
             if len(body) > max_bytes:
                 raise ContentTooLarge(f"The server's answer has more than {max_bytes} bytes.")
@@ -93,7 +93,7 @@ class _Link:
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self.idle_since = 0.0
-        self.served = False  # a request before
+        self._ended = False
         self._http = h11.Connection(h11.CLIENT, MAX_HEAD_BYTES)
 
     async def send(self, request: h11.Request, body: bytes) -> None:
@@ -115,15 +115,19 @@ class _Link:
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
-                raise Broken(_protocol(error)) from error
+                if self._ended:
+                    raise Broken("the server closed the connection") from error
+                raise Broken("the server does not answer in HTTP/1.1") from error
             if event is h11.NEED_DATA:
-                self._http.receive_data(await self._receive())
+                data = await self._receive()
+                self._ended = not data
+                self._http.receive_data(data)
             elif event is h11.PAUSED:
                 raise Broken("the server sent more than it was asked for")
-            elif not isinstance(event, h11.InformationalResponse | h11.ConnectionClosed):
-                return event  # type: ignore[return-value]  # no sentinel is left
             elif isinstance(event, h11.ConnectionClosed):
                 raise Broken("the server closed the connection")
+            elif not isinstance(event, h11.InformationalResponse):
+                return event  # type: ignore[return-value]  # no sentinel is left
 
     async def _receive(self) -> bytes:
         try:
@@ -136,7 +140,6 @@ class _Link:
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
-        self.served = True
         return not self._http.trailing_data[0]
 
     @property
@@ -153,7 +156,8 @@ class _Link:
 
 
 class HttpClient:
-    """Requests to one origin. Any number may be under way, each on a connection of its own.
+    """Requests to one origin; an async context manager. Any number may be under way, each on a
+    connection of its own.
 
     Args:
         way: see ``dial.find_way``.
@@ -162,6 +166,17 @@ class HttpClient:
     def __init__(self, way: Way) -> None:
         self._way = way
         self._idle: list[_Link] = []
+
+    async def __aenter__(self) -> "HttpClient":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
 
     async def begin(
         self, method: str, target: str, headers: Pairs = (), body: bytes = b""
@@ -227,12 +242,6 @@ class HttpClient:
         """Close what is idle."""
         while self._idle:
             await trio.aclose_forcefully(self._idle.pop().stream)
-
-
-def _protocol(error: h11.RemoteProtocolError) -> str:
-    if "closed connection" in str(error) or "without sending complete" in str(error):
-        return "the server closed the connection"
-    return "the server does not answer in HTTP/1.1"
 
 
 def retry_after_s(headers: Headers) -> float | None:

@@ -1,6 +1,7 @@
 """Ways to a server: TCP, TLS, a Unix socket, through a proxy or not."""
 
 import base64
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -205,6 +206,8 @@ def _reason(error: BaseException) -> str:
         return f"the server's certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or 'the other side does not speak it'}"
+    if isinstance(error, OSError) and error.errno and ": " in str(error.strerror):
+        return os.strerror(error.errno).lower()  # Trio's own words name the address again
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or "the connection broke"
