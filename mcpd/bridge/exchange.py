@@ -129,12 +129,20 @@ class Exchange:
             if self._ways.old is not None:
                 await self._ways.old.exchange(self)
                 return
+            await self._ways.session.settled()
             number, heard = self._ways.session.number, self._heard
+            known = self.mirrored is None and not self.is_initialize
+            known = known and self._ways.session.is_there
             response = await self._ways.upstream.begin(
                 "POST", self._headers(), self.line.body, repeatable=self.line.repeatable
             )
             if response.status not in (200, 202, 204):
-                renewed = await self._refused(response, number, renewed=renewed)
+                body = await read_body_or_nothing(response)
+                if known and not renewed and _is_gone(response.status, body):
+                    await self._ways.session.renew(number)
+                    renewed = True
+                else:
+                    await self._refused(response.status, body)
                 continue
             await self._take(response)
             if self.waiting and not self.cancelled:
@@ -224,31 +232,24 @@ class Exchange:
 
     # --- refusals -----------------------------------------------------------------------------
 
-    async def _refused(self, response: IncomingResponse, number: int, *, renewed: bool) -> bool:
-        """Find out what to do; returns whether the session was renewed for it."""
-        body = await read_body_or_nothing(response)
-        session = self._ways.session
-        known = self.mirrored is None and not self.is_initialize and session.is_there
-        if known and not renewed and _is_gone(response.status, body):
-            await session.renew(number)
-            return True
+    async def _refused(self, status: int, body: bytes) -> None:
+        """Pass the refusal on, or find another way."""
         try:
             arrived = read_arrived(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             arrived = []
-        old = self.is_initialize and _may_be_old(response.status, speaks_json_rpc=bool(arrived))
-        if old and await self._ways.fall_back(f"POST: {response.status}"):
-            return renewed
+        old = self.is_initialize and _may_be_old(status, speaks_json_rpc=bool(arrived))
+        if old and await self._ways.fall_back(f"POST: {status}"):
+            return
         if not arrived:
             text = " ".join(body[:1000].decode("utf-8", "replace").split())[:300]
             raise Undeliverable(
-                f"The server answers {response.status}: {text or '(without a word)'}",
+                f"The server answers {status}: {text or '(without a word)'}",
                 fix="Is the URL that of the MCP endpoint?",
             )
         for message in arrived:
             await self._pass_refusal(message)
         self.waiting.clear()
-        return renewed
 
     async def _pass_refusal(self, message: Arrived) -> None:
         if message.key in self.waiting:

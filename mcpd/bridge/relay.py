@@ -5,6 +5,7 @@ looked at once and goes to stdout, an answer exactly once.
 """
 
 import logging
+from contextlib import aclosing
 
 import msgspec
 import trio
@@ -57,12 +58,9 @@ class Bridge:
         """
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(listen, self.upstream, self.session, self.take)
-            async for line in read_lines(stdin, MAX_LINE_BYTES):
-                if line is None:
-                    error = ContentTooLarge(f"A line has more than {MAX_LINE_BYTES} bytes.")
-                    await self.emit(encode_error(None, error))
-                elif line.strip():
-                    await self._take_line(line.strip())
+            async with aclosing(read_lines(stdin, MAX_LINE_BYTES)) as lines:
+                async for line in lines:
+                    await self._take_line(line)
             await self._end()
             self._nursery.cancel_scope.cancel()
 
@@ -84,7 +82,14 @@ class Bridge:
 
     # --- from the client ----------------------------------------------------------------------
 
-    async def _take_line(self, raw: bytes) -> None:
+    async def _take_line(self, raw: bytes | None) -> None:
+        if raw is None:
+            error = ContentTooLarge(f"A line has more than {MAX_LINE_BYTES} bytes.")
+            await self.emit(encode_error(None, error))
+            return
+        raw = raw.strip()
+        if not raw:
+            return
         try:
             line = read_line(raw)
         except McpdError as error:

@@ -118,6 +118,11 @@ class Session:
         elif call.method in SET_UP and len(self._kept) < MAX_KEPT:
             self._kept[call.method, uri] = call
 
+    async def settled(self) -> None:
+        """Wait while it is being begun again."""
+        async with self._lock:
+            return
+
     # --- again --------------------------------------------------------------------------------
 
     async def renew(self, number: int) -> None:

@@ -1,6 +1,6 @@
 """Messages as lines on byte streams (MCP, "stdio")."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import trio
 
@@ -40,7 +40,7 @@ class LineWriter:
             self._scope = None
 
 
-async def read_lines(stdin: trio.abc.ReceiveStream, max_bytes: int) -> AsyncIterator[bytes | None]:
+async def read_lines(stdin: trio.abc.ReceiveStream, max_bytes: int) -> AsyncGenerator[bytes | None]:
     """Lines without their ends; None for one that was too long and is skipped."""
     buffer, skipping = b"", False
     while data := await stdin.receive_some(READ_BYTES):

@@ -1,0 +1,168 @@
+"""Servers that are busy, away, or answer strangely, against the bridge in this process."""
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from mcpd.bridge.credentials import Credentials
+from mcpd.bridge.relay import Bridge
+from mcpd.bridge.upstream import Upstream
+from mcpd.http.client import HttpClient
+from mcpd.http.dial import find_way
+from tests.scripted import Scripted, chunk, reply, stream_head
+
+PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+CALL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}'
+PONG = reply("200 OK", b'{"jsonrpc":"2.0",\n "id":1,"result":{}}')
+ANSWER = b'{"jsonrpc":"2.0","id":1,"result":{"n":1}}'
+
+
+@pytest.fixture
+async def talk(nursery):
+    """Send lines through a bridge to a scripted server; the messages that come back."""
+
+    async def talk_to(*answers, lines=(PING,), wait_s=1.0, count=1):
+        server = await nursery.start(Scripted(list(answers)).run)
+        way, target = find_way(server.url)
+        async with HttpClient(way) as client:
+            upstream = Upstream(
+                client, target, Credentials(None, {}), shown=server.url, wait_s=wait_s
+            )
+            stdin, ours = trio.testing.memory_stream_one_way_pair()
+            out, theirs = trio.testing.memory_stream_one_way_pair()
+            found, text = [], b""
+            async with trio.open_nursery() as running:
+                running.start_soon(Bridge(upstream, out).run, ours)
+                for line in lines:
+                    await stdin.send_all(line + b"\n")
+                with trio.move_on_after(10):
+                    while len(found) < count:
+                        text += await theirs.receive_some()
+                        *whole, text = text.split(b"\n")
+                        found += [msgspec.json.decode(line) for line in whole]
+                running.cancel_scope.cancel()
+        return server, found
+
+    return talk_to
+
+
+@pytest.mark.parametrize("busy", ["429 Too Many Requests", "503 Service Unavailable"])
+async def test_a_busy_server_is_asked_again_when_it_said(talk, busy):
+    answer = reply(busy, b'{"error":"busy"}', retry_after="1")
+    server, (found,) = await talk(answer, PONG, lines=[CALL], wait_s=5)
+    assert found == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    assert len(server.seen) == 2
+
+
+async def test_a_server_that_is_busy_for_too_long(talk):
+    answer = reply("503 Service Unavailable", b'{"error":"not today"}', retry_after="3600")
+    server, (found,) = await talk(answer)
+    assert "503: not today" in found["error"]["message"]
+    assert len(server.seen) == 1
+
+
+async def test_a_gateway_that_cannot_reach_its_server(talk):
+    away = reply("502 Bad Gateway", b"<html>bad</html>", kind="text/html")
+    _, (found,) = await talk(away, PONG)
+    assert found["result"] == {}
+    server, (found,) = await talk(away, PONG, lines=[CALL])  # perhaps it was carried out
+    assert "502" in found["error"]["message"]
+    assert len(server.seen) == 1
+
+
+async def test_a_connection_that_breaks_before_the_answer(talk):
+    _, (found,) = await talk(None, PONG)
+    assert found["result"] == {}
+    server, (found,) = await talk(None, PONG, lines=[CALL])
+    assert "not known whether the call was carried out" in found["error"]["message"]
+    assert len(server.seen) == 1
+
+
+async def test_a_stream_that_breaks_is_taken_up_where_it_was(talk):
+    async def begin(stream):
+        event = b'id: e1\nretry: 10\ndata: {"jsonrpc":"2.0","method":"notifications/message"}\n\n'
+        await stream.send_all(stream_head() + chunk(event))
+        await stream.send_eof()
+
+    async def go_on(stream):
+        event = b"id: e2\ndata: " + ANSWER + b"\n\n"
+        await stream.send_all(stream_head() + chunk(event) + b"0\r\n\r\n")
+
+    server, found = await talk(begin, go_on, lines=[CALL], count=2)
+    assert [message.get("method", message.get("id")) for message in found] == [
+        "notifications/message",
+        1,
+    ]
+    assert server.seen[1].method == "GET"
+    assert server.seen[1].headers["last-event-id"] == "e1"
+
+
+async def test_a_stream_that_breaks_without_an_id(talk):
+    async def begin(stream):
+        await stream.send_all(stream_head() + chunk(b": hello\n\n"))
+        await stream.send_eof()
+
+    _, (found,) = await talk(begin, lines=[CALL])
+    assert "ended before the answer" in found["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (reply("200 OK", b"<html>hello</html>", kind="text/html"), "no MCP (text/html)"),
+        (reply("404 Not Found", b"nothing here", kind="text/plain"), "404: nothing here"),
+        (reply("202 Accepted"), "answers 202"),
+        (reply("200 OK", b'{"jsonrpc":"2.0","id":9,"result":{}}'), "answers another request"),
+        (reply("403 Forbidden", b'{"jsonrpc":"2.0","error":{"code":-1,"message":"no"}}'), "no"),
+        (reply("401 Unauthorized", b""), "wants a token"),
+    ],
+)
+async def test_strange_answers_become_errors_of_the_request(talk, answer, told):
+    _, (found,) = await talk(answer)
+    assert found["id"] == 1
+    assert told in found["error"]["message"]
+
+
+async def test_an_answer_goes_to_the_client_once(talk):
+    async def twice(stream):
+        event = b"data: " + ANSWER + b"\n\n"
+        await stream.send_all(stream_head() + chunk(event + event) + b"0\r\n\r\n")
+
+    _, found = await talk(twice, PONG, lines=[CALL, PING.replace(b":1,", b":2,")], count=3)
+    assert [message["id"] for message in found].count(1) == 1
+
+
+async def test_messages_over_several_lines_become_one(talk):
+    async def play(stream):
+        event = b'data: {"jsonrpc":"2.0",\ndata:  "id":1,\ndata:  "result":{}}\n\n'
+        await stream.send_all(stream_head() + chunk(event) + b"0\r\n\r\n")
+
+    _, (found,) = await talk(play)
+    assert found == {"jsonrpc": "2.0", "id": 1, "result": {}}
+
+
+async def test_a_batch_is_answered_as_a_whole(talk):
+    batch = b"[" + PING + b"," + PING.replace(b":1,", b":2,") + b"]"
+    both = b'[{"jsonrpc":"2.0","id":2,"result":{}},{"jsonrpc":"2.0","id":1,"result":{}}]'
+    server, found = await talk(reply("200 OK", both), lines=[batch], count=2)
+    assert sorted(message["id"] for message in found) == [1, 2]
+    assert server.seen[0].body == batch
+
+
+async def test_too_many_requests_at_once_are_refused(talk, monkeypatch):
+    monkeypatch.setattr("mcpd.bridge.relay.MAX_AT_ONCE", 1)
+
+    async def never(stream):
+        await trio.sleep(5)
+
+    _, (found,) = await talk(never, lines=[PING, PING.replace(b":1,", b":2,")])
+    assert found["id"] == 2
+    assert "run already" in found["error"]["message"]
+
+
+async def test_a_line_has_a_bound(talk, monkeypatch):
+    monkeypatch.setattr("mcpd.bridge.relay.MAX_LINE_BYTES", 100)
+    _, found = await talk(PONG, lines=[b"x" * 200, PING], count=2)
+    assert "more than 100 bytes" in found[0]["error"]["message"]
+    assert found[1]["result"] == {}
