@@ -125,7 +125,7 @@ class Exchange:
 
     async def _deliver(self) -> None:
         renewed, barren = False, 0
-        while self.waiting:
+        while self.waiting and not self.cancelled:
             if self._ways.old is not None:
                 await self._ways.old.exchange(self)
                 return
