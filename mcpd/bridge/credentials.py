@@ -13,7 +13,8 @@ class Credentials:
     """A bearer token from a file, from the environment, or none.
 
     Attributes:
-        origin: where it came from, in words; empty if there is none.
+        token: itself; empty if there is none.
+        origin: where it came from, in words.
 
     Raises:
         ConfigError: there is a file, and no token can be read from it.
@@ -21,21 +22,21 @@ class Credentials:
 
     def __init__(self, file: Path | None, environ: Mapping[str, str]) -> None:
         self._file = file
-        self._token = ""
+        self.token = ""
         self.origin = ""
         if file is not None:
             self.origin = f"the file {file}"
-            self._token = _read(file)
+            self.token = _read(file)
         elif environ.get(VARIABLE):
             self.origin = f"the variable {VARIABLE}"
-            self._token = _checked(environ[VARIABLE], self.origin)
+            self.token = _checked(environ[VARIABLE], self.origin)
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What a request carries."""
-        if not self._token:
+        if not self.token:
             return []
-        return [(b"authorization", f"Bearer {self._token}".encode("ascii"))]
+        return [(b"authorization", f"Bearer {self.token}".encode("ascii"))]
 
     def read_again(self) -> bool:
         """Look whether another token is there now; a file that cannot be read changes nothing."""
@@ -45,7 +46,7 @@ class Credentials:
             token = _read(self._file)
         except ConfigError:
             return False
-        changed, self._token = token != self._token, token
+        changed, self.token = token != self.token, token
         return changed
 
 

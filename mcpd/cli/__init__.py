@@ -14,6 +14,8 @@ VERBS = {
     "token": "create and inspect tokens",
     "client-config": "print, or write, what a client needs to connect",
     "sessions": "look at a store, end sessions, move them to another store",
+    "record": "write down what a client says to a server",
+    "replay": "play recorded conversations against a server",
     "version": "print the version",
 }
 

@@ -1,0 +1,103 @@
+"""mcpd record: put a proxy before a server, and write down what a client says to it."""
+
+import argparse
+import datetime
+import os
+import re
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import trio
+
+from mcpd.bridge.credentials import VARIABLE
+from mcpd.cli.settings import first_error
+from mcpd.errors import ConfigError, McpdError
+from mcpd.http.client import HttpClient
+from mcpd.http.dial import find_way
+from mcpd.replay.compose import compose
+from mcpd.replay.recorder import Recorder
+from mcpd.replay.transcript import write
+
+SETTLE_S = 0.5  # for what is still on its way when the client has ended
+COMMAND_S = 60.0  # for the client
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the verb."""
+    parser.add_argument("--upstream", required=True, metavar="URL", help="the server's endpoint")
+    parser.add_argument(
+        "--listen", type=int, default=0, metavar="PORT", help="(default: a free one)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where files go")
+    parser.add_argument("--client", default="client", metavar="NAME", help="who is recorded")
+    parser.add_argument("--version-of", default="", metavar="TEXT", help="its package and version")
+    parser.add_argument("--scenario", default="session", metavar="NAME", help="what it does")
+    parser.add_argument("--server", default="", metavar="TEXT", help="what is behind the proxy")
+    parser.add_argument(
+        "command",
+        nargs="*",
+        metavar="COMMAND",
+        help="run this client with MCP_URL set, and stop when it ends (put -- before it);"
+        " without one, stop with Ctrl-C",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Record one conversation into one file."""
+    for name in (arguments.client, arguments.scenario):
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
+            raise ConfigError("Names are small letters, digits, dots and dashes.", received=name)
+    way, target = find_way(arguments.upstream)
+    try:
+        code, recorder, base = trio.run(_record, arguments, HttpClient(way), target)
+    except* McpdError as group:
+        raise first_error(group) from None
+    if not recorder.seen:
+        raise ConfigError("Nothing came through the proxy.", fix="Connect the client to it.")
+    head = {
+        "client": f"{arguments.client} ({arguments.version_of})".replace(" ()", ""),
+        "scenario": arguments.scenario,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "command": " ".join(arguments.command) or "by hand",
+        "server": arguments.server or "unknown",
+    }
+    transcript = compose(recorder.seen, head, secrets=[os.environ.get(VARIABLE, "")], base=base)
+    file = arguments.out / arguments.client / f"{arguments.scenario}.txt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(write(transcript), encoding="utf-8")
+    print(f"wrote {file}: {len(transcript.entries)} entries", file=sys.stderr)
+    return code
+
+
+async def _record(
+    arguments: argparse.Namespace, client: HttpClient, target: str
+) -> tuple[int, Recorder, str]:
+    recorder, code = Recorder(client), 0
+    listeners = await trio.open_tcp_listeners(arguments.listen, host="127.0.0.1")
+    base = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+    url = base + (urlsplit(target).path or "/")
+    print(f"recording at {url}", file=sys.stderr, flush=True)
+    async with client, trio.open_nursery() as nursery:
+        nursery.start_soon(recorder.serve, listeners)
+        if arguments.command:
+            code = await trio.to_thread.run_sync(partial(_run_client, arguments.command, url))
+            await trio.sleep(SETTLE_S)
+        else:
+            with trio.open_signal_receiver(2, 15) as received:
+                async for _ in received:
+                    break
+        nursery.cancel_scope.cancel()
+    return code, recorder, base
+
+
+def _run_client(command: list[str], url: str) -> int:
+    environ = {**os.environ, "MCP_URL": url, "MCP_TOKEN": os.environ.get(VARIABLE, "")}
+    try:
+        return subprocess.run(command, env=environ, timeout=COMMAND_S, check=False).returncode
+    except subprocess.TimeoutExpired:
+        return 124
+    except OSError as error:
+        raise ConfigError(f"{command[0]} cannot be run: {error.strerror}.") from error

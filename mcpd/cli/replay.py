@@ -1,0 +1,107 @@
+"""mcpd replay: play recorded conversations against a server."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import trio
+
+from mcpd.bridge.credentials import VARIABLE, Credentials
+from mcpd.cli.settings import first_error
+from mcpd.errors import EXIT_FAILURE, ConfigError, McpdError
+from mcpd.http.dial import find_way
+from mcpd.replay.player import Outcome, Player
+from mcpd.replay.report import Verdict, as_html, as_junit, as_text, read_expected
+from mcpd.replay.transcript import Transcript, read
+
+MAX_SECONDS = 120.0  # for one transcript
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the verb."""
+    parser.add_argument("paths", nargs="+", type=Path, metavar="DIR|FILE", help="transcripts")
+    parser.add_argument("--url", required=True, metavar="URL", help="the server's MCP endpoint")
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"a token (default: ${VARIABLE})",
+    )
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="certificates to trust")
+    parser.add_argument(
+        "--expected", type=Path, metavar="FILE", help="known failures: CLIENT/SCENARIO REASON"
+    )
+    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="transcripts at a time")
+    parser.add_argument(
+        "--report",
+        action="append",
+        default=[],
+        metavar="FILE.xml|FILE.html|-",
+        help="JUnit, a page, or text on stdout; repeatable (default: -)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 if everything went as expected."""
+    transcripts = _read_all(arguments.paths)
+    expected = {}
+    if arguments.expected is not None:
+        expected = read_expected(_text(arguments.expected))
+    credentials = Credentials(arguments.token_file, os.environ)
+    way, path = find_way(arguments.url, ca_file=arguments.ca_file, environ=os.environ)
+    player = Player(way, path, credentials.token)
+    try:
+        outcomes = trio.run(_play_all, player, transcripts, max(1, arguments.at_once))
+    except* McpdError as group:
+        raise first_error(group) from None
+    verdict = Verdict(outcomes, expected)
+    for name in arguments.report or ["-"]:
+        _write(name, verdict)
+    return 0 if verdict.passed else EXIT_FAILURE
+
+
+def _read_all(paths: list[Path]) -> list[Transcript]:
+    found = []
+    for path in paths:
+        files = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+        for file in files:
+            text = _text(file)
+            if path.is_dir() and not text.startswith("mcpd transcript"):
+                continue
+            found.append(read(text, f"{file.parent.name}/{file.stem}"))
+    if not found:
+        raise ConfigError("There are no transcripts.", fix="Name a folder that holds some.")
+    return found
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}.") from error
+
+
+async def _play_all(player: Player, transcripts: list[Transcript], at_once: int) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    limiter = trio.CapacityLimiter(at_once)
+
+    async def play(transcript: Transcript) -> None:
+        async with limiter:
+            outcomes.append(await player.play(transcript, limit_s=MAX_SECONDS))
+
+    async with trio.open_nursery() as nursery:
+        for transcript in transcripts:
+            nursery.start_soon(play, transcript)
+    return outcomes
+
+
+def _write(name: str, verdict: Verdict) -> None:
+    if name == "-":
+        sys.stdout.write(as_text(verdict))
+        return
+    kinds = {".xml": as_junit, ".html": as_html}
+    form = kinds.get(Path(name).suffix)
+    if form is None:
+        raise ConfigError("--report wants FILE.xml, FILE.html or -.", received=name)
+    Path(name).write_text(form(verdict), encoding="utf-8")

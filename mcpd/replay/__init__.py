@@ -1,0 +1,1 @@
+"""Whole HTTP conversations of real clients: recorded once, played against any server."""

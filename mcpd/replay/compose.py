@@ -1,0 +1,119 @@
+"""From what a recorder saw to a transcript. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from mcpd.replay.recorder import Observation
+from mcpd.replay.scrub import (
+    KEPT_FIELDS,
+    SENT_FIELDS_LEFT_OUT,
+    Scrubber,
+    expectation,
+    read_json,
+    used_names,
+)
+from mcpd.replay.transcript import Entry, Transcript
+
+BOUNDS_S = ((0.1, ""), (1.0, "soon"), (10.0, "later"))  # and "late" beyond
+STREAM_OR_NONE = (200, 405)  # MCP, "Listening for Messages": a server may have no such stream
+ENDING = (200, 202, 204, 405)  # and need not let clients end sessions
+
+
+def compose(
+    seen: Sequence[Observation], head: dict[str, str], *, secrets: Iterable[str], base: str
+) -> Transcript:
+    """The transcript of a recording."""
+    scrubber = Scrubber(secrets, base)
+    _name_what_changes(seen, scrubber)
+    bodies = [read_json(o.body) for o in seen if o.kind == "request"]
+    used = used_names(bodies)
+    requests = {o.number: o for o in seen if o.kind == "request"}
+    entries, before = [], seen[0].when if seen else 0.0
+    for observation in seen:
+        entry = _entry(observation, requests[observation.number], scrubber, used)
+        entry.timing = _timing(observation.when - before)
+        before = observation.when
+        entries.append(entry)
+    return Transcript(head, entries)
+
+
+def _name_what_changes(seen: Sequence[Observation], scrubber: Scrubber) -> None:
+    """Values that servers make up, before anything is written that may hold them."""
+    for observation in seen:
+        for name, value in observation.fields:
+            if observation.kind == "response" and name == "mcp-session-id":
+                scrubber.name("session", value)
+        if observation.event_id:
+            scrubber.name("event", observation.event_id)
+        if observation.event_name == "endpoint":
+            for values in parse_qs(urlsplit(observation.body.decode("utf-8")).query).values():
+                scrubber.name("session", values[0])
+        if observation.kind in ("event", "response"):
+            body = read_json(observation.body)
+            if isinstance(body, dict) and "method" in body and isinstance(body.get("id"), str):
+                scrubber.name("ask", body["id"])
+
+
+def _timing(seconds: float) -> str:
+    return next((name for bound, name in BOUNDS_S if seconds < bound), "late")
+
+
+def _entry(o: Observation, request: Observation, scrubber: Scrubber, used: set[str]) -> Entry:
+    if o.kind == "request":
+        return _request(o, scrubber)
+    if o.kind == "response":
+        return _response(o, request, scrubber, used)
+    entry = Entry(o.kind, o.number)
+    if o.kind == "event":
+        if o.event_name not in ("", "message"):
+            entry.fields.append(("event", o.event_name))
+        if o.event_id:
+            entry.fields.append(("id", scrubber.name("event", o.event_id)))
+        _put_body(entry, o.body, scrubber)
+        entry.body = expectation(entry.body, used, strict_errors=True)
+    return entry
+
+
+def _request(o: Observation, scrubber: Scrubber) -> Entry:
+    entry = Entry("request", o.number, method=o.method, target=scrubber.text(o.target))
+    for name, value in o.fields:
+        if name not in SENT_FIELDS_LEFT_OUT:
+            shown = scrubber.field(name, value)
+            if name == "last-event-id":
+                shown = (name, scrubber.name("event", value))
+            entry.fields.append(shown)
+    _put_body(entry, o.body, scrubber)
+    return entry
+
+
+def _response(o: Observation, request: Observation, scrubber: Scrubber, used: set[str]) -> Entry:
+    entry = Entry("response", o.number, statuses=_statuses(o, request))
+    entry.fields = [scrubber.field(n, v) for n, v in o.fields if n in KEPT_FIELDS]
+    _put_body(entry, o.body, scrubber)
+    if o.status == 200 or is_modern(request.fields):
+        entry.body = expectation(entry.body, used, strict_errors=True)
+    return entry
+
+
+def _statuses(o: Observation, request: Observation) -> tuple[int, ...]:
+    """What the specification allows beside what was seen."""
+    resumes = any(name == "last-event-id" for name, _ in request.fields)
+    if request.method == "GET" and o.status in STREAM_OR_NONE and not resumes:
+        return STREAM_OR_NONE
+    if request.method == "DELETE" and o.status in ENDING:
+        return ENDING
+    return (o.status,)
+
+
+def is_modern(fields: Iterable[tuple[str, str]]) -> bool:
+    """Whether a request is of 2026-07-28, whose errors are told more closely."""
+    return any(n == "mcp-protocol-version" and v >= "2026-07-28" for n, v in fields)
+
+
+def _put_body(entry: Entry, data: bytes, scrubber: Scrubber) -> None:
+    body: Any = read_json(data)
+    if isinstance(body, dict | list):
+        entry.body = scrubber.body(body)
+    elif data:
+        entry.text = scrubber.text(data.decode("utf-8", "replace"))

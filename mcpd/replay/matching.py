@@ -1,0 +1,131 @@
+"""Whether what a server said is what a transcript expects: by meaning, not by letter. Pure.
+
+In an expected value ``<any>`` stands for anything, ``<time>`` for a moment, ``<NAME-1>`` for what
+the server made up: the first one is remembered, and the client sends it back. An object may have
+more members than expected; an array that ends in ``...`` may have more items, in any order.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcpd.replay.scrub import ANY, MORE
+
+_NAMED = re.compile(r"<[a-z]+-\d+>")
+_FREE = (ANY, "<time>", "<secret>", "<token>", "<base>")
+DEFAULTS: dict[str, Any] = {"isError": False, "hasMore": False, "resultType": "complete"}
+
+
+class Unbound(Exception):
+    """The client would send back what the server never gave. The text names it."""
+
+
+@dataclass(slots=True)
+class Bindings:
+    """What placeholders stand for in this run."""
+
+    values: dict[str, str] = field(default_factory=dict)
+
+    def fill(self, value: Any) -> Any:
+        """A value of the client with what the server gave.
+
+        Raises:
+            Unbound: it gave nothing.
+        """
+        if isinstance(value, dict):
+            return {key: self.fill(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.fill(inner) for inner in value]
+        return self.fill_text(value) if isinstance(value, str) else value
+
+    def fill_text(self, text: str) -> str:
+        """See ``fill``."""
+
+        def known(match: re.Match[str]) -> str:
+            try:
+                return self.values[match[0]]
+            except KeyError:
+                raise Unbound(match[0]) from None
+
+        for name in ("<token>", "<bad-token>", "<base>"):
+            if name in text and name in self.values:
+                text = text.replace(name, self.values[name])
+        return _NAMED.sub(known, text)
+
+    def match_text(self, expected: str, got: Any) -> bool:
+        """Whether a text is the expected one; a placeholder is bound at its first sight."""
+        if expected in _FREE:
+            return True
+        if not _NAMED.fullmatch(expected):
+            return bool(got == expected)
+        if expected in self.values:
+            return bool(self.values[expected] == str(got))
+        self.values[expected] = str(got)
+        return got is not None
+
+
+def differences(expected: Any, got: Any, bindings: Bindings, path: str = "") -> list[str]:
+    """What is not as expected, each with where it is; empty: it matches."""
+    if isinstance(expected, str):
+        if bindings.match_text(expected, got):
+            return []
+        return [f"{path or 'the value'} is {_show(got)}, not {_show(expected)}"]
+    if isinstance(expected, dict):
+        return _in_object(expected, got, bindings, path)
+    if isinstance(expected, list):
+        return _in_array(expected, got, bindings, path)
+    same = got == expected and isinstance(got, bool) is isinstance(expected, bool)
+    return [] if same else [f"{path or 'the value'} is {_show(got)}, not {_show(expected)}"]
+
+
+def _in_object(expected: dict[str, Any], got: Any, bindings: Bindings, path: str) -> list[str]:
+    if not isinstance(got, dict):
+        return [f"{path or 'the message'} is {_show(got)}, not an object"]
+    found: list[str] = []
+    for name, value in expected.items():
+        where = f"{path}.{name}" if path else name
+        if name in got:
+            found += differences(value, got[name], bindings, where)
+        elif name in ("result", "error") or not _may_be_absent(name, value):
+            found.append(f"{where} is missing")
+    return found
+
+
+def _may_be_absent(name: str, expected: Any) -> bool:
+    return bool(expected == ANY or (name in DEFAULTS and DEFAULTS[name] == expected))
+
+
+def _in_array(expected: list[Any], got: Any, bindings: Bindings, path: str) -> list[str]:
+    if not isinstance(got, list):
+        return [f"{path} is {_show(got)}, not an array"]
+    if expected[-1:] != [MORE]:
+        if len(got) != len(expected):
+            return [f"{path} has {len(got)} items, not {len(expected)}"]
+        pairs = enumerate(zip(expected, got, strict=True))
+        return [d for i, (e, g) in pairs for d in differences(e, g, bindings, f"{path}[{i}]")]
+    return [
+        f"{path} has no {_show(item)}"
+        for item in expected[:-1]
+        if not any(not differences(item, other, Bindings(dict(bindings.values))) for other in got)
+    ]
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def is_same_kind(expected: Any, got: Any, bindings: Bindings) -> bool:
+    """Whether a message could be the expected one: an answer to the same request, or the same
+    method.
+    """
+    if not isinstance(expected, dict) or not isinstance(got, dict):
+        return type(expected) is type(got)
+    if "method" in expected or "method" in got:
+        return bool(expected.get("method") == got.get("method")) and (
+            ("id" in expected) is ("id" in got)
+        )
+    wanted = expected.get("id")
+    if isinstance(wanted, str):
+        return bindings.match_text(wanted, got.get("id"))
+    return bool(wanted == got.get("id"))

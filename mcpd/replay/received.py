@@ -1,0 +1,120 @@
+"""What came of one request that is played."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from mcpd.http.client import IncomingResponse
+from mcpd.http.event_reader import EventReader, ServerEvent
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message with the id of its event; None: an id alone."""
+
+    message: Any
+    event_id: str = ""
+
+
+@dataclass(eq=False, slots=True)
+class Exchange:
+    """One request under way. ``changed`` is set at each news of it.
+
+    Attributes:
+        arrivals: what no expectation has taken yet.
+        endpoint: where a server of HTTP+SSE wants messages.
+        broken: how its connection failed.
+    """
+
+    status: int = 0
+    fields: dict[str, str] = field(default_factory=dict)
+    arrivals: list[Arrival] = field(default_factory=list)
+    endpoint: str = ""
+    text: bytes = b""
+    ended: bool = False
+    broken: str = ""
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    changed: trio.Event = field(default_factory=trio.Event)
+
+    def news(self) -> None:
+        """Whoever waits looks again."""
+        self.changed.set()
+        self.changed = trio.Event()
+
+    def first_id(self) -> str:
+        """The first id of an event that nobody has taken."""
+        return next((arrival.event_id for arrival in self.arrivals if arrival.event_id), "")
+
+
+async def receive(exchange: Exchange, response: IncomingResponse) -> None:
+    """Read a response to its end.
+
+    Raises:
+        Broken: it ends before.
+        ContentTooLarge: it passes MAX_BODY_BYTES.
+    """
+    exchange.status = response.status
+    pairs = response.headers.items()
+    exchange.fields = {n.decode("latin-1"): v.decode("latin-1") for n, v in pairs}
+    if response.header(b"content-type") != "text/event-stream":
+        exchange.text = await response.read(MAX_BODY_BYTES)
+        exchange.arrivals += [Arrival(message) for message in _messages(exchange.text)]
+        return
+    exchange.news()
+    reader, last_id = EventReader(MAX_BODY_BYTES), ""
+    while piece := await response.receive():
+        for event in reader.feed(piece):
+            _take(exchange, event)
+            last_id = event.id
+        if reader.last_id != last_id:
+            last_id = reader.last_id
+            exchange.arrivals.append(Arrival(None, last_id))
+        exchange.news()
+
+
+def _take(exchange: Exchange, event: ServerEvent) -> None:
+    if event.name == "endpoint":
+        exchange.endpoint = event.data.decode("utf-8", "replace")
+    else:
+        exchange.arrivals += [Arrival(message, event.id) for message in _messages(event.data)]
+
+
+def _messages(data: bytes) -> list[Any]:
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        return []
+    return body if isinstance(body, list) else [body]
+
+
+def speaks_mcp(body: Any) -> bool:
+    """Whether a body is a message, or a batch of them."""
+    first = body[0] if isinstance(body, list) and body else body
+    return isinstance(first, dict) and first.get("jsonrpc") == "2.0"
+
+
+def summary(body: Any) -> str:
+    """A message in a few words."""
+    if not isinstance(body, dict):
+        return json.dumps(body)[:200]
+    if "method" in body:
+        params = body.get("params")
+        name = params.get("name") or params.get("uri") if isinstance(params, dict) else None
+        return f"{body['method']} {name}" if isinstance(name, str) else str(body["method"])
+    if isinstance(body.get("error"), dict):
+        return f"an answer with the error {body['error'].get('code')}"
+    return f"the answer to {json.dumps(body.get('id'))}"
+
+
+def what_came(exchange: Exchange) -> str:
+    """For the words of a mismatch."""
+    if exchange.broken:
+        return exchange.broken
+    said = [summary(arrival.message) for arrival in exchange.arrivals if arrival.message]
+    if said:
+        return "instead: " + ", ".join(said[:5])
+    return f"{exchange.status or 'no response'} and nothing more"

@@ -1,0 +1,153 @@
+"""What is written down of a conversation: no secrets, nothing that is another the next time, and of
+lists only what the client went on to use. Pure.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+SECRET_MEMBERS = frozenset(
+    {"access_token", "refresh_token", "id_token", "client_secret", "registration_access_token",
+     "code", "code_verifier", "code_challenge", "state", "assertion", "password", "token",
+     "secret", "api_key", "apikey", "jwt", "example_jwt"}
+)  # fmt: skip
+BAD_TOKEN = "not-a-token"  # what recordings show as a wrong one; it is no secret
+SENT_FIELDS_LEFT_OUT = frozenset({"host", "content-length", "connection", "transfer-encoding"})
+KEPT_FIELDS = ("content-type", "mcp-session-id", "www-authenticate", "allow", "retry-after",
+    "location")  # fmt: skip
+LISTS = {"tools": "name", "resources": "uri", "resourceTemplates": "uriTemplate",
+    "prompts": "name"}  # fmt: skip
+MORE = "..."
+ANY = "<any>"
+
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_NUMBERED = {"taskId": "task", "requestState": "state", "nextCursor": "cursor", "cursor": "cursor",
+    "client_id": "client"}  # fmt: skip
+_FORM = re.compile(r"(?<![^&?])([a-z_]+)=([^&]*)")
+
+
+class Scrubber:
+    """Replaces, and remembers what stands for what.
+
+    Args:
+        secrets: values that must not be written, whatever they are part of.
+        base: the URL that the client was given, without its path.
+    """
+
+    def __init__(self, secrets: Iterable[str], base: str) -> None:
+        self._fixed = {secret: "<token>" for secret in secrets if secret}
+        self._fixed[base] = "<base>"
+        self._names: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
+
+    def name(self, kind: str, value: str) -> str:
+        """The placeholder for a value that is another one the next time."""
+        if value not in self._names:
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+            self._names[value] = f"<{kind}-{self._counts[kind]}>"
+        return self._names[value]
+
+    def text(self, text: str) -> str:
+        """A field value, a target, or a body that is no JSON."""
+        for value, shown in self._fixed.items():
+            text = text.replace(value, shown)
+        text = _JWT.sub("<token>", text)
+        for value, shown in self._names.items():
+            if len(value) > 8:
+                text = text.replace(value, shown)
+        return _FORM.sub(lambda m: f"{m[1]}=<secret>" if m[1] in SECRET_MEMBERS else m[0], text)
+
+    def field(self, name: str, value: str) -> tuple[str, str]:
+        """A header field."""
+        if name == "authorization":
+            scheme, _, credentials = value.partition(" ")
+            shown = "<bad-token>" if credentials == BAD_TOKEN else "<token>"
+            return name, f"{scheme} {shown}"
+        if name == "mcp-session-id":
+            return name, self.name("session", value)
+        if name in ("cookie", "set-cookie", "proxy-authorization"):
+            return name, "<secret>"
+        return name, self.text(value)
+
+    def body(self, value: Any, member: str = "") -> Any:
+        """A JSON body."""
+        if isinstance(value, dict):
+            return {key: self.body(inner, key) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.body(inner, member) for inner in value]
+        if not isinstance(value, str):
+            return value
+        if member.lower() in SECRET_MEMBERS:
+            return "<secret>"
+        if member in _NUMBERED:
+            return self.name(_NUMBERED[member], value)
+        if _TIME.fullmatch(value):
+            return "<time>"
+        return self._names.get(value) or self.text(value)
+
+
+def expectation(body: Any, used: set[str], *, strict_errors: bool) -> Any:
+    """What any good server would say in the place of this answer.
+
+    Args:
+        used: names and URIs that the client asked for later.
+        strict_errors: the code of an error is told by the specification.
+    """
+    if not isinstance(body, dict):
+        return body
+    if isinstance(body.get("error"), dict):
+        code = body["error"].get("code") if strict_errors else ANY
+        return {**body, "error": {"code": code, "message": ANY}}
+    if isinstance(body.get("result"), dict):
+        return {**body, "result": _result(body["result"], used)}
+    if body.get("method") == "notifications/message":
+        return {**body, "params": {**body.get("params", {}), "data": ANY}}
+    return body
+
+
+def _result(result: dict[str, Any], used: set[str]) -> dict[str, Any]:
+    kept = {
+        name: value
+        for name, value in result.items()
+        if name not in ("_meta", "instructions", "ttlMs", "cacheScope", "description")
+    }
+    for name in ("serverInfo", "pollIntervalMs", "pollInterval", "ttl", "ttlMs"):
+        if name in kept:
+            kept[name] = ANY
+    if "capabilities" in kept:
+        kept["capabilities"] = {}  # what is missing shows when it is used
+    for name, key in LISTS.items():
+        if isinstance(kept.get(name), list):
+            kept[name] = _items(kept[name], key, used)
+    if kept.get("isError") is True:
+        kept["content"] = ANY
+    elif "structuredContent" in kept:
+        kept["content"] = ANY  # how it is put into text is everybody's own
+    return kept
+
+
+def _items(items: list[dict[str, Any]], key: str, used: set[str]) -> list[Any]:
+    return [{key: item.get(key)} for item in items if item.get(key) in used] + [MORE]
+
+
+def used_names(bodies: Iterable[Any]) -> set[str]:
+    """Names and URIs in the requests of a client."""
+    found: set[str] = set()
+    for body in bodies:
+        params = body.get("params") if isinstance(body, dict) else None
+        if isinstance(params, dict):
+            found |= {v for k, v in params.items() if k in ("name", "uri") and isinstance(v, str)}
+            reference = params.get("ref")
+            if isinstance(reference, dict):
+                found |= {v for v in reference.values() if isinstance(v, str)}
+    return found
+
+
+def read_json(data: bytes) -> Any:
+    """The JSON in a body; None: it is none."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
