@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
     {"sessions"},
     {"mcp"},
     {"registration", "toolkits"},
-    {"server"},
+    {"server", "bridge", "replay", "doctor"},
     {"cli"},
 ]
 BESIDE = {("config", "http"), ("toolkits", "sqlite")}

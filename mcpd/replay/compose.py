@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from mcpd.mcp.revisions import BY_NAME
 from mcpd.replay.recorder import Observation
 from mcpd.replay.scrub import (
     KEPT_FIELDS,
@@ -108,7 +109,9 @@ def _statuses(o: Observation, request: Observation) -> tuple[int, ...]:
 
 def is_modern(fields: Iterable[tuple[str, str]]) -> bool:
     """Whether a request is of 2026-07-28, whose errors are told more closely."""
-    return any(n == "mcp-protocol-version" and v >= "2026-07-28" for n, v in fields)
+    version = next((value for name, value in fields if name == "mcp-protocol-version"), "")
+    revision = BY_NAME.get(version)
+    return revision is not None and revision.modern
 
 
 def _put_body(entry: Entry, data: bytes, scrubber: Scrubber) -> None:

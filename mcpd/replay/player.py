@@ -21,7 +21,7 @@ from mcpd.replay.scrub import BAD_TOKEN
 from mcpd.replay.specification import reference
 from mcpd.replay.transcript import Entry, Transcript
 
-PAUSE_S = {"": 0.0, "soon": 0.1, "later": 1.0, "late": 3.0}  # before a request of this timing
+PAUSE_S = {"": 0.0, "soon": 0.3, "later": 1.0, "late": 3.0}  # before a request of this timing
 PATIENCE_S = {"": 10.0, "soon": 10.0, "later": 20.0, "late": 60.0}  # for what comes
 LEFT_OUT = ("accept-encoding",)  # nothing is compressed here
 
@@ -190,8 +190,8 @@ class _Run:
         expected = "|".join(map(str, entry.statuses))
         await self._wait(exchange, entry, lambda: exchange.status or exchange.ended, expected)
         if exchange.status not in entry.statuses:
-            said = exchange.text[:200].decode("utf-8", "replace")
-            raise _Otherwise(expected, f"{exchange.status} {said}".strip())
+            said = " ".join(exchange.text[:200].decode("utf-8", "replace").split())
+            raise _Otherwise(expected, f"{exchange.status or what_came(exchange)} {said}".strip())
         for name, value in entry.fields:
             self._expect_field(exchange, name, value)
 

@@ -1,0 +1,140 @@
+"""Transcripts as text, and what is never in one."""
+
+import pytest
+
+from mcpd.errors import ConfigError
+from mcpd.replay.compose import compose
+from mcpd.replay.recorder import Observation
+from mcpd.replay.transcript import read, write
+
+TEXT = """mcpd transcript 1
+client: someone 1.0
+scenario: call
+# a remark
+
+> 1 POST /mcp/
+accept: application/json, text/event-stream
+
+{"jsonrpc": "2.0", "id": 0, "method": "initialize"}
+
+< 1 200|202
+content-type: text/event-stream
+mcp-session-id: <session-1>
+
+< 1 soon event
+id: <event-1>
+
+{"jsonrpc": "2.0", "id": 0, "result": {}}
+
+< 1 end
+
+> 2 later POST /register
+content-type: application/x-www-form-urlencoded
+
+| a=b
+
+> 2 close
+"""
+
+
+def test_a_text_is_read_and_written_again():
+    transcript = read(TEXT, "someone/call")
+    assert transcript.head == {"client": "someone 1.0", "scenario": "call"}
+    kinds = [(e.kind, e.number, e.timing, e.line) for e in transcript.entries]
+    assert kinds == [
+        ("request", 1, "", 6),
+        ("response", 1, "", 11),
+        ("event", 1, "soon", 15),
+        ("end", 1, "", 20),
+        ("request", 2, "later", 22),
+        ("close", 2, "", 27),
+    ]
+    assert transcript.entries[1].statuses == (200, 202)
+    assert transcript.entries[4].text == "a=b"
+    assert write(transcript) == TEXT.replace("# a remark\n", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("mcpd transcript 1", "something else"), "is no transcript"),
+        (("< 1 200|202", "< 1 OK"), "neither a request nor a response"),
+        (('"id": 0, "method"', '"id": 0 "method"'), "no JSON"),
+        (("< 1 end", "< 7 end"), "exchange 7 is out of place"),
+        (("> 2 later POST", "> 1 POST"), "exchange 1 is out of place"),
+        (("accept: application/json", "accept application/json"), "no header field"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(change, told):
+    with pytest.raises(ConfigError, match=told):
+        read(TEXT.replace(*change), "someone/call")
+
+
+SECRET = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"
+OPAQUE = "s3cr3t-value-of-the-client"
+
+
+def observed(*observations):
+    return [Observation(when=float(place) / 20, **o) for place, o in enumerate(observations)]
+
+
+def test_secrets_and_what_changes_are_replaced():
+    seen = observed(
+        {
+            "kind": "request", "number": 1, "method": "POST", "target": f"/token?code={OPAQUE}&x=1",
+            "fields": [("authorization", f"Bearer {SECRET}"), ("cookie", f"a={OPAQUE}"),
+                       ("x-other", f"has {OPAQUE} in it"), ("host", "127.0.0.1:9")],
+            "body": f"client_secret={OPAQUE}&grant_type=x".encode(),
+        },
+        {
+            "kind": "response", "number": 1, "status": 200,
+            "fields": [("mcp-session-id", "4f2c-some-session"), ("set-cookie", OPAQUE),
+                       ("www-authenticate", 'Bearer url="http://127.0.0.1:9/x"'),
+                       ("date", "now")],
+            "body": f'{{"access_token":"{OPAQUE}","client_id":"c-1234",'.encode()
+                    + b'"at":"2026-01-02T03:04:05Z"}',
+        },
+        {
+            "kind": "request", "number": 2, "method": "GET", "target": "/mcp/",
+            "fields": [("mcp-session-id", "4f2c-some-session"), ("last-event-id", "e-77"),
+                       ("authorization", "Bearer not-a-token")],
+        },
+        {"kind": "event", "number": 2, "event_id": "e-77",
+         "body": b'{"jsonrpc":"2.0","id":"ask-99","method":"roots/list"}'},
+        {"kind": "request", "number": 3, "method": "POST", "target": "/mcp/",
+         "body": b'{"jsonrpc":"2.0","id":"ask-99","result":{"note":"session 4f2c-some-session"}}'},
+    )  # fmt: skip
+    text = write(compose(seen, {}, secrets=[OPAQUE], base="http://127.0.0.1:9"))
+    for secret in (SECRET, OPAQUE, "4f2c-some-session", "e-77", "ask-99", "c-1234", "127.0.0.1"):
+        assert secret not in text, secret
+    for shown in (
+        "authorization: Bearer <token>",
+        "authorization: Bearer <bad-token>",
+        "cookie: <secret>",
+        "code=<secret>",
+        "client_secret=<secret>",
+        "mcp-session-id: <session-1>",
+        "last-event-id: <event-1>",
+        '"id": "<ask-1>"',
+        '"at": "<time>"',
+        'url="<base>/x"',
+        "session <session-1>",
+    ):
+        assert shown in text, shown
+    assert read(text).entries[2].method == "GET"
+
+
+def test_lists_keep_what_the_client_used():
+    seen = observed(
+        {"kind": "request", "number": 1, "method": "POST", "target": "/mcp/",
+         "body": b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'},
+        {"kind": "response", "number": 1, "status": 200,
+         "body": b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a"},{"name":"b","x":1}]}}'},
+        {"kind": "request", "number": 2, "method": "POST", "target": "/mcp/",
+         "body": b'{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"b"}}'},
+        {"kind": "response", "number": 2, "status": 200,
+         "body": b'{"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"no"}}'},
+    )  # fmt: skip
+    entries = compose(seen, {}, secrets=[], base="http://x").entries
+    assert entries[1].body["result"]["tools"] == [{"name": "b"}, "..."]
+    assert entries[3].body["error"] == {"code": -32602, "message": "<any>"}
