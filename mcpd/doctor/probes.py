@@ -1,0 +1,232 @@
+"""The requests that clients make when they connect, made once, and what came of them: facts."""
+
+import email.utils
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import trio
+
+from mcpd.errors import McpdError
+from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected
+from mcpd.http.event_reader import EventReader
+from mcpd.mcp.modern import META_CAPABILITIES, META_VERSION
+from mcpd.version import __version__
+
+ANSWER_S = 10.0  # for a response
+FIRST_EVENT_S = 3.0  # for an event that is sent at once
+MAX_BODY_BYTES = 4 * 1024 * 1024
+HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"
+WELL_KNOWN = ("oauth-protected-resource", "oauth-authorization-server", "openid-configuration")
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A response, or why there is none."""
+
+    status: int = 0
+    fields: dict[str, str] = field(default_factory=dict)
+    text: str = ""
+    error: str = ""
+    seconds: float = 0.0
+    events: int = 0
+
+    @property
+    def json(self) -> Any:
+        """The body; None if it is no JSON."""
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            return None
+
+    @property
+    def says(self) -> str:
+        """What an error says, in one line."""
+        body = self.json
+        if isinstance(body, dict):
+            error = body.get("error")
+            told = error.get("message") if isinstance(error, dict) else None
+            told = told or body.get("error_description") or error
+            if isinstance(told, str):
+                return told[:300]
+        return self.error or " ".join(self.text.split())[:120]
+
+
+@dataclass(slots=True)
+class Facts:
+    """Everything that was seen."""
+
+    url: str
+    had_token: bool
+    initialize: Seen = field(default_factory=Seen)
+    initialized: Seen = field(default_factory=Seen)
+    discover: Seen = field(default_factory=Seen)
+    anonymous: Seen = field(default_factory=Seen)
+    other_slash: Seen = field(default_factory=Seen)
+    listen: Seen = field(default_factory=Seen)
+    stream: Seen = field(default_factory=Seen)
+    lost: Seen = field(default_factory=Seen)
+    after_lost: Seen = field(default_factory=Seen)
+    register: Seen = field(default_factory=Seen)
+    well_known: dict[str, Seen] = field(default_factory=dict)
+    skew_s: float = 0.0  # the server's clock before ours
+
+    @property
+    def challenge(self) -> str:
+        """What a client without a token is told."""
+        return self.anonymous.fields.get("www-authenticate", "")
+
+
+class Doctor:
+    """Asks one server.
+
+    Args:
+        target: path and query of the endpoint.
+        token: as a client would send it; may be empty.
+    """
+
+    def __init__(
+        self,
+        client: HttpClient,
+        url: str,
+        target: str,
+        token: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._target = target
+        self._token = [(b"authorization", f"Bearer {token}".encode("ascii"))] if token else []
+        self._clock = clock
+        self.facts = Facts(url, bool(token))
+
+    async def ask(self) -> Facts:
+        """Make every probe; a server that is away is a fact as well."""
+        facts = self.facts
+        facts.initialize = await self._post(_initialize(), self._token)
+        if facts.initialize.error:
+            return facts
+        facts.skew_s = self._skew(facts.initialize)
+        facts.anonymous = await self._post(_initialize(), [])
+        await self._session()
+        facts.discover = await self._modern("server/discover", {})
+        if facts.discover.status == 200:
+            wanted = {"notifications": {"toolsListChanged": True}}
+            facts.listen = await self._modern("subscriptions/listen", wanted, streams=True)
+        facts.other_slash = await self._other_slash()
+        await self._oauth()
+        return facts
+
+    async def _session(self) -> None:
+        facts = self.facts
+        session = facts.initialize.fields.get("mcp-session-id", "")
+        if facts.initialize.status != 200:
+            return
+        headers = [(b"mcp-protocol-version", HANDSHAKE.encode("ascii")), *self._token]
+        known = [(b"mcp-session-id", session.encode("latin-1")), *headers] if session else headers
+        notice = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        facts.initialized = await self._post(notice, known)
+        accept = [(b"accept", b"text/event-stream")]
+        facts.stream = await self._send("GET", self._target, [*accept, *known], streams=True)
+        if session:
+            await self._send("DELETE", self._target, known)
+            ping = {"jsonrpc": "2.0", "id": 9, "method": "ping"}
+            facts.lost = await self._post(ping, known)
+            facts.after_lost = await self._post(ping, known)
+
+    async def _modern(self, method: str, params: dict[str, Any], *, streams: bool = False) -> Seen:
+        meta = {META_VERSION: MODERN, META_CAPABILITIES: {}}
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
+        headers = [
+            (b"mcp-protocol-version", MODERN.encode("ascii")),
+            (b"mcp-method", method.encode("ascii")),
+            *self._token,
+        ]
+        return await self._post(body, headers, streams=streams)
+
+    async def _other_slash(self) -> Seen:
+        path, _, query = self._target.partition("?")
+        other = path[:-1] if path.endswith("/") else f"{path}/"
+        if other in ("", "/"):
+            return Seen()
+        target = f"{other}?{query}" if query else other
+        return await self._post(_initialize(), self._token, target=target)
+
+    async def _oauth(self) -> None:
+        """The paths that clients look at after a 401, and what POST /register says to them."""
+        path = urlsplit(self._target).path.rstrip("/")
+        for name in WELL_KNOWN:
+            for target in dict.fromkeys((f"/.well-known/{name}{path}", f"/.well-known/{name}")):
+                self.facts.well_known[target] = await self._send("GET", target, [])
+        client = {
+            "redirect_uris": ["http://127.0.0.1:33418/callback"],
+            "client_name": "mcpd doctor",
+            "grant_types": ["authorization_code"],
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "none",
+        }
+        self.facts.register = await self._post(client, [], target="/register")
+
+    def _skew(self, seen: Seen) -> float:
+        date = email.utils.parsedate_tz(seen.fields.get("date", ""))
+        return 0.0 if date is None else email.utils.mktime_tz(date) - self._clock()
+
+    # --- one request --------------------------------------------------------------------------
+
+    async def _post(
+        self, body: Any, headers: Pairs, *, target: str | None = None, streams: bool = False
+    ) -> Seen:
+        sent = [
+            (b"content-type", b"application/json"),
+            (b"accept", b"application/json, text/event-stream"),
+            (b"user-agent", f"mcpd-doctor/{__version__}".encode("ascii")),
+            *headers,
+        ]
+        encoded = json.dumps(body).encode("utf-8")
+        return await self._send("POST", target or self._target, sent, encoded, streams=streams)
+
+    async def _send(
+        self, method: str, target: str, headers: Pairs, body: bytes = b"", *, streams: bool = False
+    ) -> Seen:
+        began = trio.current_time()
+        try:
+            with trio.fail_after(ANSWER_S):
+                response = await self._client.begin(method, target, headers, body)
+                async with response:
+                    return await self._read(response, began, streams=streams)
+        except trio.TooSlowError:
+            return Seen(error=f"no answer within {ANSWER_S:g} s")
+        except (NotConnected, Broken) as error:
+            return Seen(error=str(error))
+        except McpdError as error:
+            return Seen(error=error.message)
+
+    async def _read(self, response: IncomingResponse, began: float, *, streams: bool) -> Seen:
+        pairs = response.headers.items()
+        fields = {n.decode("latin-1"): v.decode("latin-1") for n, v in pairs}
+        text, events = b"", 0
+        if response.header(b"content-type") == "text/event-stream":
+            reader = EventReader(MAX_BODY_BYTES)
+            with trio.move_on_after(FIRST_EVENT_S):
+                while not events and (piece := await response.receive()):
+                    found = reader.feed(piece)
+                    events += len(found)
+                    text = found[0].data if found else text
+        else:
+            text = await response.read(MAX_BODY_BYTES)
+        seconds = trio.current_time() - began
+        shown = text.decode("utf-8", "replace")
+        return Seen(response.status, fields, shown, seconds=seconds, events=events)
+
+
+def _initialize() -> dict[str, Any]:
+    params = {
+        "protocolVersion": HANDSHAKE,
+        "capabilities": {},
+        "clientInfo": {"name": "mcpd-doctor", "version": __version__},
+    }
+    return {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
