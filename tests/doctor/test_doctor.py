@@ -184,8 +184,13 @@ def test_a_server_that_is_not_there(unused_port):
 
 
 def signed(daemon, **times):
-    config = Config(state_dir=daemon.state_dir)
+    secret = find_secrets(Config(state_dir=daemon.state_dir), {}, create=False).secrets[0]
     return create_token(
-        find_secrets(config, {}, create=False).secrets[0], subject="alice", scopes=("execute:mcp",), token_type="access",
-        issuer=None, audience=None, **times,
-    )  # fmt: skip
+        secret,
+        subject="alice",
+        scopes=("execute:mcp",),
+        token_type="access",
+        issuer=None,
+        audience=None,
+        **times,
+    )
