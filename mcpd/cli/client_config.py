@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mcpd.auth.principals import SCOPE_EXECUTE
+from mcpd.bridge.credentials import VARIABLE
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.token import sign
 from mcpd.config import Config
@@ -56,12 +57,24 @@ def _cursor_entry(url: str, token: str) -> dict[str, Any]:
 
 
 def _desktop_entry(url: str, token: str) -> dict[str, Any]:
-    """Claude Desktop's file starts children only, so mcp-remote carries the messages."""
+    """Claude Desktop's file starts children only, so the bridge carries the messages. The token
+    is in the environment, where process lists do not show it.
+    """
+    program, *arguments = _me_anywhere()
     return {
-        "command": "npx",
-        "args": ["-y", "mcp-remote", url, "--header", "Authorization:${MCPD_AUTHORIZATION}"],
-        "env": {"MCPD_AUTHORIZATION": f"Bearer {token}"},
+        "command": program,
+        "args": [*arguments, "bridge", url],
+        "env": {VARIABLE: token},
     }
+
+
+def _me_anywhere() -> list[str]:
+    """This program for somebody with another PATH, as desktop applications have."""
+    found = shutil.which("mcpd")
+    beside = Path(sys.executable).with_name("mcpd")
+    if beside.exists():
+        return [str(beside)]
+    return [found] if found else [sys.executable, "-m", "mcpd"]
 
 
 def _desktop_file() -> Path:
@@ -105,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     token = _PLACEHOLDER
     if arguments.write or arguments.sub:
-        subject = arguments.sub or _me()
+        subject = arguments.sub or _user()
         token = sign(config, subject, (SCOPE_EXECUTE,), token_type="api_token", ttl=arguments.ttl)
     entry = client.entry(url, token)
     if not arguments.write:
@@ -172,5 +185,5 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _me() -> str:
+def _user() -> str:
     return os.environ.get("USER") or "me"

@@ -1,6 +1,7 @@
 """From facts to findings: what is wrong, for which clients, and what mends it. Pure.
 
-How clients behave is from their sources and issue trackers; ``docs/CLIENTS.md`` names them.
+How clients behave is from their sources and issue trackers; the files in
+``conformance/transcripts/documented`` name them.
 """
 
 import base64
