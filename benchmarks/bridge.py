@@ -2,7 +2,7 @@
 
 mcpd bridge beside mcp-proxy (PyPI) and mcp-remote (npm), all before the same mcpd, in turns in one
 run: one call after the other, so what is printed is time and not throughput. ``direct`` is the same
-call over a kept HTTP connection, without a bridge. Installed by benchmarks/install and conformance/clients/install.
+call over a kept HTTP connection. benchmarks/install and conformance/clients/install install them.
 """
 
 import argparse
