@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 port=${PORT:-9150}
 state=$(mktemp -d)
-version=$("$python" -m mcpd version | head -1)
+version=$("$python" -m mcpd --version)
 serve() {
   "$python" -m mcpd serve --port "$port" --store memory --state-dir "$state/state" \
     --app conformance/everything.py:app >>"$state/log" 2>&1 &

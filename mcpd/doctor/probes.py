@@ -16,8 +16,9 @@ from mcpd.http.event_reader import EventReader
 from mcpd.mcp.modern import META_CAPABILITIES, META_VERSION
 from mcpd.version import __version__
 
-ANSWER_S = 10.0  # for a response
+ANSWER_S = 6.0  # for a response
 FIRST_EVENT_S = 3.0  # for an event that is sent at once
+ONLY_HEAD_S = 0.5  # for the answer in a stream where none needs to come
 MAX_BODY_BYTES = 4 * 1024 * 1024
 HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"
 WELL_KNOWN = ("oauth-protected-resource", "oauth-authorization-server", "openid-configuration")
@@ -131,7 +132,7 @@ class Doctor:
         notice = {"jsonrpc": "2.0", "method": "notifications/initialized"}
         facts.initialized = await self._post(notice, known)
         accept = [(b"accept", b"text/event-stream")]
-        facts.stream = await self._send("GET", self._target, [*accept, *known], streams=True)
+        facts.stream = await self._send("GET", self._target, [*accept, *known])
         if session:
             await self._send("DELETE", self._target, known)
             ping = {"jsonrpc": "2.0", "id": 9, "method": "ping"}
@@ -211,7 +212,7 @@ class Doctor:
         text, events = b"", 0
         if response.header(b"content-type") == "text/event-stream":
             reader = EventReader(MAX_BODY_BYTES)
-            with trio.move_on_after(FIRST_EVENT_S):
+            with trio.move_on_after(FIRST_EVENT_S if streams else ONLY_HEAD_S):
                 while not events and (piece := await response.receive()):
                     found = reader.feed(piece)
                     events += len(found)

@@ -30,13 +30,37 @@ def compose(
     bodies = [read_json(o.body) for o in seen if o.kind == "request"]
     used = used_names(bodies)
     requests = {o.number: o for o in seen if o.kind == "request"}
+    raced = any(o.kind == "request" and o.method == "DELETE" for o in seen)
     entries, before = [], seen[0].when if seen else 0.0
     for observation in seen:
         entry = _entry(observation, requests[observation.number], scrubber, used)
+        if raced and entry.statuses == (404,) and requests[observation.number].method == "GET":
+            entry.statuses = (200, 404, 405)  # it came beside the end of the session
         entry.timing = _timing(observation.when - before)
         before = observation.when
         entries.append(entry)
-    return Transcript(head, entries)
+    return Transcript(head, _with_losses(entries))
+
+
+def _with_losses(entries: list[Entry]) -> list[Entry]:
+    """Before a request whose session the server does not know any more, though the client did not
+    end it: the place where the server forgot it.
+    """
+    found: list[Entry] = []
+    begun: dict[str, int] = {}  # session → the first exchange that belongs to it
+    over: set[str] = set()
+    lost = {e.number for e in entries if e.kind == "response" and e.statuses == (404,)}
+    for entry in entries:
+        session = entry.first("mcp-session-id") if entry.kind == "request" else None
+        if session is not None:
+            if entry.method == "DELETE":
+                over.add(session)
+            elif entry.number in lost and session in begun and session not in over:
+                over.add(session)
+                found.append(Entry("forget", begun[session]))
+            begun.setdefault(session, entry.number)
+        found.append(entry)
+    return found
 
 
 def _name_what_changes(seen: Sequence[Observation], scrubber: Scrubber) -> None:

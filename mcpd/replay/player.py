@@ -117,6 +117,8 @@ class _Run:
                 if entry.kind == "request":
                     await trio.sleep(PAUSE_S[entry.timing])
                     self._start(nursery, entry)
+                elif entry.kind == "forget":
+                    await self._make_forget(request)
                 elif entry.kind == "close":
                     self._exchanges[entry.number].scope.cancel()
                 else:
@@ -148,6 +150,20 @@ class _Run:
         exchange = self._exchanges[entry.number] = Exchange()
         target = self._player.target(fill(entry.target))
         nursery.start_soon(self._carry, exchange, entry.method, target, headers, body)
+
+    async def _make_forget(self, request: Entry) -> None:
+        """Have the server lose a session: as a server does that was restarted, seen from here."""
+        wanted = ("mcp-session-id", "mcp-protocol-version", "authorization")
+        fill = self._bindings.fill_text
+        headers = [
+            (name.encode("ascii"), fill(value).encode("latin-1"))
+            for name, value in request.fields
+            if name in wanted
+        ]
+        ended = Exchange()
+        await self._carry(ended, "DELETE", self._player.target("/mcp/"), headers, b"")
+        if ended.status not in (200, 202, 204):
+            raise _Otherwise("a session that can be ended by DELETE", what_came(ended))
 
     async def _carry(
         self,

@@ -81,6 +81,7 @@ class Recorder:
         fields = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in head.headers]
         method, target = head.method.decode("ascii"), head.target.decode("latin-1")
         self._see("request", number, method=method, target=target, fields=fields, body=body)
+        ended = False  # unless the client hangs up before
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, stream, number, nursery.cancel_scope)
             ended = await self._answer(stream, connection, number, head, body)
@@ -116,7 +117,11 @@ class Recorder:
             log.warning("the server: %s", error)
             return False  # as the client would have seen it
         async with response:
-            return await self._pass_on(stream, connection, number, response)
+            try:
+                return await self._pass_on(stream, connection, number, response)
+            except Broken as error:
+                log.warning("the server: %s", error)
+                return False
 
     async def _pass_on(
         self,

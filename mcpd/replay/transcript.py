@@ -18,8 +18,8 @@
 ``>`` is the client, ``<`` the server; the number names the exchange. An entry may say how long it
 came after the one before: ``soon`` (under a second), ``later`` (under ten), ``late``. A status may
 have alternatives, ``200|405``. Events of a stream are entries of their own, ``< 3 event``, and so
-are its end, ``< 3 end``, and a client that hangs up, ``> 3 close``. ``docs/TRANSCRIPTS.md`` has the
-placeholders.
+are its end, ``< 3 end``, and a client that hangs up, ``> 3 close``. ``> 3 forget`` is where the
+server lost the session that exchange 3 belongs to. ``docs/TRANSCRIPTS.md`` has the placeholders.
 """
 
 import json
@@ -31,7 +31,7 @@ from mcpd.errors import ConfigError
 
 FIRST_LINE = "mcpd transcript 1"
 MAX_BODY_LINE = 96  # characters of JSON that stay on one line
-Kind = Literal["request", "response", "event", "end", "close"]
+Kind = Literal["request", "response", "event", "end", "close", "forget"]
 TIMINGS = ("soon", "later", "late")  # beside "", at once
 
 _ENTRY = re.compile(r"([<>]) (\d+)(?: (soon|later|late))? (.+)")
@@ -61,7 +61,7 @@ class Entry:
     @property
     def title(self) -> str:
         """Its first line."""
-        mark = ">" if self.kind in ("request", "close") else "<"
+        mark = ">" if self.kind in ("request", "close", "forget") else "<"
         words = {
             "request": f"{self.method} {self.target}",
             "response": "|".join(map(str, self.statuses)),
@@ -165,8 +165,8 @@ def _entry(number: int, block: list[str]) -> Entry:
 
 def _titled(mark: str, number: int, words: str) -> Entry:
     if mark == ">":
-        if words == "close":
-            return Entry("close", number)
+        if words in ("close", "forget"):
+            return Entry("close" if words == "close" else "forget", number)
         if found := _REQUEST.fullmatch(words):
             return Entry("request", number, method=found[1], target=found[2])
     elif words in ("event", "end"):

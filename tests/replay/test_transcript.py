@@ -124,6 +124,23 @@ def test_secrets_and_what_changes_are_replaced():
     assert read(text).entries[2].method == "GET"
 
 
+def test_a_session_that_the_server_lost_is_marked():
+    def post(number, session):
+        return {"kind": "request", "number": number, "method": "POST", "target": "/mcp/",
+                "fields": [("mcp-session-id", session)]}  # fmt: skip
+
+    seen = observed(
+        post(1, "one"), {"kind": "response", "number": 1, "status": 202},
+        post(2, "one"), {"kind": "response", "number": 2, "status": 404},
+        post(3, "one"), {"kind": "response", "number": 3, "status": 404},
+        post(4, "never"), {"kind": "response", "number": 4, "status": 404},
+    )  # fmt: skip
+    text = write(compose(seen, {}, secrets=[], base="http://x"))
+    assert text.count("> 1 forget") == 1
+    assert text.index("> 1 forget") < text.index("> 2 POST")
+    assert read(text).entries[2].kind == "forget"
+
+
 def test_lists_keep_what_the_client_used():
     seen = observed(
         {"kind": "request", "number": 1, "method": "POST", "target": "/mcp/",

@@ -1,0 +1,216 @@
+"""Play every transcript against mcpd and the servers of others, and write RESULTS.md.
+
+    python -m conformance.results [--write]
+
+conformance/servers/install installs the others. All host the same fixture, each in a fresh process.
+"""
+
+import argparse
+import datetime
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from mcpd.http.dial import find_way
+from mcpd.replay.player import Outcome, Player
+from mcpd.replay.transcript import Transcript, read
+from mcpd.version import __version__
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+SERVERS = ("mcpd", "python-sdk", "fastmcp", "typescript-sdk")
+PORT = 9160
+AT_ONCE = 4
+LIMIT_S = 60.0
+START_S = 30.0
+REASONS = HERE / "reasons.txt"
+
+
+@dataclass
+class Server:
+    """One contestant and how it did."""
+
+    name: str
+    version: str
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.mismatch is not None]
+
+
+def transcripts() -> list[Transcript]:
+    files = sorted((HERE / "transcripts").rglob("*.txt"))
+    return [read(file.read_text(), f"{file.parent.name}/{file.stem}") for file in files]
+
+
+def start(name: str, port: int, state: str) -> tuple[subprocess.Popen[bytes], str]:
+    """A fresh process and a token that it takes."""
+    if name != "mcpd":
+        command, token = [str(HERE / "servers" / "run"), name, str(port)], "a-static-token"
+        environ = {"MCP_TOKEN": token}
+    else:
+        base = [sys.executable, "-m", "mcpd"]
+        command = [*base, "serve", "--port", str(port), "--state-dir", state, "--app",
+                   f"{HERE / 'everything.py'}:app"]  # fmt: skip
+        make = [*base, "token", "create", "--sub", "me", "--state-dir", state]
+        token = subprocess.run(make, capture_output=True, text=True, check=True).stdout.strip()
+        environ = {}
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        env={**os.environ, **environ},
+    )  # fmt: skip
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/mcp", timeout=1)
+        except urllib.error.HTTPError:
+            return process, token
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f"{name} does not answer")
+
+
+async def play(player: Player, wanted: list[Transcript]) -> list[Outcome]:
+    """Several at once, but those that resume streams one after the other: one of the servers
+    mixes up the streams of its sessions.
+    """
+    outcomes: list[Outcome] = []
+    limiter = trio.CapacityLimiter(AT_ONCE)
+
+    async def one(transcript: Transcript) -> None:
+        async with limiter:
+            outcomes.append(await player.play(transcript, limit_s=LIMIT_S))
+
+    async with trio.open_nursery() as nursery:
+        for transcript in wanted:
+            if not transcript.name.endswith("/reconnect"):
+                nursery.start_soon(one, transcript)
+    for transcript in wanted:
+        if transcript.name.endswith("/reconnect"):
+            await one(transcript)
+    return outcomes
+
+
+def run(name: str, port: int, wanted: list[Transcript]) -> Server:
+    version = f"mcpd {__version__}" if name == "mcpd" else versions()[name]
+    with tempfile.TemporaryDirectory() as state:
+        process, token = start(name, port, state)
+        try:
+            path = "/mcp/" if name == "mcpd" else "/mcp"
+            way, target = find_way(f"http://127.0.0.1:{port}{path}")
+            outcomes = trio.run(play, Player(way, target, token), wanted)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return Server(name, version, sorted(outcomes, key=lambda outcome: outcome.name))
+
+
+def versions() -> dict[str, str]:
+    done = subprocess.run(
+        [HERE / "servers" / "versions"], capture_output=True, text=True, check=True
+    )
+    return dict(line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
+
+
+def reason(outcome: Outcome) -> str:
+    """A mismatch without what is different in every transcript."""
+    mismatch = outcome.mismatch
+    assert mismatch is not None
+    text = f"expected {mismatch.expected}, got {mismatch.got}"
+    text = re.sub(r"127\.0\.0\.1:\d+", "HOST", text)
+    text = re.sub(r"the answer to \S+", "the answer", text)
+    return text if len(text) < 300 else f"{text[:297]}..."
+
+
+def known_reasons() -> list[tuple[str, str, str]]:
+    """Server, a part of the mismatch, and what is behind it."""
+    found = []
+    for line in REASONS.read_text().splitlines():
+        if line.strip() and not line.startswith("#"):
+            server, part, why = (piece.strip() for piece in line.split("|"))
+            found.append((server, part, why))
+    return found
+
+
+def why(server: Server, outcome: Outcome, known: list[tuple[str, str, str]]) -> str:
+    told = f"{outcome.name}: {reason(outcome)}"
+    for name, part, text in known:
+        if name in (server.name, "*") and re.search(part, told):
+            return text
+    return "not looked into"
+
+
+def markdown(servers: list[Server]) -> str:
+    names = sorted({outcome.name for server in servers for outcome in server.outcomes})
+    scenarios = sorted({name.partition("/")[2] for name in names})
+    lines = [
+        "# Results",
+        "",
+        f"{len(names)} transcripts ([transcripts/](transcripts)) of real clients, played against"
+        f" servers that host the same fixture ([servers/](servers)),"
+        f" {datetime.datetime.now(datetime.UTC).date()}. Made by `python -m conformance.results"
+        " --write`.",
+        "",
+        "The transcripts were recorded in front of mcpd, so matters of taste are mcpd's taste"
+        " unless an expectation leaves it open: a failure here is a difference that one of the"
+        " clients met, and not always a fault.",
+        "",
+        "| | " + " | ".join(server.version for server in servers) + " |",
+        "| --- |" + " ---: |" * len(servers),
+    ]
+    for scenario in [*scenarios, ""]:
+        cells = []
+        for server in servers:
+            mine = [o for o in server.outcomes if not scenario or o.name.endswith(f"/{scenario}")]
+            cells.append(f"{sum(o.mismatch is None for o in mine)} of {len(mine)}")
+        lines.append(f"| {scenario or '**all**'} | " + " | ".join(cells) + " |")
+    known = known_reasons()
+    for server in servers:
+        if not server.failures:
+            continue
+        lines += ["", f"## {server.version}", "", "| what differs | why | transcripts |",
+                  "| --- | --- | --- |"]  # fmt: skip
+        grouped: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for outcome in server.failures:
+            grouped[reason(outcome), why(server, outcome, known)].append(outcome.name)
+        for (text, told), where in sorted(grouped.items(), key=lambda item: -len(item[1])):
+            shown = text.replace("|", "\\|")
+            listed = ", ".join(where[:4]) + (
+                f" and {len(where) - 4} more" if len(where) > 4 else ""
+            )
+            lines.append(f"| {shown} | {told} | {listed} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="into RESULTS.md")
+    parser.add_argument("--only", action="append", choices=SERVERS, help="repeatable")
+    arguments = parser.parse_args()
+    wanted = transcripts()
+    servers = []
+    for place, name in enumerate(arguments.only or SERVERS):
+        servers.append(run(name, PORT + place, wanted))
+        failed = len(servers[-1].failures)
+        print(f"{name}: {len(wanted) - failed} of {len(wanted)}", file=sys.stderr)
+    text = markdown(servers)
+    if arguments.write:
+        (HERE / "RESULTS.md").write_text(text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
