@@ -121,7 +121,8 @@ def versions() -> dict[str, str]:
     done = subprocess.run(
         [HERE / "servers" / "versions"], capture_output=True, text=True, check=True
     )
-    return dict(line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
+    lines = [line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line]
+    return dict(reversed(lines))  # the first of several is what it is called by
 
 
 def reason(outcome: Outcome) -> str:

@@ -19,6 +19,8 @@ from mcpd.replay.transcript import Entry, Transcript
 BOUNDS_S = ((0.1, ""), (1.0, "soon"), (10.0, "later"))  # and "late" beyond
 STREAM_OR_NONE = (200, 405)  # MCP, "Listening for Messages": a server may have no such stream
 ENDING = (200, 202, 204, 405)  # and need not let clients end sessions
+PROBED = (200, 401, 404)  # a server may or may not have an authorization server
+NOT_REGISTERED = (400, 401, 403, 404, 405)
 
 
 def compose(
@@ -123,9 +125,14 @@ def _response(o: Observation, request: Observation, scrubber: Scrubber, used: se
 
 def _statuses(o: Observation, request: Observation) -> tuple[int, ...]:
     """What the specification allows beside what was seen."""
-    resumes = any(name == "last-event-id" for name, _ in request.fields)
-    if request.method == "GET" and o.status in STREAM_OR_NONE and not resumes:
-        return STREAM_OR_NONE
+    names = {name for name, _ in request.fields}
+    if "/.well-known/" in request.target and o.status in PROBED:
+        return PROBED
+    if request.target.startswith("/register") and o.status in NOT_REGISTERED:
+        return NOT_REGISTERED
+    if request.method == "GET" and o.status in STREAM_OR_NONE and "last-event-id" not in names:
+        unknown = "mcp-session-id" not in names and request.target.startswith("/mcp")
+        return (200, 400, 405) if unknown else STREAM_OR_NONE
     if request.method == "DELETE" and o.status in ENDING:
         return ENDING
     return (o.status,)

@@ -15,6 +15,7 @@ import trio
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, HttpClient, NotConnected
 from mcpd.http.dial import Way
+from mcpd.replay.capabilities import Capabilities
 from mcpd.replay.matching import Bindings, Unbound, differences, is_same_kind
 from mcpd.replay.received import Arrival, Exchange, receive, speaks_mcp, summary, what_came
 from mcpd.replay.scrub import BAD_TOKEN
@@ -109,6 +110,7 @@ class _Run:
         self._transcript = transcript
         self._bindings = player.bindings()
         self._exchanges: dict[int, Exchange] = {}
+        self._capabilities = Capabilities()
 
     async def walk(self, nursery: trio.Nursery) -> Mismatch | None:
         for entry in self._transcript.entries:
@@ -196,10 +198,10 @@ class _Run:
         if entry.kind == "response":
             await self._expect_head(exchange, entry)
             if entry.body is not None and 200 in entry.statuses and speaks_mcp(entry.body):
-                await self._expect_message(exchange, entry)
+                await self._expect_message(exchange, entry, request)
         elif entry.kind == "event":
-            await self._expect_event(exchange, entry)
-        elif entry.kind == "end" and request.method == "POST":
+            await self._expect_event(exchange, entry, request)
+        elif entry.kind == "end" and request.method == "POST" and exchange.answered:
             await self._wait(exchange, entry, lambda: exchange.ended, "the end of the stream")
 
     async def _expect_head(self, exchange: Exchange, entry: Entry) -> None:
@@ -221,14 +223,14 @@ class _Run:
         if name == "www-authenticate" and (got or "").split(" ")[0].lower() != scheme:
             raise _Otherwise(f"{name}: {scheme} ...", f"{name}: {got}")
 
-    async def _expect_event(self, exchange: Exchange, entry: Entry) -> None:
+    async def _expect_event(self, exchange: Exchange, entry: Entry, request: Entry) -> None:
         if entry.first("event") == "endpoint":
             await self._wait(exchange, entry, lambda: exchange.endpoint, "an event endpoint")
             self._bind_endpoint(entry, exchange.endpoint)
             return
         shown, event_id = entry.first("id"), ""
         if entry.body is not None:
-            event_id = await self._expect_message(exchange, entry)
+            event_id = await self._expect_message(exchange, entry, request)
         elif shown is not None:
             await self._wait(exchange, entry, exchange.first_id, "an event with an id")
             event_id = exchange.first_id()
@@ -244,7 +246,7 @@ class _Run:
             if other.kind == "request" and other.target == recorded:
                 other.target = path
 
-    async def _expect_message(self, exchange: Exchange, entry: Entry) -> str:
+    async def _expect_message(self, exchange: Exchange, entry: Entry, request: Entry) -> str:
         """The message, among others; returns the id of its event."""
         found: list[Arrival] = []
 
@@ -258,7 +260,12 @@ class _Run:
             return False
 
         await self._wait(exchange, entry, is_there, summary(entry.body))
-        different = differences(entry.body, found[0].message, self._bindings)
+        message = found[0].message
+        exchange.answered = exchange.answered or "method" not in message
+        self._capabilities.note(message)
+        if self._capabilities.may_refuse(request.body, message):
+            return found[0].event_id
+        different = differences(entry.body, message, self._bindings)
         if different:
             raise _Otherwise(summary(entry.body), "; ".join(different[:5]))
         return found[0].event_id

@@ -36,6 +36,7 @@ class Exchange:
     endpoint: str = ""
     text: bytes = b""
     ended: bool = False
+    answered: bool = False  # its answer was taken
     broken: str = ""
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     changed: trio.Event = field(default_factory=trio.Event)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from mcpd.mcp.modern import META_VERSION
+
 SECRET_MEMBERS = frozenset(
     {"access_token", "refresh_token", "id_token", "client_secret", "registration_access_token",
      "code", "code_verifier", "code_challenge", "state", "assertion", "password", "token",
@@ -121,6 +123,8 @@ def _result(result: dict[str, Any], used: set[str]) -> dict[str, Any]:
     for name, key in LISTS.items():
         if isinstance(kept.get(name), list):
             kept[name] = _items(kept[name], key, used)
+    if isinstance(kept.get("supportedVersions"), list):
+        kept["supportedVersions"] = [*(v for v in kept["supportedVersions"] if v in used), MORE]
     if kept.get("isError") is True:
         kept["content"] = ANY
     elif "structuredContent" in kept:
@@ -133,12 +137,15 @@ def _items(items: list[dict[str, Any]], key: str, used: set[str]) -> list[Any]:
 
 
 def used_names(bodies: Iterable[Any]) -> set[str]:
-    """Names and URIs in the requests of a client."""
+    """Names, URIs and versions in the requests of a client."""
     found: set[str] = set()
     for body in bodies:
         params = body.get("params") if isinstance(body, dict) else None
         if isinstance(params, dict):
             found |= {v for k, v in params.items() if k in ("name", "uri") and isinstance(v, str)}
+            meta = params.get("_meta")
+            if isinstance(meta, dict) and isinstance(meta.get(META_VERSION), str):
+                found.add(meta[META_VERSION])
             reference = params.get("ref")
             if isinstance(reference, dict):
                 found |= {v for v in reference.values() if isinstance(v, str)}
