@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from mcpd.errors import INVALID_PARAMS
 from mcpd.mcp.revisions import BY_NAME
 from mcpd.replay.recorder import Observation
 from mcpd.replay.scrub import (
@@ -115,12 +116,21 @@ def _request(o: Observation, scrubber: Scrubber) -> Entry:
 
 
 def _response(o: Observation, request: Observation, scrubber: Scrubber, used: set[str]) -> Entry:
-    entry = Entry("response", o.number, statuses=_statuses(o, request))
+    statuses = _statuses(o, request)
+    if statuses == (400,) and is_modern(request.fields) and INVALID_PARAMS in _codes(o.body):
+        statuses = (200, 400)  # the specification names the status of other errors alone
+    entry = Entry("response", o.number, statuses=statuses)
     entry.fields = [scrubber.field(n, v) for n, v in o.fields if n in KEPT_FIELDS]
     _put_body(entry, o.body, scrubber)
     if o.status == 200 or is_modern(request.fields):
         entry.body = expectation(entry.body, used, strict_errors=True)
     return entry
+
+
+def _codes(data: bytes) -> list[Any]:
+    body = read_json(data)
+    error = body.get("error") if isinstance(body, dict) else None
+    return [error.get("code")] if isinstance(error, dict) else []
 
 
 def _statuses(o: Observation, request: Observation) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ client had under way at once is under way at once here.
 """
 
 import copy
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from mcpd.replay.transcript import Entry, Transcript
 
 PAUSE_S = {"": 0.0, "soon": 0.3, "later": 1.0, "late": 3.0}  # before a request of this timing
 PATIENCE_S = {"": 10.0, "soon": 10.0, "later": 20.0, "late": 60.0}  # for what comes
+HUNG_UP_S = 1.0  # for what comes before the client hangs up
 LEFT_OUT = ("accept-encoding",)  # nothing is compressed here
 
 
@@ -111,6 +113,8 @@ class _Run:
         self._bindings = player.bindings()
         self._exchanges: dict[int, Exchange] = {}
         self._capabilities = Capabilities()
+        entries = transcript.entries
+        self._hung_up = {e.number for e in entries if e.kind == "close" and not _is_get(e, entries)}
 
     async def walk(self, nursery: trio.Nursery) -> Mismatch | None:
         for entry in self._transcript.entries:
@@ -123,6 +127,9 @@ class _Run:
                     await self._make_forget(request)
                 elif entry.kind == "close":
                     self._exchanges[entry.number].scope.cancel()
+                elif entry.number in self._hung_up:
+                    with suppress(_Otherwise):  # the client did not wait for it either
+                        await self._expect(entry, request)
                 else:
                     await self._expect(entry, request)
             except Unbound as error:
@@ -272,6 +279,8 @@ class _Run:
 
     async def _wait(self, exchange: Exchange, entry: Entry, is_there: Any, expected: str) -> None:
         limit_s = PATIENCE_S[entry.timing]
+        if entry.number in self._hung_up:
+            limit_s = HUNG_UP_S
         with trio.move_on_after(limit_s):
             while not is_there():
                 if exchange.ended:
@@ -279,3 +288,8 @@ class _Run:
                 await exchange.changed.wait()
             return
         raise _Otherwise(expected, f"nothing within {limit_s:g} s; before, {what_came(exchange)}")
+
+
+def _is_get(entry: Entry, entries: list[Entry]) -> bool:
+    begun = (e for e in entries if e.number == entry.number and e.kind == "request")
+    return any(e.method == "GET" for e in begun)

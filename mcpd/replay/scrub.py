@@ -76,6 +76,8 @@ class Scrubber:
     def body(self, value: Any, member: str = "") -> Any:
         """A JSON body."""
         if isinstance(value, dict):
+            if member in ("inputRequests", "inputResponses"):  # the server names these
+                return {self.name("input", key): self.body(v, key) for key, v in value.items()}
             return {key: self.body(inner, key) for key, inner in value.items()}
         if isinstance(value, list):
             return [self.body(inner, member) for inner in value]
