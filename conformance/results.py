@@ -140,7 +140,7 @@ def known_reasons() -> list[tuple[str, str, str]]:
     found = []
     for line in REASONS.read_text().splitlines():
         if line.strip() and not line.startswith("#"):
-            server, part, why = (piece.strip() for piece in line.split("|"))
+            server, part, why = (piece.strip() for piece in line.split(" | "))
             found.append((server, part, why))
     return found
 
