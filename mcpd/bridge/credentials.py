@@ -58,7 +58,7 @@ def _read(file: Path) -> str:
     except OSError as error:
         raise ConfigError(
             f"The token file {file} cannot be read: {error.strerror}.",
-            fix="mcpd token create --sub NAME > FILE makes one.",
+            fix="mcpd token create --sub NAME > FILE makes one, with the server's --state-dir.",
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"The file {file} holds no token.") from error

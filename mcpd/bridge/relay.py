@@ -22,6 +22,7 @@ from mcpd.bridge.messages import (
     with_client_info,
 )
 from mcpd.bridge.old_sse import OldSse
+from mcpd.bridge.patience import Undeliverable
 from mcpd.bridge.reading import POSTED, read_quietly
 from mcpd.bridge.session import Session
 from mcpd.bridge.upstream import Upstream, explain
@@ -71,6 +72,7 @@ class Bridge:
                 await exchange.done.wait()
         self._writer.shielded = False
         with trio.move_on_after(GOODBYE_S):
+            await self._give_up()
             if self.session.is_there and self.old is None:
                 try:
                     gone = await self.upstream.begin(
@@ -79,6 +81,19 @@ class Bridge:
                     await read_quietly(gone)
                 except McpdError:
                     return
+
+    async def _give_up(self) -> None:
+        """Whoever closed stdin may still read: what got no answer is not left without a word."""
+        trouble = self.upstream.trouble or "the server has not answered yet"
+        error = Undeliverable(
+            f"stdin ended before the answer came: {trouble}.",
+            fix="Keep stdin open for longer to wait for it.",
+        )
+        for exchange in set(self._open.values()):
+            unanswered, exchange.waiting = list(exchange.waiting.values()), {}
+            if not exchange.cancelled:
+                for request_id in unanswered:
+                    await self.emit(encode_error(request_id, error))
 
     # --- from the client ----------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ _explanation = msgspec.json.Decoder(_Explanation)
 
 
 class Upstream:
-    """The server behind one URL.
+    """The server behind one URL. ``trouble`` says what keeps requests waiting, if anything does.
 
     Args:
         shown: the URL, for messages.
@@ -54,6 +54,7 @@ class Upstream:
     ) -> None:
         self.target = target
         self.shown = shown
+        self.trouble = ""  # what keeps requests waiting right now
         self._client = client
         self._credentials = credentials
         self._wait_s = wait_s
@@ -96,6 +97,7 @@ class Upstream:
                 await self._wait(patience, str(error))
                 continue
             if await self._settle(response, patience, repeatable=repeatable):
+                self.trouble = ""
                 return response
 
     async def _settle(
@@ -118,6 +120,7 @@ class Upstream:
     async def _wait(self, patience: Patience, reason: str, *, delay_s: float | None = None) -> None:
         if patience.tries == 0:
             log.info("waiting: %s", reason)
+        self.trouble = f"{self.shown}: {reason}"
         await patience.pause(reason, delay_s=delay_s)
 
     def _unauthorized(self, words: str) -> McpdError:

@@ -151,13 +151,14 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
 def _proxy(scheme: str, host: str, environ: Mapping[str, str]) -> Proxy | None:
     """As curl and others read the variables; loopback is never reached through a proxy."""
     lower = {name.lower(): value for name, value in environ.items()}
-    url = lower.get(f"{scheme}_proxy") or lower.get("all_proxy")
+    variable = f"{scheme}_proxy" if lower.get(f"{scheme}_proxy") else "all_proxy"
+    url = lower.get(variable)
     if not url or _is_direct(host, lower.get("no_proxy", "")):
         return None
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme != "http" or not parts.hostname:
         raise ConfigError(
-            f"{scheme.upper()}_PROXY names a proxy of a kind that is not supported.",
+            f"{variable.upper()} names a proxy of a kind that is not supported.",
             received=f"{parts.scheme}://",
             fix="Give http://HOST:PORT, or put the server into NO_PROXY.",
         )

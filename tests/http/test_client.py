@@ -244,6 +244,8 @@ def test_a_proxy_that_cannot_be_used_is_refused_with_words():
     with pytest.raises(ConfigError, match="HTTPS_PROXY names a proxy of a kind") as caught:
         find_way("https://a.test/mcp", environ={"HTTPS_PROXY": "socks5://u:secret@p:1"})
     assert "secret" not in str(caught.value.received) + caught.value.fix
+    with pytest.raises(ConfigError, match="ALL_PROXY names"):
+        find_way("https://a.test/mcp", environ={"ALL_PROXY": "socks5://p:1"})
 
 
 @pytest.mark.parametrize(("value", "seconds"), [(b"7", 7.0), (b"soon", None), (b"-1", None)])
