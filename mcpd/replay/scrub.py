@@ -64,7 +64,9 @@ class Scrubber:
     def field(self, name: str, value: str) -> tuple[str, str]:
         """A header field."""
         if name == "authorization":
-            scheme, _, credentials = value.partition(" ")
+            scheme, space, credentials = value.partition(" ")
+            if not space:  # no scheme: the whole of it is the secret
+                return name, "<token>"
             shown = "<bad-token>" if credentials == BAD_TOKEN else "<token>"
             return name, f"{scheme} {shown}"
         if name == "mcp-session-id":

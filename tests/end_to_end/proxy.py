@@ -21,6 +21,7 @@ class Proxy:
     dropped: list[tuple[float, int, bytes]] = field(default_factory=list)  # requests without answer
     connections: int = 0
     refused: int = 0
+    turned_away: list[float] = field(default_factory=list)  # no server was there for CONNECT_S
     port: int = 0
     _next: int = 0
 
@@ -34,6 +35,7 @@ class Proxy:
         self.connections += 1
         found = await self._connect()
         if found is None:
+            self.turned_away.append(trio.current_time())
             await trio.aclose_forcefully(client)
             return
         server, owed = found

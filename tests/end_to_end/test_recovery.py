@@ -135,7 +135,12 @@ async def shake(servers: list[Server], calls: int, every_s: float) -> tuple[dict
         for server in servers:
             await server.ready()
         nursery.start_soon(hurt_for_ever)
-        report = await run_client(proxy, servers[0].daemon.token(), calls)
+        try:
+            report = await run_client(proxy, servers[0].daemon.token(), calls)
+        finally:
+            print(
+                f"last {hurts[-3:]}, at {trio.current_time():.3f}; dropped: {proxy.dropped}, turned away: {proxy.turned_away}"
+            )
         nursery.cancel_scope.cancel()
     assert proxy.dropped == []
     return report, hurts

@@ -124,6 +124,14 @@ def test_secrets_and_what_changes_are_replaced():
     assert read(text).entries[2].method == "GET"
 
 
+def test_credentials_without_a_scheme_are_a_secret():
+    bare = {"kind": "request", "number": 1, "method": "GET", "target": "/mcp/",
+            "fields": [("authorization", "sk-live-0123456789")]}  # fmt: skip
+    text = write(compose(observed(bare), {}, secrets=[], base="http://x"))
+    assert "sk-live" not in text
+    assert "authorization: <token>" in text
+
+
 def test_a_session_that_the_server_lost_is_marked():
     def post(number, session):
         return {"kind": "request", "number": number, "method": "POST", "target": "/mcp/",
