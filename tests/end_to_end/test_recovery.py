@@ -138,9 +138,8 @@ async def shake(servers: list[Server], calls: int, every_s: float) -> tuple[dict
         try:
             report = await run_client(proxy, servers[0].daemon.token(), calls)
         finally:
-            print(
-                f"last {hurts[-3:]}, at {trio.current_time():.3f}; dropped: {proxy.dropped}, turned away: {proxy.turned_away}"
-            )
+            seen = f"dropped: {proxy.dropped}, turned away: {proxy.turned_away}"
+            print(f"last {hurts[-3:]}, at {trio.current_time():.3f}; {seen}")
         nursery.cancel_scope.cancel()
     assert proxy.dropped == []
     return report, hurts
