@@ -49,22 +49,27 @@ class HttpServer:
         task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Accept for ever; connections live in ``handler_nursery``, so they outlast a cancel."""
-        # serve_listeners closes what it is given, and ``take_waiting`` comes after it.
+        # serve_listeners closes what it is given, and ``close_after_waiting`` comes after it.
         ours = [trio.SocketListener(listener.socket.dup()) for listener in listeners]
         await trio.serve_listeners(
             self._handle, ours, handler_nursery=handler_nursery, task_status=task_status
         )
 
-    async def take_waiting(
+    async def close_after_waiting(
         self, listeners: SocketStreams, *, handler_nursery: trio.Nursery
     ) -> None:
-        """Accept what the kernel has accepted for us, so that closing refuses nobody who is
-        connected.
+        """Accept what the kernel has accepted for us, and close: nobody who is connected is reset.
+
+        Late ones get LAST_ACCEPT_S. The last look and the close are one step: a turn of the event
+        loop between them, on a busy machine, would be time enough for another connection.
         """
         for listener in listeners:
             with trio.move_on_after(LAST_ACCEPT_S), suppress(OSError):  # out of descriptors, say
                 while True:
                     handler_nursery.start_soon(self._handle, await listener.accept())
+            for raw in _accept_now(listener.socket):
+                handler_nursery.start_soon(self._handle, raw)
+            listener.socket.close()
 
     def drain(self) -> None:
         """Let running requests finish; everything else ends now."""
@@ -147,3 +152,17 @@ def _peer_of(stream: trio.SocketStream, scheme: str) -> Peer | None:
         return None
     mapped = getattr(address, "ipv4_mapped", None) or address
     return Peer(str(mapped), is_loopback=mapped.is_loopback, scheme=scheme)
+
+
+def _accept_now(listener: trio.socket.SocketType) -> list[trio.SocketStream]:
+    """What waits at this moment, without a checkpoint."""
+    found: list[trio.SocketStream] = []
+    with socket.fromfd(listener.fileno(), listener.family, listener.type) as plain:
+        plain.setblocking(False)
+        while True:
+            try:
+                accepted, _ = plain.accept()
+            except OSError:  # nobody waits, or the system has no room
+                return found
+            accepted.setblocking(False)
+            found.append(trio.SocketStream(trio.socket.from_stdlib_socket(accepted)))

@@ -134,9 +134,7 @@ class Daemon:
                             partial(http.serve, listeners, handler_nursery=connections)
                         )
                         self._ready(house, urls, signals)
-                await http.take_waiting(listeners, handler_nursery=connections)
-                for listener in listeners:
-                    await listener.aclose()
+                await http.close_after_waiting(listeners, handler_nursery=connections)
                 http.drain()
                 signals.start_soon(_end_streams, house, http, self._config.drain_timeout_s)
             with trio.CancelScope(deadline=connections.cancel_scope.deadline):

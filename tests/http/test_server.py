@@ -80,3 +80,23 @@ async def test_a_peer_that_left_before_it_was_looked_at_is_no_error(serve, caplo
         await stream.aclose()
     assert (await client.Peer(await connect()).request("GET", "/")).status == 200
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_closing_resets_nobody_that_the_kernel_has_accepted(nursery, monkeypatch, late):
+    """``late``: the event loop comes back when the time for the last ones is over already."""
+    if late:
+        monkeypatch.setattr(http_server, "LAST_ACCEPT_S", 0.0)
+    site = Site(hello, Bounds(), lambda *_: None)
+    server = HttpServer(site)
+    nursery.start_soon(site.timers.run)
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    waiting = [socket.create_connection(listener.socket.getsockname()) for _ in range(5)]
+    await server.close_after_waiting([listener], handler_nursery=nursery)
+    for sock in waiting:
+        sock.setblocking(False)
+        peer = client.Peer(trio.SocketStream(trio.socket.from_stdlib_socket(sock)))
+        assert (await peer.request("GET", "/")).status == 200
+        await peer.stream.aclose()
+    with pytest.raises(OSError):
+        listener.socket.getsockname()
