@@ -1,14 +1,19 @@
 """Lines of the client and messages of the server, as far as the bridge must read them. Pure."""
 
-import base64
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from mcpd.errors import McpdError
-from mcpd.mcp.mirrored import KEYWORD
-from mcpd.mcp.modern import NAME_MEMBERS, EnvelopeParams, is_modern, read_envelope
+from mcpd.mcp.mirrored import KEYWORD, is_header_name, reachable, value_at
+from mcpd.mcp.modern import (
+    NAME_MEMBERS,
+    EnvelopeParams,
+    encode_value,
+    is_modern,
+    read_envelope,
+)
 from mcpd.rpc.messages import Call, Message, Notice, Reply, decode, decode_batch, is_batch
 from mcpd.version import __version__
 
@@ -151,38 +156,27 @@ class Mirrors:
         if message.method != "tools/call" or not mirrored:
             return []
         arguments = msgspec.json.decode(message.params).get("arguments")
-        pairs = []
-        for name, path in mirrored.items():
-            value = arguments
-            for part in path:
-                value = value.get(part) if isinstance(value, dict) else None
-            if value is not None:
-                pairs.append((f"mcp-param-{name.lower()}".encode("ascii"), _field(_text(value))))
-        return pairs
+        found = ((name, value_at(arguments, path)) for name, path in mirrored.items())
+        return [
+            (f"mcp-param-{name.lower()}".encode("ascii"), _field(_text(value)))
+            for name, value in found
+            if value is not None
+        ]
 
     def learn(self, result: bytes) -> None:
         """Remember which parameters of which tools are mirrored, from a tools/list."""
         if KEYWORD.encode("ascii") not in result:
             return
-        for tool in msgspec.json.decode(result).get("tools", ()):
-            found = dict(_mirrored(tool.get("inputSchema"), []))
-            if found:
-                self._tools[tool.get("name")] = found
+        tools = msgspec.json.decode(result).get("tools")
+        for tool in tools if isinstance(tools, list) else ():
+            if isinstance(tool, dict) and isinstance(tool.get("name"), str):
+                declared = reachable(tool.get("inputSchema"))
+                self._tools[tool["name"]] = {
+                    name: path for name, path, _ in declared if is_header_name(name)
+                }
 
 
 _NO_ID: Any = b"0"
-
-
-def _mirrored(schema: Any, path: list[str]) -> list[tuple[str, list[str]]]:
-    found: list[tuple[str, list[str]]] = []
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    if isinstance(properties, dict):
-        for name, inner in properties.items():
-            mirror = inner.get(KEYWORD) if isinstance(inner, dict) else None
-            if isinstance(mirror, str) and mirror.isascii():
-                found.append((mirror, [*path, name]))
-            found += _mirrored(inner, [*path, name])
-    return found
 
 
 def _text(value: Any) -> str:
@@ -192,10 +186,4 @@ def _text(value: Any) -> str:
 
 
 def _field(text: str) -> bytes:
-    """A field value, in Base64 where it cannot be sent as it is (streamable-http, "Value
-    Encoding").
-    """
-    plain = all(32 <= ord(c) < 127 or c == "\t" for c in text) and text == text.strip()
-    if plain and not text.startswith("=?base64?"):
-        return text.encode("ascii")
-    return b"=?base64?" + base64.b64encode(text.encode("utf-8", "surrogatepass")) + b"?="
+    return encode_value(text).encode("ascii")

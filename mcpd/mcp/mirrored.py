@@ -27,8 +27,8 @@ def mirrored_parameters(tool: Tool) -> dict[str, list[str]]:
         DeclarationError: a constraint of the specification is broken.
     """
     found: dict[str, list[str]] = {}
-    for name, path, schema in _reachable(tool.input_schema, []):
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    for name, path, schema in reachable(tool.input_schema):
+        if not is_header_name(name):
             raise _refuse(tool, f"{name!r} is no header name")
         if schema.get("type") not in _PRIMITIVES:
             raise _refuse(tool, f"{'.'.join(path)} is neither string, integer nor boolean")
@@ -54,7 +54,7 @@ def check_mirrored(headers: Headers, parameters: dict[str, list[str]], params: m
             header = headers.one(name.encode("ascii"))
         except BadRequest as error:
             raise HeaderMismatch(error.message, fix=error.fix) from error
-        value = _value_at(arguments, path)
+        value = value_at(arguments, path)
         if value is None and header is None:
             continue
         if header is None or value is None:
@@ -78,7 +78,8 @@ def _same(header: str, value: Any) -> bool:
     return isinstance(value, str) and header == value
 
 
-def _value_at(arguments: Any, path: list[str]) -> Any:
+def value_at(arguments: Any, path: list[str]) -> Any:
+    """The argument at a path; None: there is none."""
     for name in path:
         if not isinstance(arguments, dict):
             return None
@@ -86,14 +87,21 @@ def _value_at(arguments: Any, path: list[str]) -> Any:
     return arguments
 
 
-def _reachable(
-    schema: dict[str, Any], path: list[str]
-) -> Iterator[tuple[Any, list[str], dict[str, Any]]]:
-    for name, inner in schema.get("properties", {}).items():
+def is_header_name(name: Any) -> bool:
+    """Whether a parameter can be mirrored under this name (RFC 9110, section 5.6.2)."""
+    return isinstance(name, str) and _TOKEN.fullmatch(name) is not None
+
+
+def reachable(schema: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[Any, list[str], Any]]:
+    """Each declaration that is reached through properties: what it says, where, and its schema.
+    The schema may be anybody's, and anything.
+    """
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    for name, inner in properties.items() if isinstance(properties, dict) else ():
         if isinstance(inner, dict):
             if KEYWORD in inner:
                 yield inner[KEYWORD], [*path, name], inner
-            yield from _reachable(inner, [*path, name])
+            yield from reachable(inner, (*path, name))
 
 
 def _count(schema: Any) -> int:

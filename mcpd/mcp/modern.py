@@ -154,6 +154,17 @@ def _match(
         )
 
 
+def encode_value(value: str) -> str:
+    """A field value, in Base64 where it cannot be sent as it is (streamable-http, "Value
+    Encoding").
+    """
+    plain = all(32 <= ord(c) < 127 or c == "\t" for c in value) and value == value.strip()
+    if plain and not value.startswith(_SENTINEL_START):
+        return value
+    encoded = base64.b64encode(value.encode("utf-8", "surrogatepass")).decode("ascii")
+    return f"{_SENTINEL_START}{encoded}{_SENTINEL_END}"
+
+
 def decode_value(value: str, shown: str) -> str:
     """Undo the Base64 sentinel (streamable-http, "Value Encoding").
 
