@@ -23,7 +23,8 @@ from pathlib import Path
 import trio
 
 from mcpd.http.dial import find_way
-from mcpd.replay.player import Outcome, Player
+from mcpd.replay.outcome import Outcome
+from mcpd.replay.player import Player, play_all
 from mcpd.replay.transcript import Transcript, read
 from mcpd.version import __version__
 
@@ -32,7 +33,6 @@ ROOT = HERE.parent
 SERVERS = ("mcpd", "python-sdk", "fastmcp", "typescript-sdk")
 PORT = 9160
 AT_ONCE = 4
-LIMIT_S = 60.0
 START_S = 30.0
 REASONS = HERE / "reasons.txt"
 
@@ -86,21 +86,9 @@ async def play(player: Player, wanted: list[Transcript]) -> list[Outcome]:
     """Several at once, but those that resume streams one after the other: one of the servers
     mixes up the streams of its sessions.
     """
-    outcomes: list[Outcome] = []
-    limiter = trio.CapacityLimiter(AT_ONCE)
-
-    async def one(transcript: Transcript) -> None:
-        async with limiter:
-            outcomes.append(await player.play(transcript, limit_s=LIMIT_S))
-
-    async with trio.open_nursery() as nursery:
-        for transcript in wanted:
-            if not transcript.name.endswith("/reconnect"):
-                nursery.start_soon(one, transcript)
-    for transcript in wanted:
-        if transcript.name.endswith("/reconnect"):
-            await one(transcript)
-    return outcomes
+    resuming = [one for one in wanted if one.name.endswith("/reconnect")]
+    others = [one for one in wanted if one not in resuming]
+    return [*await play_all(player, others, AT_ONCE), *await play_all(player, resuming, 1)]
 
 
 def run(name: str, port: int, wanted: list[Transcript]) -> Server:

@@ -18,6 +18,7 @@ from mcpd.bridge.reading import (
     new_reader,
     read_body,
     read_events,
+    read_quietly,
 )
 from mcpd.bridge.session import Session
 from mcpd.bridge.upstream import Upstream, explain
@@ -32,7 +33,6 @@ RETRY_S = 1.0  # before a stream is taken up again, if the server names no time
 MAX_RETRY_S = 60.0  # whatever it names
 MAX_BARREN = 10  # connections in a row that bring nothing
 CANCEL_S = 5.0  # for the server to end a request that was cancelled
-LISTEN = "subscriptions/listen"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 
 Pairs = list[tuple[bytes, bytes]]
@@ -137,7 +137,7 @@ class Exchange:
                 "POST", self._headers(), self.line.body, repeatable=self.line.repeatable
             )
             if response.status not in (200, 202, 204):
-                body = await read_body_or_nothing(response)
+                body = await read_quietly(response)
                 if known and not renewed and _is_gone(response.status, body):
                     await self._ways.session.renew(number)
                     renewed = True
@@ -266,14 +266,6 @@ def delay_of(reader: EventReader) -> float:
     if reader.retry_ms is None:
         return RETRY_S
     return min(reader.retry_ms / 1000, MAX_RETRY_S)
-
-
-async def read_body_or_nothing(response: IncomingResponse) -> bytes:
-    """What a refusal says."""
-    try:
-        return await read_body(response)
-    except Broken:
-        return b""
 
 
 def _is_gone(status: int, body: bytes) -> bool:

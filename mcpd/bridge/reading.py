@@ -8,7 +8,6 @@ from mcpd.http.event_reader import EventReader
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # of the server, for one message
 EVENT_STREAM = "text/event-stream"
-JSON = "application/json"
 ACCEPT = [(b"accept", b"application/json, text/event-stream")]
 ACCEPT_STREAM = [(b"accept", b"text/event-stream")]
 POSTED = [*ACCEPT, (b"content-type", b"application/json")]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mcpd.bridge.credentials import VARIABLE, Credentials
+from mcpd.auth.credentials import VARIABLE, Credentials
 from mcpd.bridge.patience import Patience, Undeliverable
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected, retry_after_s

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import trio
 
-from mcpd.bridge.credentials import VARIABLE, Credentials
+from mcpd.auth.credentials import VARIABLE, Credentials
 from mcpd.bridge.relay import Bridge
 from mcpd.bridge.upstream import Upstream
-from mcpd.cli.settings import add_settings, first_error, load_settings
+from mcpd.cli.settings import DEFAULT_URL, add_settings, first_error, load_settings
 from mcpd.errors import ConfigError, McpdError
 from mcpd.http.client import HttpClient
 from mcpd.http.dial import find_way
-from mcpd.server.stdio import own_stdio
+from mcpd.rpc.lines import own_stdio
 from mcpd.telemetry.logs import LogWriter, set_up
 from mcpd.version import __version__
 
 log = logging.getLogger("mcpd.bridge")
 
-DEFAULT_URL = "http://127.0.0.1:8000/mcp/"
 MAX_LOG_BYTES = 1024 * 1024  # then the file begins anew; the one before is kept
 _SETTINGS = frozenset({"state_dir", "log_format", "log_level"})
 

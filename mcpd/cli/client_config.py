@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcpd.auth.credentials import VARIABLE
 from mcpd.auth.principals import SCOPE_EXECUTE
-from mcpd.bridge.credentials import VARIABLE
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.token import sign
 from mcpd.config import Config

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import trio
 
-from mcpd.bridge.credentials import VARIABLE, Credentials
+from mcpd.auth.credentials import VARIABLE, Credentials
+from mcpd.cli.settings import DEFAULT_URL
 from mcpd.doctor.findings import ALL, Finding, find
 from mcpd.doctor.probes import MODERN, Doctor, Facts
 from mcpd.errors import EXIT_FAILURE
 from mcpd.http.client import HttpClient
 from mcpd.http.dial import find_way
 
-DEFAULT_URL = "http://127.0.0.1:8000/mcp/"
 LIMIT_S = 120.0  # for everything
 
 

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import trio
 
-from mcpd.bridge.credentials import VARIABLE, Credentials
+from mcpd.auth.credentials import VARIABLE, Credentials
 from mcpd.cli.settings import first_error
 from mcpd.errors import EXIT_FAILURE, ConfigError, McpdError
 from mcpd.http.dial import find_way
-from mcpd.replay.player import Outcome, Player
+from mcpd.replay.player import Player, play_all
 from mcpd.replay.report import Verdict, as_html, as_junit, as_text, read_expected
 from mcpd.replay.transcript import Transcript, read
-
-MAX_SECONDS = 120.0  # for one transcript
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     way, path = find_way(arguments.url, ca_file=arguments.ca_file, environ=os.environ)
     player = Player(way, path, credentials.token)
     try:
-        outcomes = trio.run(_play_all, player, transcripts, max(1, arguments.at_once))
+        outcomes = trio.run(play_all, player, transcripts, max(1, arguments.at_once))
     except* McpdError as group:
         raise first_error(group) from None
     verdict = Verdict(outcomes, expected)
@@ -80,20 +78,6 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}.") from error
-
-
-async def _play_all(player: Player, transcripts: list[Transcript], at_once: int) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    limiter = trio.CapacityLimiter(at_once)
-
-    async def play(transcript: Transcript) -> None:
-        async with limiter:
-            outcomes.append(await player.play(transcript, limit_s=MAX_SECONDS))
-
-    async with trio.open_nursery() as nursery:
-        for transcript in transcripts:
-            nursery.start_soon(play, transcript)
-    return outcomes
 
 
 def _write(name: str, verdict: Verdict) -> None:

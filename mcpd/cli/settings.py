@@ -10,6 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from mcpd.config import HINTS, Config, Loaded, load
 from mcpd.errors import McpdError
 
+DEFAULT_URL = "http://127.0.0.1:8000/mcp/"  # where ``mcpd serve`` is without settings
+
 
 def add_settings(parser: argparse.ArgumentParser, *, only: frozenset[str] | None = None) -> None:
     """A flag for each setting, or for some of them, and --config."""

@@ -19,7 +19,6 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_IDLE = 8  # connections that are kept
 IDLE_S = 30.0  # for one of them
 WRITE_S = 60.0  # for the server to read a request
-CLOSE_S = 1.0  # for a polite end of TLS
 
 Pairs = Sequence[tuple[bytes, bytes]]
 __all__ = ["Broken", "HttpClient", "IncomingResponse", "NotConnected"]

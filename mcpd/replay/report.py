@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 
 from mcpd.errors import ConfigError
-from mcpd.replay.player import Mismatch, Outcome
+from mcpd.replay.outcome import Mismatch, Outcome
 
 
 class Verdict:

@@ -119,7 +119,7 @@ def _result(result: dict[str, Any], used: set[str]) -> dict[str, Any]:
         for name, value in result.items()
         if name not in ("_meta", "instructions", "ttlMs", "cacheScope", "description")
     }
-    for name in ("serverInfo", "pollIntervalMs", "pollInterval", "ttl", "ttlMs"):
+    for name in ("serverInfo", "pollIntervalMs", "pollInterval", "ttl"):
         if name in kept:
             kept[name] = ANY
     if "capabilities" in kept:

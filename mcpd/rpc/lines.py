@@ -1,5 +1,7 @@
 """Messages as lines on byte streams (MCP, "stdio")."""
 
+import os
+import sys
 from collections.abc import AsyncGenerator
 
 import trio
@@ -55,3 +57,22 @@ async def read_lines(stdin: trio.abc.ReceiveStream, max_bytes: int) -> AsyncGene
             buffer, skipping = b"", True
     if buffer and not skipping:
         yield buffer
+
+
+def own_stdio() -> tuple[trio.lowlevel.FdStream, trio.lowlevel.FdStream]:
+    """Stdin and stdout for nobody else: what prints must not break the protocol."""
+    stdin, stdout = trio.lowlevel.FdStream(_own(0)), trio.lowlevel.FdStream(_own(1))
+    sys.stdout = sys.stderr
+    return stdin, stdout
+
+
+def _own(descriptor: int) -> int:
+    """The descriptor under another number; its own number then leads to /dev/null or stderr."""
+    own = os.dup(descriptor)
+    if descriptor == 0:
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+    else:
+        os.dup2(2, descriptor)
+    return own

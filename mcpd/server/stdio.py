@@ -1,8 +1,6 @@
 """One app over stdin and stdout, for clients that start their servers as children."""
 
 import math
-import os
-import sys
 from contextlib import AsyncExitStack
 
 import trio
@@ -11,6 +9,7 @@ from mcpd.auth.seal import Sealer
 from mcpd.config import Config
 from mcpd.mcp.host import Host
 from mcpd.mcp.transports.stdio import serve_stdio
+from mcpd.rpc.lines import own_stdio
 from mcpd.server.apps import enter_lifespans, load_apps
 from mcpd.server.backends import memory_backend
 from mcpd.server.services import make_services
@@ -44,22 +43,3 @@ async def run_stdio(config: Config, writer: LogWriter) -> None:
             await enter_lifespans(lifespans, host, config.state_path)
             await serve_stdio(services, stdin, stdout, max_line_bytes=config.max_body_bytes)
         upkeep.cancel_scope.cancel()
-
-
-def own_stdio() -> tuple[trio.lowlevel.FdStream, trio.lowlevel.FdStream]:
-    """Stdin and stdout for nobody else: what prints must not break the protocol."""
-    stdin, stdout = trio.lowlevel.FdStream(_own(0)), trio.lowlevel.FdStream(_own(1))
-    sys.stdout = sys.stderr
-    return stdin, stdout
-
-
-def _own(descriptor: int) -> int:
-    """The descriptor under another number; its own number then leads to /dev/null or stderr."""
-    own = os.dup(descriptor)
-    if descriptor == 0:
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.close(null)
-    else:
-        os.dup2(2, descriptor)
-    return own

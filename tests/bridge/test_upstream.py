@@ -5,7 +5,7 @@ import pytest
 import trio
 import trio.testing
 
-from mcpd.bridge.credentials import Credentials
+from mcpd.auth.credentials import Credentials
 from mcpd.bridge.relay import Bridge
 from mcpd.bridge.upstream import Upstream
 from mcpd.http.client import HttpClient

@@ -1,4 +1,4 @@
-"""The token that the bridge shows, and where it came from. The token itself is never printed."""
+"""The token that we show to a server as its client, and where it came from. It is never printed."""
 
 from collections.abc import Mapping
 from pathlib import Path
