@@ -22,7 +22,7 @@ from mcpd.bridge.reading import (
 )
 from mcpd.bridge.session import Session
 from mcpd.bridge.upstream import Upstream, explain
-from mcpd.errors import McpdError
+from mcpd.errors import InternalError, McpdError
 from mcpd.http.client import Broken, IncomingResponse
 from mcpd.http.event_reader import EventReader
 from mcpd.rpc.messages import Call, encode_error
@@ -48,7 +48,7 @@ class Ways(Protocol):
     @property
     def old(self) -> OldSse | None: ...
     async def fall_back(self, reason: str) -> bool: ...
-    async def take(self, body: bytes, *, answers: "Exchange | None" = None) -> None: ...
+    async def take(self, body: bytes, *, answers: "Exchange | None" = None) -> bool: ...
     async def emit(self, line: bytes) -> None: ...
 
 
@@ -117,11 +117,19 @@ class Exchange:
                 await self._deliver()
         except McpdError as error:
             log.warning("%s: %s", self.line.calls[0].method, error.message)
-            for request_id in list(self.waiting.values()):
-                await self._ways.emit(encode_error(request_id, error))
+            await self._fail(error)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise  # the client has gone
+        except Exception:  # a bug here is no reason to leave the client without an answer
+            log.exception("%s failed", self.line.calls[0].method)
+            await self._fail(InternalError("A fault of the bridge; its log has it."))
         finally:
             self.waiting.clear()
             self.done.set()
+
+    async def _fail(self, error: McpdError) -> None:
+        for request_id in list(self.waiting.values()):
+            await self._ways.emit(encode_error(request_id, error))
 
     async def _deliver(self) -> None:
         renewed, barren = False, 0
@@ -182,15 +190,15 @@ class Exchange:
 
     async def _answer(self, response: IncomingResponse) -> None:
         try:
-            await self._ways.take(await read_body(response), answers=self)
+            body = await read_body(response)
         except Broken:
             return  # ``_deliver`` knows what then
-        except msgspec.DecodeError:
+        if not await self._ways.take(body, answers=self):
             kind = response.header(b"content-type") or "no content type"
             raise Undeliverable(
                 f"The server answers with something that is no MCP ({kind}).",
                 fix="Is the URL that of the MCP endpoint?",
-            ) from None
+            )
         if self.waiting:
             raise Undeliverable("The server's answer answers another request.")
 
@@ -236,7 +244,7 @@ class Exchange:
         """Pass the refusal on, or find another way."""
         try:
             arrived = read_arrived(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except msgspec.DecodeError:
             arrived = []
         old = self.is_initialize and _may_be_old(status, speaks_json_rpc=bool(arrived))
         if old and await self._ways.fall_back(f"POST: {status}"):

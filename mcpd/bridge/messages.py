@@ -85,8 +85,12 @@ def read_arrived(body: bytes) -> list[Arrived]:
     Raises:
         msgspec.DecodeError: they are none.
     """
-    parts = _heads.decode(body) if is_batch(body) else [body]
-    return [_arrived(bytes(part)) for part in parts]
+    try:
+        body.decode("utf-8")  # what is passed on undecoded has to be text as well
+        parts = _heads.decode(body) if is_batch(body) else [body]
+        return [_arrived(bytes(part)) for part in parts]
+    except (UnicodeDecodeError, RecursionError) as error:  # msgspec lets these through
+        raise msgspec.DecodeError("no UTF-8, or nested without end") from error
 
 
 def _arrived(body: bytes) -> Arrived:
@@ -107,6 +111,14 @@ def _arrived(body: bytes) -> Arrived:
 def id_key(raw: bytes) -> bytes:
     """One form for every way to write the same id."""
     return msgspec.json.encode(msgspec.json.decode(raw))
+
+
+def is_id(raw: bytes) -> bool:
+    """Whether an id can be read at all: 1e999 is JSON, and no number."""
+    try:
+        return bool(id_key(raw))
+    except msgspec.DecodeError:
+        return False
 
 
 def with_id(line: bytes, request_id: bytes) -> bytes:

@@ -3,17 +3,16 @@ that its first event names.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
 import trio
 
 from mcpd.bridge.patience import Undeliverable
-from mcpd.bridge.reading import ACCEPT_STREAM, MAX_MESSAGE_BYTES, is_stream, read_quietly
+from mcpd.bridge.reading import ACCEPT_STREAM, Take, is_stream, new_reader, read_quietly
 from mcpd.bridge.upstream import Upstream, explain
+from mcpd.errors import McpdError
 from mcpd.http.client import Broken, IncomingResponse
-from mcpd.http.event_reader import EventReader
 
 log = logging.getLogger("mcpd.bridge")
 
@@ -33,7 +32,7 @@ class Waiting(Protocol):
 class OldSse:
     """One connection to such a server. When its stream ends, the session is over."""
 
-    def __init__(self, upstream: Upstream, take: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(self, upstream: Upstream, take: Take) -> None:
         self._upstream = upstream
         self._take = take
         self._endpoint = ""
@@ -56,7 +55,7 @@ class OldSse:
         return bool(self._endpoint)
 
     async def _read(self, response: IncomingResponse) -> None:
-        reader = EventReader(MAX_MESSAGE_BYTES)
+        reader = new_reader()
         try:
             async with response:
                 while piece := await response.receive():
@@ -65,7 +64,7 @@ class OldSse:
                             self._name(event.data.decode("utf-8", "replace"))
                         elif event.name == "message":
                             await self._take(event.data)
-        except Broken as error:
+        except (Broken, McpdError) as error:
             log.warning("the event stream broke: %s", error)
         finally:
             self.ended.set()
@@ -73,13 +72,17 @@ class OldSse:
 
     def _name(self, told: str) -> None:
         """The endpoint may be relative; another origin is not followed, since it gets the token."""
-        here = self._upstream.shown
-        url = urlsplit(urljoin(here, told))
+        self._named.set()
+        here = self._upstream.url
+        try:
+            url = urlsplit(urljoin(here, told))
+        except ValueError:
+            log.error("the server names an endpoint that is no URL")
+            return
         if (url.scheme, url.netloc) == urlsplit(here)[:2]:
             self._endpoint = url.path + (f"?{url.query}" if url.query else "")
         else:
             log.error("the server names an endpoint of another origin: %s", url.netloc)
-        self._named.set()
 
     async def post(self, body: bytes) -> None:
         """Send a message.

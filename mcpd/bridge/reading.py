@@ -12,7 +12,7 @@ ACCEPT = [(b"accept", b"application/json, text/event-stream")]
 ACCEPT_STREAM = [(b"accept", b"text/event-stream")]
 POSTED = [*ACCEPT, (b"content-type", b"application/json")]
 
-Take = Callable[[bytes], Awaitable[None]]
+Take = Callable[[bytes], Awaitable[object]]
 
 
 def new_reader(last_id: str = "") -> EventReader:

@@ -5,7 +5,9 @@ looked at once and goes to stdout, an answer exactly once.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from typing import Any
 
 import msgspec
 import trio
@@ -17,6 +19,7 @@ from mcpd.bridge.messages import (
     Line,
     Mirrors,
     id_key,
+    is_id,
     read_arrived,
     read_line,
     with_client_info,
@@ -26,11 +29,13 @@ from mcpd.bridge.patience import Undeliverable
 from mcpd.bridge.reading import POSTED, read_quietly
 from mcpd.bridge.session import Session
 from mcpd.bridge.upstream import Upstream, explain
-from mcpd.errors import ContentTooLarge, McpdError, TooManyRequests
+from mcpd.errors import ContentTooLarge, InvalidRequest, McpdError, TooManyRequests
 from mcpd.rpc.lines import LineWriter, read_lines
 from mcpd.rpc.messages import Notice, encode_error, readable_id
 
 log = logging.getLogger("mcpd.bridge")
+
+Job = Callable[..., Awaitable[None]]
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_AT_ONCE = 500  # requests that run; further ones are refused
@@ -58,7 +63,7 @@ class Bridge:
         Cancellation: ends it at once.
         """
         async with trio.open_nursery() as self._nursery:
-            self._nursery.start_soon(listen, self.upstream, self.session, self.take)
+            self._spawn(listen, self.upstream, self.session, self.take)
             async with aclosing(read_lines(stdin, MAX_LINE_BYTES)) as lines:
                 async for line in lines:
                     await self._take_line(line)
@@ -110,22 +115,27 @@ class Bridge:
         except McpdError as error:
             await self.emit(encode_error(readable_id(raw), error))
             return
-        if line.calls:
-            await self._begin(line)
-        elif len(line.messages) == 1 and isinstance(line.messages[0], Notice):
-            self._notify(line.messages[0], line)
-        else:
-            self._spawn(self._post, line)
+        try:
+            if line.calls:
+                await self._begin(line)
+            elif len(line.messages) == 1 and isinstance(line.messages[0], Notice):
+                self._notify(line.messages[0], line)
+            else:
+                self._spawn(self._post, line)
+        except msgspec.DecodeError as error:  # it was JSON, but a number has no place anywhere
+            await self._refuse(line, InvalidRequest(f"Not a message: {error}."))
         await trio.lowlevel.checkpoint()
+
+    async def _refuse(self, line: Line, error: McpdError) -> None:
+        log.warning("a line of the client is refused: %s", error.message)
+        for call in line.calls:
+            await self.emit(encode_error(call.id if is_id(call.id) else None, error))
 
     async def _begin(self, line: Line) -> None:
         keys = [id_key(call.id) for call in line.calls]
         if len(self._open) >= MAX_AT_ONCE or any(key in self._open for key in keys):
-            error = TooManyRequests(
-                f"{MAX_AT_ONCE} requests run already, or one with this id does."
-            )
-            for call in line.calls:
-                await self.emit(encode_error(call.id, error))
+            busy = f"{MAX_AT_ONCE} requests run already, or one with this id does."
+            await self._refuse(line, TooManyRequests(busy))
             return
         call = line.calls[0]
         mirrored = self._mirrors.headers(call) if len(line.calls) == 1 else None
@@ -199,28 +209,25 @@ class Bridge:
         except McpdError as error:
             log.warning("a message is lost: %s", error.message)
 
-    def _spawn(self, job: object, *args: object) -> None:
+    def _spawn(self, job: Job, *args: Any) -> None:
         if self._nursery is None:
             raise RuntimeError("Bridge.run does not run")
-        self._nursery.start_soon(job, *args)  # type: ignore[arg-type]
+        self._nursery.start_soon(_contained, job, *args)
 
     # --- from the server ----------------------------------------------------------------------
 
-    async def take(self, body: bytes, *, answers: Exchange | None = None) -> None:
-        """Messages of the server, with the exchange on whose stream they came.
-
-        Raises:
-            msgspec.DecodeError: they are none, and an exchange waits for them.
+    async def take(self, body: bytes, *, answers: Exchange | None = None) -> bool:
+        """Messages of the server, with the exchange on whose stream they came; False: they are
+        none.
         """
         try:
             found = read_arrived(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            if answers is not None:
-                raise
+        except msgspec.DecodeError:
             log.warning("the server sent something that is no message")
-            return
+            return False
         for arrived in found:
             await self._pass_on(arrived, answers)
+        return True
 
     async def _pass_on(self, arrived: Arrived, stream: Exchange | None) -> None:
         if arrived.key is None:
@@ -260,3 +267,15 @@ class Bridge:
             return False
         self.old = old
         return True
+
+
+async def _contained(job: Job, *args: Any) -> None:
+    """One task of many: what nobody thought of must not end the others. A client that has gone
+    does.
+    """
+    try:
+        await job(*args)
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        raise
+    except Exception:
+        log.exception("a part of the bridge failed")

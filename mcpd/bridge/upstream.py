@@ -5,6 +5,7 @@ Whatever comes back is either a response that says something about MCP, or an er
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -37,8 +38,9 @@ class Upstream:
     """The server behind one URL. ``trouble`` says what keeps requests waiting, if anything does.
 
     Args:
-        shown: the URL, for messages.
+        url: of the endpoint. Its query may be a secret and is never shown.
         wait_s: seconds to wait for a server that is away or busy.
+        socket: the Unix socket that is connected to.
         headers: sent with every request.
     """
 
@@ -48,12 +50,14 @@ class Upstream:
         target: str,
         credentials: Credentials,
         *,
-        shown: str,
+        url: str,
         wait_s: float,
+        socket: Path | None = None,
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         self.target = target
-        self.shown = shown
+        self.url = url.partition("?")[0]
+        self.shown = self.url if socket is None else f"{self.url} on {socket}"
         self.trouble = ""  # what keeps requests waiting right now
         self._client = client
         self._credentials = credentials
@@ -151,7 +155,7 @@ async def explain(response: IncomingResponse) -> str:
 def _words(body: bytes) -> str:
     try:
         found = _explanation.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     if isinstance(found.error, _Error):
         return found.error.message

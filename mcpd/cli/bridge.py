@@ -72,8 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
         HttpClient(way),
         target,
         credentials,
-        shown=f"{arguments.url} on {arguments.unix}" if arguments.unix else arguments.url,
+        url=arguments.url,
         wait_s=arguments.wait,
+        socket=arguments.unix,
         headers=[_header(text) for text in arguments.header],
     )
     file = arguments.log_file or config.state_path / "bridge.log"

@@ -184,17 +184,14 @@ class HttpClient:
         added.
 
         Raises:
+            BadRequest: a header or the target cannot be sent; nothing was.
             NotConnected: nothing was sent.
             Broken: the connection broke; whether the server saw the request is not known.
 
         Cancellation: the connection is closed.
         """
+        request = self._request(method, target, headers, body)
         link = self._take() or _Link(await self._way.connect())
-        request = h11.Request(
-            method=method,
-            target=self._way.absolute + target.encode("ascii"),
-            headers=[*self._framing(method, body), *headers],
-        )
         try:
             await link.send(request, body)
             event = await link.next_event()
@@ -204,6 +201,17 @@ class HttpClient:
         except BaseException:
             await trio.aclose_forcefully(link.stream)
             raise
+
+    def _request(self, method: str, target: str, headers: Pairs, body: bytes) -> h11.Request:
+        """Servers make up targets, ids and versions that go into the next request."""
+        try:
+            return h11.Request(
+                method=method,
+                target=self._way.absolute + target.encode("ascii"),
+                headers=[*self._framing(method, body), *headers],
+            )
+        except (h11.LocalProtocolError, UnicodeError) as error:
+            raise BadRequest(f"The request cannot be sent: {error}.") from error
 
     def _framing(self, method: str, body: bytes) -> list[tuple[bytes, bytes]]:
         found = [(b"host", self._way.authority)]

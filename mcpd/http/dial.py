@@ -68,6 +68,8 @@ class Way:
                 return await self._connect()
         except trio.TooSlowError:
             raise NotConnected(f"no connection within {CONNECT_S:g} s") from None
+        except h11.ProtocolError as error:
+            raise NotConnected("the proxy does not answer in HTTP/1.1") from error
         except (OSError, trio.BrokenResourceError, ssl.SSLError) as error:
             raise NotConnected(_reason(error)) from error
 

@@ -28,7 +28,7 @@ async def talk(nursery):
         way, target = find_way(server.url)
         async with HttpClient(way) as client:
             upstream = Upstream(
-                client, target, Credentials(None, {}), shown=server.url, wait_s=wait_s
+                client, target, Credentials(None, {}), url=server.url, wait_s=wait_s
             )
             stdin, ours = trio.testing.memory_stream_one_way_pair()
             out, theirs = trio.testing.memory_stream_one_way_pair()
@@ -176,3 +176,109 @@ async def test_a_line_has_a_bound(talk, monkeypatch):
     _, found = await talk(PONG, lines=[b"x" * 200, PING], count=2)
     assert "more than 100 bytes" in found[0]["error"]["message"]
     assert found[1]["result"] == {}
+
+
+DEEP = b'{"jsonrpc":"2.0","id":1,"result":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+NO_MESSAGES = [
+    reply("200 OK", b'{"jsonrpc":"2.0","id":1,"result":"\xff"}'),
+    reply("200 OK", DEEP),
+    reply("200 OK", b'{"jsonrpc":"2.0","id":1e999,"result":{}}'),
+    reply("401 Unauthorized", b'{"error":"\xff"}'),
+    reply("500 Oops", b'{"jsonrpc":"2.0","id":1,"error":{"code":1e999,"message":"\xff"}}'),
+]
+
+
+@pytest.mark.parametrize("answer", NO_MESSAGES)
+async def test_what_is_no_message_is_an_error_of_its_request_alone(talk, answer):
+    second = PING.replace(b":1,", b":2,")
+    pong = reply("200 OK", b'{"jsonrpc":"2.0","id":2,"result":{}}')
+    server_of = []
+
+    async def play(stream):
+        await stream.send_all(pong if server_of[0].seen[-1].body == second else answer)
+
+    lines = [CALL, second]
+    _, found = await talk(play, lines=lines, count=2, on_start=server_of.append)
+    by_id = {message["id"]: message for message in found}
+    assert "error" in by_id[1]
+    assert by_id[2]["result"] == {}
+
+
+async def test_events_that_are_no_messages_are_passed_over(talk):
+    async def play(stream):
+        events = b"data: hello\n\ndata: \xff\n\ndata: " + ANSWER + b"\n\n"
+        await stream.send_all(stream_head() + chunk(events) + b"0\r\n\r\n")
+
+    _, (found,) = await talk(play, lines=[CALL])
+    assert found["result"] == {"n": 1}
+
+
+HELLO = (
+    b'{"jsonrpc":"2.0","id":0,"method":"initialize",'
+    b'"params":{"protocolVersion":"2025-11-25","capabilities":{}}}'
+)
+READY = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
+
+
+@pytest.mark.parametrize("version", ["2025\\n", "é", ""])
+async def test_a_version_that_is_no_field_value(talk, version):
+    told = f'{{"jsonrpc":"2.0","id":0,"result":{{"protocolVersion":"{version}"}}}}'.encode()
+
+    async def play(stream):
+        hello = server_of[0].seen[-1].body.find(b'initialize"') > 0
+        await stream.send_all(reply("200 OK", told) if hello else PONG)
+
+    server_of = []
+    _, found = await talk(play, lines=[HELLO, PING], count=2, on_start=server_of.append)
+    assert {message["id"] for message in found} == {0, 1}
+
+
+async def test_an_event_id_that_is_no_field_value(talk):
+    async def begin(stream):
+        event = b'id: e\x01 \nretry: 1\ndata: {"jsonrpc":"2.0","method":"notifications/x"}\n\n'
+        await stream.send_all(stream_head() + chunk(event))
+        await stream.send_eof()
+
+    _, found = await talk(begin, lines=[CALL], count=2)
+    assert "cannot be sent" in found[1]["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"jsonrpc":"2.0","id":1e999,"method":"ping"}',
+        b'{"jsonrpc":"2.0","id":5,"method":"initialize","params":{"n":1e999}}',
+    ],
+)
+async def test_numbers_out_of_range_are_refused(talk, line):
+    _, found = await talk(PONG, lines=[line, PING], count=2)
+    refused = next(message for message in found if "error" in message)
+    assert refused["error"]["code"] == -32600
+    assert refused.get("id") in (None, 5)
+    assert any(message.get("result") == {} for message in found)
+
+
+async def test_a_notification_out_of_range_is_dropped(talk):
+    notice = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1e999}}'
+    _, (found,) = await talk(PONG, lines=[notice, PING])
+    assert found["result"] == {}
+
+
+async def test_tools_that_are_no_tools(talk):
+    odd = b'{"jsonrpc":"2.0","id":1,"result":{"tools":null,"x":"x-mcp-header"}}'
+    _, (found,) = await talk(reply("200 OK", odd), lines=[PING.replace(b"ping", b"tools/list")])
+    assert found["result"]["tools"] is None
+
+
+@pytest.mark.parametrize("endpoint", [b"http://[x", b"/mess ages", "/é".encode(), b"http://b/m"])
+async def test_an_endpoint_that_cannot_be_used(talk, endpoint):
+    async def play(stream):
+        if server_of[0].seen[-1].method == "POST":
+            await stream.send_all(reply("405 Method Not Allowed"))
+        else:
+            event = b"event: endpoint\ndata: " + endpoint + b"\n\n"
+            await stream.send_all(stream_head() + chunk(event))
+
+    server_of = []
+    _, found = await talk(play, lines=[HELLO], on_start=server_of.append)
+    assert "error" in found[0]

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import trio
 
-from mcpd.errors import ConfigError, ContentTooLarge
+from mcpd.errors import BadRequest, ConfigError, ContentTooLarge
 from mcpd.http.client import Broken, HttpClient, NotConnected, retry_after_s
 from mcpd.http.dial import find_way
 from mcpd.http.messages import Headers
@@ -251,3 +251,32 @@ def test_a_proxy_that_cannot_be_used_is_refused_with_words():
 @pytest.mark.parametrize(("value", "seconds"), [(b"7", 7.0), (b"soon", None), (b"-1", None)])
 def test_retry_after(value, seconds):
     assert retry_after_s(Headers([(b"retry-after", value)])) == seconds
+
+
+async def test_what_cannot_be_sent_is_said_and_leaves_no_connection(nursery, open_client):
+    server = await served(nursery, OK)
+    client, target = open_client(server.url)
+    for headers, where in (
+        ([(b"x", b"a\nb")], target),
+        ([(b"bad name", b"x")], target),
+        ([], "/a b"),
+        ([], "/é"),
+    ):
+        with pytest.raises(BadRequest, match="cannot be sent"):
+            await client.begin("GET", where, headers)
+    assert server.seen == []
+    assert (await get(client, target))[0] == 200
+
+
+async def test_a_proxy_that_answers_nonsense(nursery, open_client):
+    async def nonsense(stream):
+        await stream.receive_some(4096)
+        await stream.send_all(b"nonsense\r\n\r\n")
+
+    proxies = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, nonsense, proxies)
+    port = proxies[0].socket.getsockname()[1]
+    environ = {"HTTPS_PROXY": f"127.0.0.1:{port}"}
+    client, target = open_client("https://mcp.test/mcp", environ=environ)
+    with pytest.raises(NotConnected, match="proxy"):
+        await get(client, target)
