@@ -1,6 +1,7 @@
 """The token that we show to a server as its client, and where it came from. It is never printed."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from mcpd.errors import ConfigError
@@ -38,16 +39,11 @@ class Credentials:
             return []
         return [(b"authorization", f"Bearer {self.token}".encode("ascii"))]
 
-    def read_again(self) -> bool:
-        """Look whether another token is there now; a file that cannot be read changes nothing."""
-        if self._file is None:
-            return False
-        try:
-            token = _read(self._file)
-        except ConfigError:
-            return False
-        changed, self.token = token != self.token, token
-        return changed
+    def read_again(self) -> None:
+        """Another token may be there now; a file that cannot be read changes nothing."""
+        if self._file is not None:
+            with suppress(ConfigError):
+                self.token = _read(self._file)
 
 
 def _read(file: Path) -> str:

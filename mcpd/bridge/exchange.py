@@ -13,6 +13,7 @@ from mcpd.bridge.old_sse import OldSse
 from mcpd.bridge.patience import Undeliverable
 from mcpd.bridge.reading import (
     ACCEPT_STREAM,
+    LINGER_S,
     POSTED,
     is_stream,
     new_reader,
@@ -94,6 +95,7 @@ class Exchange:
             self.waiting.pop(arrived.key, None)
             if not self.waiting:
                 self.done.set()
+                self.scope.deadline = trio.current_time() + LINGER_S  # however it came
         repeated = arrived.method == ACKNOWLEDGED and self._acknowledged
         self._acknowledged = self._acknowledged or arrived.method == ACKNOWLEDGED
         return not repeated

@@ -7,6 +7,7 @@ from mcpd.http.client import Broken, IncomingResponse
 from mcpd.http.event_reader import EventReader
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # of the server, for one message
+LINGER_S = 0.5  # for a server to end a stream whose answer has come
 EVENT_STREAM = "text/event-stream"
 ACCEPT = [(b"accept", b"application/json, text/event-stream")]
 ACCEPT_STREAM = [(b"accept", b"text/event-stream")]

@@ -27,7 +27,7 @@ from mcpd.bridge.messages import (
 from mcpd.bridge.old_sse import OldSse
 from mcpd.bridge.patience import Undeliverable
 from mcpd.bridge.reading import POSTED, read_quietly
-from mcpd.bridge.session import Session
+from mcpd.bridge.session import Session, session_id_of
 from mcpd.bridge.upstream import Upstream, explain
 from mcpd.errors import ContentTooLarge, InvalidRequest, McpdError, TooManyRequests
 from mcpd.rpc.lines import LineWriter, read_lines
@@ -246,8 +246,10 @@ class Bridge:
         call = exchange.call_of(arrived.key or b"")
         if call is None or arrived.is_error:
             return
-        if call.method == "initialize" and exchange.response is not None:
-            self.session.opened(call, exchange.response, arrived.result)
+        if call.method == "initialize":
+            response = exchange.response  # HTTP+SSE has none: its session is its stream
+            session_id = "" if response is None else session_id_of(response)
+            self.session.opened(call, session_id, arrived.result)
         elif call.method == "tools/list":
             self._mirrors.learn(arrived.result)
         else:

@@ -7,6 +7,7 @@ set up.
 
 import logging
 from itertools import count
+from typing import Any
 
 import msgspec
 import trio
@@ -14,6 +15,7 @@ import trio
 from mcpd.bridge.messages import Arrived, read_arrived
 from mcpd.bridge.patience import Undeliverable
 from mcpd.bridge.reading import (
+    LINGER_S,
     POSTED,
     Take,
     is_stream,
@@ -28,6 +30,7 @@ from mcpd.rpc.messages import Call, encode_notice
 
 log = logging.getLogger("mcpd.bridge")
 
+RENEW_S = 30.0  # to begin again; every other request waits for it
 MAX_KEPT = 1000  # requests that are repeated in a new session
 SET_UP = ("logging/setLevel", "resources/subscribe")
 INITIALIZED = encode_notice("notifications/initialized", {})
@@ -35,8 +38,10 @@ _own_ids = map('"mcpd-bridge-{}"'.format, count(1))
 
 
 class _Initialized(msgspec.Struct):
-    protocolVersion: str = ""
-    capabilities: dict[str, dict[str, object]] = {}
+    """Nothing in it is trusted: another server's oddity must not stop a handshake."""
+
+    protocolVersion: Any = ""
+    capabilities: Any = None
 
 
 _initialized = msgspec.json.Decoder(_Initialized)
@@ -47,6 +52,7 @@ class Session:
 
     Attributes:
         number: how often it was begun.
+        is_known: whether ``initialize`` was answered; a server without sessions gives no id.
         begun: set while there is one whose handshake is done.
         listening: the scope of the stream that belongs to no request.
 
@@ -60,9 +66,10 @@ class Session:
         self.listening: trio.CancelScope | None = None
         self._upstream = upstream
         self._take = take
+        self.is_known = False
         self._id = b""
-        self._version = ""
-        self._capabilities: dict[str, dict[str, object]] = {}
+        self._version = b""
+        self._capabilities: dict[str, Any] = {}
         self._initialize: Call | None = None
         self._kept: dict[tuple[str, str], Call] = {}
         self._lock = trio.Lock()
@@ -73,21 +80,16 @@ class Session:
         return bool(self._id)
 
     @property
-    def is_known(self) -> bool:
-        """Whether ``initialize`` was answered; a server without sessions gives no id."""
-        return bool(self._version)
-
-    @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What each message of the session carries."""
         pairs = [(b"mcp-session-id", self._id)] if self._id else []
         if self._version:
-            pairs.append((b"mcp-protocol-version", self._version.encode("ascii", "replace")))
+            pairs.append((b"mcp-protocol-version", self._version))
         return pairs
 
     def forget(self) -> None:
         """The client begins anew."""
-        self._id, self._version = b"", ""
+        self.is_known, self._id, self._version = False, b"", b""
         self._kept.clear()
         if self.begun.is_set():
             self.begun = trio.Event()
@@ -97,15 +99,18 @@ class Session:
         if self.listening is not None:
             self.listening.cancel()
 
-    def opened(self, call: Call, response: IncomingResponse, result: bytes) -> None:
+    def opened(self, call: Call, session_id: str, result: bytes) -> None:
         """``initialize`` was answered."""
-        self._initialize = call
-        self._id = response.headers.joined(b"mcp-session-id").encode("latin-1")
         try:
             told = _initialized.decode(result)
         except msgspec.DecodeError:
             told = _Initialized()
-        self._version, self._capabilities = told.protocolVersion, told.capabilities
+        version, capabilities = told.protocolVersion, told.capabilities
+        self._initialize = call
+        self._id = session_id.encode("latin-1")
+        self._version = version.encode("ascii") if _is_version(version) else b""
+        self._capabilities = capabilities if isinstance(capabilities, dict) else {}
+        self.is_known = True
         self.number += 1
 
     def keep(self, call: Call) -> None:
@@ -136,36 +141,36 @@ class Session:
             if self.number != number or self._initialize is None:
                 return
             log.warning("the server does not know the session any more: initializing again")
-            await self._begin_again(self._initialize)
-            for call in list(self._kept.values()):
-                await self._ask(call)
+            with trio.move_on_after(RENEW_S) as scope:
+                await self._begin_again(self._initialize)
+            if scope.cancelled_caught:
+                raise _none_other()
         for kind, told in self._capabilities.items():
-            if told.get("listChanged"):
+            if isinstance(told, dict) and told.get("listChanged"):
                 await self._take(encode_notice(f"notifications/{kind}/list_changed", {}))
         self._listen_anew()
 
     async def _begin_again(self, initialize: Call) -> None:
-        self._id, self._version = b"", ""
-        response, answer = await self._ask(initialize)
+        """What is known of the old session stays until there is a new one."""
+        response, answer = await self._ask(initialize, [])
         if answer is None or answer.is_error:
-            raise Undeliverable(
-                "The session is over, and the server does not begin another one.",
-                fix="Start the client again.",
-            )
-        self.opened(initialize, response, answer.result)
+            raise _none_other()
+        self.opened(initialize, session_id_of(response), answer.result)
         accepted = await self._upstream.begin(
             "POST", [*POSTED, *self.headers], INITIALIZED, repeatable=True
         )
         await read_quietly(accepted)
+        for call in list(self._kept.values()):
+            await self._ask(call, self.headers)
 
-    async def _ask(self, call: Call) -> tuple[IncomingResponse, Arrived | None]:
+    async def _ask(
+        self, call: Call, headers: list[tuple[bytes, bytes]]
+    ) -> tuple[IncomingResponse, Arrived | None]:
         """Make a request of the bridge's own; None: it got no answer that can be read."""
         own_id = next(_own_ids).encode("ascii")
         method = msgspec.json.encode(call.method)
         body = b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (own_id, method, call.params)
-        response = await self._upstream.begin(
-            "POST", [*POSTED, *self.headers], body, repeatable=True
-        )
+        response = await self._upstream.begin("POST", [*POSTED, *headers], body, repeatable=True)
         if response.status != 200:
             log.warning("%s: %s %s", call.method, response.status, await explain(response))
             return response, None
@@ -173,19 +178,39 @@ class Session:
 
     async def _answer(self, response: IncomingResponse, own_id: bytes) -> Arrived | None:
         found: list[Arrived] = []
+        scope = trio.CancelScope()
 
         async def take(body: bytes) -> None:
             for arrived in read_arrived(body):
                 if arrived.key == own_id:
                     found.append(arrived)
+                    scope.deadline = trio.current_time() + LINGER_S
                 else:
                     await self._take(arrived.line)
 
         try:
-            if is_stream(response):
-                await read_events(response, new_reader(), take)
-            else:
-                await take(await read_body(response))
+            with scope:
+                if is_stream(response):
+                    await read_events(response, new_reader(), take)
+                else:
+                    await take(await read_body(response))
         except (msgspec.DecodeError, Broken):
             return None
         return found[0] if found else None
+
+
+def session_id_of(response: IncomingResponse) -> str:
+    """The session that an answer to ``initialize`` begins; empty: the server has none."""
+    return response.headers.joined(b"mcp-session-id")
+
+
+def _is_version(version: Any) -> bool:
+    """Whether it can be sent back in a header."""
+    return isinstance(version, str) and version.isascii() and version.isprintable()
+
+
+def _none_other() -> Undeliverable:
+    return Undeliverable(
+        "The session is over, and the server does not begin another one.",
+        fix="Try again, or start the client again.",
+    )

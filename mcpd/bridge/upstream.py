@@ -85,6 +85,7 @@ class Upstream:
         patience = Patience(self._wait_s, f"{method} {self.shown}")
         where = self.target if target is None else target
         while True:
+            token = self._credentials.token
             sent = [*self._headers, *headers, *self._credentials.headers]
             try:
                 response = await self._client.begin(method, where, sent, body)
@@ -100,12 +101,12 @@ class Upstream:
                     ) from error
                 await self._wait(patience, str(error))
                 continue
-            if await self._settle(response, patience, repeatable=repeatable):
+            if await self._settle(response, patience, token, repeatable=repeatable):
                 self.trouble = ""
                 return response
 
     async def _settle(
-        self, response: IncomingResponse, patience: Patience, *, repeatable: bool
+        self, response: IncomingResponse, patience: Patience, token: str, *, repeatable: bool
     ) -> bool:
         """Whether the response is for the caller; False: try again now."""
         status = response.status
@@ -115,7 +116,8 @@ class Upstream:
             return False
         if status == 401:
             words = await explain(response)
-            if self._credentials.read_again():
+            self._credentials.read_again()
+            if self._credentials.token != token:  # perhaps since another request's 401
                 log.info("401: another token is in %s now", self._credentials.origin)
                 return False
             raise self._unauthorized(words)

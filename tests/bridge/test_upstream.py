@@ -22,13 +22,15 @@ ANSWER = b'{"jsonrpc":"2.0","id":1,"result":{"n":1}}'
 async def talk(nursery):
     """Send lines through a bridge to a scripted server; the messages that come back."""
 
-    async def talk_to(*answers, lines=(PING,), wait_s=1.0, count=1, on_start=lambda server: None):
+    async def talk_to(
+        *answers, lines=(PING,), wait_s=1.0, count=1, on_start=lambda server: None, token=None
+    ):
         server = await nursery.start(Scripted(list(answers)).run)
         on_start(server)
         way, target = find_way(server.url)
         async with HttpClient(way) as client:
             upstream = Upstream(
-                client, target, Credentials(None, {}), url=server.url, wait_s=wait_s
+                client, target, Credentials(token, {}), url=server.url, wait_s=wait_s
             )
             stdin, ours = trio.testing.memory_stream_one_way_pair()
             out, theirs = trio.testing.memory_stream_one_way_pair()

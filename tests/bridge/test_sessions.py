@@ -1,0 +1,253 @@
+"""Sessions that a server loses, streams that it leaves open, tokens that change under way."""
+
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from mcpd.auth.credentials import Credentials
+from mcpd.bridge.relay import Bridge
+from mcpd.bridge.upstream import Upstream
+from mcpd.http.client import HttpClient
+from mcpd.http.dial import find_way
+from tests.scripted import Scripted, chunk, reply, stream_head
+
+HELLO = {
+    "id": "hello",
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}},
+}
+
+
+class Client:
+    """Talks to a bridge in this process."""
+
+    def __init__(self, stdin, stdout):
+        self.stdin = stdin
+        self.stdout = stdout
+        self.found = []
+        self.text = b""
+
+    async def send(self, **message):
+        await self.stdin.send_all(msgspec.json.encode({"jsonrpc": "2.0", **message}) + b"\n")
+
+    async def answer(self, request_id):
+        with trio.fail_after(5):
+            while True:
+                for message in self.found:
+                    if message.get("id") == request_id:
+                        return message
+                self.text += await self.stdout.receive_some()
+                *whole, self.text = self.text.split(b"\n")
+                self.found += [msgspec.json.decode(line) for line in whole]
+
+    async def ask(self, request_id, method="ping", **params):
+        await self.send(id=request_id, method=method, params=params)
+        return await self.answer(request_id)
+
+    async def open(self):
+        await self.send(**HELLO)
+        hello = await self.answer("hello")
+        await self.send(method="notifications/initialized")
+        return hello
+
+
+@asynccontextmanager
+async def bridged(server, token=None):
+    way, target = find_way(server.url)
+    async with HttpClient(way) as http, trio.open_nursery() as nursery:
+        credentials = Credentials(token, {})
+        upstream = Upstream(http, target, credentials, url=server.url, wait_s=1.0)
+        stdin, ours = trio.testing.memory_stream_one_way_pair()
+        out, theirs = trio.testing.memory_stream_one_way_pair()
+        nursery.start_soon(Bridge(upstream, out).run, ours)
+        yield Client(stdin, theirs)
+        nursery.cancel_scope.cancel()
+
+
+class Server:
+    """One with sessions. ``broken`` are answers to the initialize requests that come after the
+    first, before a good one. ``capabilities`` is JSON.
+    """
+
+    def __init__(self, *broken, capabilities=b"{}"):
+        self.scripted = Scripted([self.play])
+        self.broken = list(broken)
+        self.session = 0
+        self.alive = False
+        self.capabilities = capabilities
+
+    @property
+    def seen(self):
+        return self.scripted.seen
+
+    def begin(self):
+        self.session += 1
+        self.alive = True
+        return f"s{self.session}"
+
+    async def play(self, stream):
+        seen = self.seen[-1]
+        if seen.method != "POST":
+            await stream.send_all(reply("405 Method Not Allowed"))
+            return
+        message = msgspec.json.decode(seen.body)
+        if message.get("method") == "initialize":
+            await self.initialize(stream, message["id"])
+        elif not self.alive or seen.headers.get("mcp-session-id") != f"s{self.session}":
+            named = "mcp-session-id" in seen.headers
+            await stream.send_all(reply("404 Not Found" if named else "400 Bad Request"))
+        elif "id" not in message:
+            await stream.send_all(reply("202 Accepted"))
+        else:
+            await stream.send_all(reply("200 OK", answer_to(message["id"], {})))
+
+    async def initialize(self, stream, request_id):
+        if self.session and self.broken:
+            broken = self.broken.pop(0)
+            await (stream.send_all(broken) if isinstance(broken, bytes) else broken(stream))
+            return
+        result = b'{"protocolVersion":"2025-11-25","capabilities":%b}' % self.capabilities
+        body = answer_to(request_id, msgspec.Raw(result))
+        await stream.send_all(reply("200 OK", body, mcp_session_id=self.begin()))
+
+
+def answer_to(request_id, result):
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+
+@pytest.fixture
+async def started(nursery):
+    async def start(server):
+        await nursery.start(server.scripted.run)
+        return server.scripted
+
+    return start
+
+
+async def test_capabilities_that_are_odd_do_not_stop_the_handshake(started):
+    server = Server(capabilities=b'{"logging":null,"tools":{"listChanged":true}}')
+    async with bridged(await started(server)) as client:
+        await client.open()
+        assert (await client.ask(1))["result"] == {}
+    (sent,) = [seen for seen in server.seen if b"notifications/initialized" in seen.body]
+    assert sent.headers["mcp-protocol-version"] == "2025-11-25"
+
+
+@pytest.mark.parametrize("broken", [reply("500 Oops"), reply("200 OK", b"{}")])
+async def test_a_renewal_that_fails_is_tried_again_by_the_next_request(started, broken):
+    server = Server(broken)
+    async with bridged(await started(server)) as client:
+        await client.open()
+        assert (await client.ask(1))["result"] == {}
+        server.alive = False
+        assert "does not begin another one" in (await client.ask(2))["error"]["message"]
+        assert (await client.ask(3))["result"] == {}
+
+
+async def test_a_renewal_whose_stream_stays_open_is_done_with_its_answer(started):
+    async def open_ended(stream):
+        asked = msgspec.json.decode(server.seen[-1].body)["id"]
+        event = b"data: " + answer_to(asked, {"protocolVersion": "2025-11-25"}) + b"\n\n"
+        session = b"\r\nmcp-session-id: " + server.begin().encode() + b"\r\n\r\n"
+        await stream.send_all(stream_head().replace(b"\r\n\r\n", session) + chunk(event))
+        await trio.sleep_forever()
+
+    server = Server(open_ended)
+    async with bridged(await started(server)) as client:
+        await client.open()
+        server.alive = False
+        assert (await client.ask(1))["result"] == {}
+
+
+async def test_a_renewal_that_is_never_answered_has_a_bound(started, monkeypatch):
+    monkeypatch.setattr("mcpd.bridge.session.RENEW_S", 0.2)
+
+    async def silent(stream):
+        await trio.sleep_forever()
+
+    server = Server(silent)
+    async with bridged(await started(server)) as client:
+        await client.open()
+        server.alive = False
+        assert "does not begin another one" in (await client.ask(1))["error"]["message"]
+        assert (await client.ask(2))["result"] == {}
+
+
+async def test_over_http_sse_the_server_hears_that_the_handshake_is_done(nursery):
+    """Servers that insist on it refuse everything else."""
+    send, receive = trio.open_memory_channel(10)
+
+    async def play(stream):
+        seen = server.seen[-1]
+        if seen.method == "GET":
+            await stream.send_all(stream_head() + chunk(b"event: endpoint\ndata: /post\n\n"))
+            async for message in receive:
+                await stream.send_all(chunk(b"data: " + message + b"\n\n"))
+        elif seen.target == "/mcp":
+            await stream.send_all(reply("405 Method Not Allowed"))
+        else:
+            message = msgspec.json.decode(seen.body)
+            if "id" in message:
+                result = {"protocolVersion": "2024-11-05", "capabilities": {}}
+                await send.send(answer_to(message["id"], result))
+            await stream.send_all(reply("202 Accepted"))
+
+    server = Scripted([play])
+    await nursery.start(server.run)
+    async with bridged(server) as client:
+        await client.open()
+        await client.ask(1)
+    posted = [msgspec.json.decode(seen.body)["method"] for seen in server.seen[2:]]
+    assert posted == ["initialize", "notifications/initialized", "ping"]
+
+
+async def test_a_stream_that_stays_open_after_its_answer_is_left(nursery, monkeypatch):
+    monkeypatch.setattr("mcpd.bridge.relay.MAX_AT_ONCE", 3)
+    monkeypatch.setattr("mcpd.bridge.exchange.LINGER_S", 0.05)
+    closed = []
+
+    async def open_ended(stream):
+        asked = msgspec.json.decode(server.seen[-1].body)["id"]
+        await stream.send_all(stream_head() + chunk(b"data: " + answer_to(asked, {}) + b"\n\n"))
+        closed.append(await stream.receive_some(1))
+
+    server = Scripted([open_ended])
+    await nursery.start(server.run)
+    async with bridged(server) as client:
+        for number in range(10):
+            assert (await client.ask(number))["result"] == {}
+            await trio.sleep(0.03)
+        with trio.fail_after(2):
+            while len(closed) < 10:
+                await trio.sleep(0.01)
+
+
+async def test_a_token_that_is_replaced_under_many_requests(nursery, tmp_path):
+    file = tmp_path / "token"
+    file.write_text("old")
+    refused, all_there = [], trio.Event()
+
+    async def play(stream):
+        seen = server.seen[-1]
+        asked = msgspec.json.decode(seen.body)["id"]
+        if seen.headers["authorization"] == "Bearer new":
+            await stream.send_all(reply("200 OK", answer_to(asked, {})))
+            return
+        refused.append(asked)
+        if len(refused) == 4:
+            file.write_text("new")
+            all_there.set()
+        await all_there.wait()
+        await stream.send_all(reply("401 Unauthorized"))
+
+    server = Scripted([play])
+    await nursery.start(server.run)
+    async with bridged(server, token=file) as client:
+        for number in range(4):
+            await client.send(id=number, method="ping")
+        for number in range(4):
+            assert (await client.answer(number)).get("result") == {}
+    assert sorted(refused) == [0, 1, 2, 3]
