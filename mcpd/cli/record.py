@@ -57,6 +57,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise first_error(group) from None
     if not recorder.seen:
         raise ConfigError("Nothing came through the proxy.", fix="Connect the client to it.")
+    if not any(observation.kind == "response" for observation in recorder.seen):
+        raise ConfigError(
+            f"{arguments.upstream} answered nothing, so nothing is kept.",
+            fix="Is the server running, and the URL right?",
+        )
+    if all(o.status == 401 for o in recorder.seen if o.kind == "response"):
+        print(f"mcpd: every answer was 401; set {VARIABLE} if that is not meant", file=sys.stderr)
     head = {
         "client": f"{arguments.client} ({arguments.version_of})".replace(" ()", ""),
         "scenario": arguments.scenario,

@@ -211,7 +211,9 @@ class HttpClient:
                 headers=[*self._framing(method, body), *headers],
             )
         except (h11.LocalProtocolError, UnicodeError) as error:
-            raise BadRequest(f"The request cannot be sent: {error}.") from error
+            raise BadRequest(  # the library's words repeat the value, which may be a secret
+                "The request cannot be sent: its target or a header holds what HTTP does not allow."
+            ) from error
 
     def _framing(self, method: str, body: bytes) -> list[tuple[bytes, bytes]]:
         found = [(b"host", self._way.authority)]

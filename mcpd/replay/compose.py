@@ -42,7 +42,8 @@ def compose(
         entry.timing = _timing(observation.when - before)
         before = observation.when
         entries.append(entry)
-    return Transcript(head, _with_losses(entries))
+    shown = {name: scrubber.text(value) for name, value in head.items()}
+    return Transcript(shown, _with_losses(entries))
 
 
 def _with_losses(entries: list[Entry]) -> list[Entry]:

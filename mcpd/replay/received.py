@@ -38,6 +38,7 @@ class Exchange:
     ended: bool = False
     answered: bool = False  # its answer was taken
     broken: str = ""
+    never_connected: bool = False
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     changed: trio.Event = field(default_factory=trio.Event)
 

@@ -12,8 +12,10 @@ from typing import Any, Literal
 import h11
 import trio
 
+from mcpd.errors import McpdError
 from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected
 from mcpd.http.event_reader import EventReader
+from mcpd.mcp.failures import first_failure
 
 log = logging.getLogger("mcpd.record")
 
@@ -22,6 +24,7 @@ MAX_HEAD_BYTES = 64 * 1024
 RECEIVE_BYTES = 64 * 1024
 IDLE_S = 300.0  # for a client to send its next request
 WRITE_S = 60.0  # for a client to read
+TOO_MUCH = (trio.TooSlowError, McpdError)  # of time, or of bytes
 HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"transfer-encoding", b"te", b"trailer", b"upgrade", b"host",
      b"content-length", b"proxy-connection"}
@@ -67,8 +70,13 @@ class Recorder:
         try:
             while await self._request(stream, connection):
                 connection.start_next_cycle()
-        except (trio.BrokenResourceError, h11.ProtocolError, trio.TooSlowError) as error:
-            log.debug("a connection ended: %s", error)
+        except* (
+            trio.BrokenResourceError,
+            h11.ProtocolError,
+            trio.TooSlowError,
+            McpdError,
+        ) as group:
+            log.warning("a connection ended: %s", type(first_failure(group)).__name__)
 
     async def _request(self, stream: trio.SocketStream, connection: h11.Connection) -> bool:
         """One exchange; False: the connection takes no other."""

@@ -9,10 +9,12 @@ from typing import Any
 
 from mcpd.mcp.modern import META_VERSION
 
-SECRET_MEMBERS = frozenset(
-    {"access_token", "refresh_token", "id_token", "client_secret", "registration_access_token",
-     "code", "code_verifier", "code_challenge", "state", "assertion", "password", "token",
-     "secret", "api_key", "apikey", "jwt", "example_jwt"}
+# Names of secrets, without case, dashes and underscores: they are written in every way.
+SECRET_NAMES = frozenset(
+    {"accesstoken", "refreshtoken", "idtoken", "clientsecret", "registrationaccesstoken", "code",
+     "codeverifier", "codechallenge", "state", "assertion", "clientassertion", "password", "token",
+     "authtoken", "xauthtoken", "secret", "apikey", "xapikey", "jwt", "examplejwt", "cookie",
+     "setcookie", "proxyauthorization", "privatekey", "sessiontoken"}
 )  # fmt: skip
 BAD_TOKEN = "not-a-token"  # what recordings show as a wrong one; it is no secret
 SENT_FIELDS_LEFT_OUT = frozenset({"host", "content-length", "connection", "transfer-encoding"})
@@ -27,7 +29,10 @@ _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _NUMBERED = {"taskId": "task", "requestState": "state", "nextCursor": "cursor", "cursor": "cursor",
     "client_id": "client"}  # fmt: skip
-_FORM = re.compile(r"(?<![^&?])([a-z_]+)=([^&]*)")
+_PAIRS = (  # NAME=VALUE and "NAME": "VALUE", wherever they stand
+    re.compile(r"""(?<!\w)([A-Za-z][\w-]*)(=)(<[\w-]+>|[^&\s"'<>]+)"""),
+    re.compile(r"""(?<!\w)([A-Za-z][\w-]*)(\\*"\s*:\s*\\*")([^"\\]+)"""),
+)
 
 
 class Scrubber:
@@ -59,7 +64,9 @@ class Scrubber:
         for value, shown in self._names.items():
             if len(value) > 8:
                 text = text.replace(value, shown)
-        return _FORM.sub(lambda m: f"{m[1]}=<secret>" if m[1] in SECRET_MEMBERS else m[0], text)
+        for pair in _PAIRS:
+            text = pair.sub(_hide, text)
+        return text
 
     def field(self, name: str, value: str) -> tuple[str, str]:
         """A header field."""
@@ -71,7 +78,7 @@ class Scrubber:
             return name, f"{scheme} {shown}"
         if name == "mcp-session-id":
             return name, self.name("session", value)
-        if name in ("cookie", "set-cookie", "proxy-authorization"):
+        if is_secret(name):
             return name, "<secret>"
         return name, self.text(value)
 
@@ -85,13 +92,22 @@ class Scrubber:
             return [self.body(inner, member) for inner in value]
         if not isinstance(value, str):
             return value
-        if member.lower() in SECRET_MEMBERS:
+        if is_secret(member):
             return "<secret>"
         if member in _NUMBERED:
             return self.name(_NUMBERED[member], value)
         if _TIME.fullmatch(value):
             return "<time>"
         return self._names.get(value) or self.text(value)
+
+
+def is_secret(name: str) -> bool:
+    """Whether what goes by this name must not be written."""
+    return name.lower().replace("-", "").replace("_", "") in SECRET_NAMES
+
+
+def _hide(pair: re.Match[str]) -> str:
+    return f"{pair[1]}{pair[2]}<secret>" if is_secret(pair[1]) else pair[0]
 
 
 def expectation(body: Any, used: set[str], *, strict_errors: bool) -> Any:

@@ -84,7 +84,10 @@ class Walk:
     def _mismatch(self, entry: Entry, request: Entry, expected: str, got: str) -> Mismatch:
         said = summary(request.body) if request.body is not None else request.text[:80]
         shown = f"{request.method} {request.target} {said}".strip()
-        return Mismatch(entry.line, shown, expected, got, reference(request, entry))
+        see = reference(request, entry)
+        if self._exchanges[entry.number].never_connected:
+            see = "is the server running, and the URL right?"
+        return Mismatch(entry.line, shown, expected, got, see)
 
     # --- the client's part --------------------------------------------------------------------
 
@@ -93,7 +96,7 @@ class Walk:
         headers = [
             (name.encode("ascii"), fill(value).encode("latin-1", "replace"))
             for name, value in entry.fields
-            if name not in LEFT_OUT
+            if name not in LEFT_OUT and not (name == "authorization" and self._has_no_token(value))
         ]
         body = entry.text.encode("utf-8")
         if entry.body is not None:
@@ -102,6 +105,10 @@ class Walk:
         target = self._target(fill(entry.target))
         nursery.start_soon(self._carry, exchange, entry.method, target, headers, body)
 
+    def _has_no_token(self, shown: str) -> bool:
+        """A server that wants no token is shown none."""
+        return "<token>" in shown and not self._bindings.values["<token>"]
+
     async def _make_forget(self, request: Entry) -> None:
         """Have the server lose a session: as a server does that was restarted, seen from here."""
         wanted = ("mcp-session-id", "mcp-protocol-version", "authorization")
@@ -109,7 +116,7 @@ class Walk:
         headers = [
             (name.encode("ascii"), fill(value).encode("latin-1"))
             for name, value in request.fields
-            if name in wanted
+            if name in wanted and not self._has_no_token(value)
         ]
         ended = Exchange()
         await self._carry(ended, "DELETE", self._target("/mcp/"), headers, b"")
@@ -131,6 +138,7 @@ class Walk:
                     await receive(exchange, response)
             except (NotConnected, Broken) as error:
                 exchange.broken = str(error)
+                exchange.never_connected = isinstance(error, NotConnected)
             except McpdError as error:
                 exchange.broken = error.message
             exchange.ended = True

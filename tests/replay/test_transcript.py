@@ -124,6 +124,40 @@ def test_secrets_and_what_changes_are_replaced():
     assert read(text).entries[2].method == "GET"
 
 
+S = "hunter2-is-the-secret"
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        {"fields": [("x-api-key", S)]},
+        {"fields": [("X-Auth-Token", S)]},
+        {"fields": [("api-key", S)]},
+        {"fields": [("authorization", f"Digest user={S}")]},
+        {"body": f'{{"accessToken":"{S}"}}'.encode()},
+        {"body": f'{{"deep":[{{"clientSecret":"{S}"}}]}}'.encode()},
+        {"body": f'{{"api-key":"{S}"}}'.encode()},
+        {"body": f'{{"text":"{{\\"access_token\\": \\"{S}\\"}}"}}'.encode()},
+        {"body": f'{{"password":["{S}"]}}'.encode()},
+        {"body": f"<a href='/x#access_token={S}'>".encode()},
+        {"target": f"/callback#access_token={S}&x=1"},
+        {"target": f"/mcp/?api_key={S}"},
+    ],
+)
+def test_secrets_go_by_many_names(observation):
+    asked = {"kind": "request", "number": 1, "method": "GET", "target": "/", **observation}
+    text = write(compose(observed(asked), {}, secrets=[], base="http://x"))
+    assert S not in text, text
+
+
+def test_the_command_that_made_a_recording_is_scrubbed_too():
+    head = {"command": f"client --token={S} --header 'Authorization: Bearer {SECRET}'"}
+    text = write(compose([], head, secrets=[S], base="http://x"))
+    assert S not in text
+    assert SECRET not in text
+    assert "client --token=<secret>" in text
+
+
 def test_credentials_without_a_scheme_are_a_secret():
     bare = {"kind": "request", "number": 1, "method": "GET", "target": "/mcp/",
             "fields": [("authorization", "sk-live-0123456789")]}  # fmt: skip
