@@ -33,7 +33,9 @@ log = logging.getLogger("mcpd.bridge")
 RETRY_S = 1.0  # before a stream is taken up again, if the server names no time
 MAX_RETRY_S = 60.0  # whatever it names
 MAX_BARREN = 10  # connections in a row that bring nothing
+MAX_AGAIN = 2  # times that a request is sent again when its stream ended without an answer
 CANCEL_S = 5.0  # for the server to end a request that was cancelled
+LISTEN = "subscriptions/listen"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 
 Pairs = list[tuple[bytes, bytes]]
@@ -100,11 +102,16 @@ class Exchange:
         self._acknowledged = self._acknowledged or arrived.method == ACKNOWLEDGED
         return not repeated
 
-    def cancel(self) -> None:
-        """The client waits no more. In the modern era closing the connection tells the server
+    def cancel(self, key: bytes) -> None:
+        """The client waits no more for one of its requests; when it was the last, for none. In the
+        modern era closing the connection tells the server
         (2026-07-28, "Cancellation"); before, a notification did, and it may still answer.
         """
+        self.waiting.pop(key, None)
+        if self.waiting:
+            return
         self.cancelled = True
+        self.done.set()
         if self.mirrored is not None:
             self.scope.cancel()
         else:
@@ -134,13 +141,13 @@ class Exchange:
             await self._ways.emit(encode_error(request_id, error))
 
     async def _deliver(self) -> None:
-        renewed, barren = False, 0
+        renewed, again = False, 0
         while self.waiting and not self.cancelled:
             if self._ways.old is not None:
                 await self._ways.old.exchange(self)
                 return
             await self._ways.session.settled()
-            number, heard = self._ways.session.number, self._heard
+            number = self._ways.session.number
             known = self.mirrored is None and not self.is_initialize
             known = known and self._ways.session.is_there
             response = await self._ways.upstream.begin(
@@ -156,23 +163,26 @@ class Exchange:
                 continue
             await self._take(response)
             if self.waiting and not self.cancelled:
-                barren = barren + 1 if self._heard == heard else 0
-                await self._pause_before_again(barren)
+                again += 1
+                await self._pause_before_again(again)
 
     def _headers(self) -> Pairs:
         if self.mirrored is not None:
             return [*POSTED, *self.mirrored]
         return [*POSTED, *([] if self.is_initialize else self._ways.session.headers)]
 
-    async def _pause_before_again(self, barren: int) -> None:
-        """The connection ended before the answer, and there is nothing to come back to."""
-        if not self.line.repeatable or barren > 1:
+    async def _pause_before_again(self, again: int) -> None:
+        """The connection ended before the answer, and there is nothing to come back to. A stream
+        of changes has no answer: it is begun as often as it ends, a little later each time.
+        """
+        listens = self.line.calls[0].method == LISTEN
+        if not self.line.repeatable or (again > MAX_AGAIN and not listens):
             raise Undeliverable(
                 "The connection ended before the answer. It is not known whether the call was"
                 " carried out.",
                 fix="See what it has changed before you call again.",
             )
-        await trio.sleep(RETRY_S)
+        await trio.sleep(min(again * RETRY_S, MAX_RETRY_S))
 
     # --- what comes back ----------------------------------------------------------------------
 
@@ -259,7 +269,8 @@ class Exchange:
             )
         for message in arrived:
             await self._pass_refusal(message)
-        self.waiting.clear()
+        if self.waiting:
+            raise Undeliverable(f"The server answers {status}, and says nothing of this request.")
 
     async def _pass_refusal(self, message: Arrived) -> None:
         if message.key in self.waiting:

@@ -31,15 +31,15 @@ class Patience:
         self.tries = 0
 
     async def pause(self, reason: str, *, delay_s: float | None = None) -> None:
-        """Wait before the next try, as long as the server asked for or a little longer each time.
+        """Wait before the next try, as long as the server asked for, and a little longer each time.
 
         Raises:
             Undeliverable: that would be beyond the bound; it says what was tried.
         """
         self.tries += 1
-        if delay_s is None:
-            delay_s = self._delay_s * random.uniform(0.5, 1.0)
-            self._delay_s = min(2 * self._delay_s, MAX_RETRY_S)
+        backoff_s = self._delay_s * random.uniform(0.5, 1.0)
+        self._delay_s = min(2 * self._delay_s, MAX_RETRY_S)
+        delay_s = max(delay_s or 0.0, backoff_s)
         waited_s = trio.current_time() - self._began
         if waited_s + delay_s > self._wait_s:
             tries = "once" if self.tries == 1 else f"{self.tries} times in {waited_s:.0f} s"

@@ -24,6 +24,7 @@ from mcpd.bridge.messages import (
     read_line,
     with_client_info,
 )
+from mcpd.bridge.notices import Notices
 from mcpd.bridge.old_sse import OldSse
 from mcpd.bridge.patience import Undeliverable
 from mcpd.bridge.reading import POSTED, read_quietly
@@ -53,9 +54,8 @@ class Bridge:
         self._mirrors = Mirrors()
         self._writer = LineWriter(stdout)
         self._open: dict[bytes, Exchange] = {}
-        self._gate = trio.Event()  # what comes behind ``initialize`` waits for its end
-        self._gate.set()
         self._nursery: trio.Nursery | None = None
+        self._notices = Notices(self._post, self._confirm)
 
     async def run(self, stdin: trio.abc.ReceiveStream) -> None:
         """Serve until stdin ends.
@@ -64,6 +64,7 @@ class Bridge:
         """
         async with trio.open_nursery() as self._nursery:
             self._spawn(listen, self.upstream, self.session, self.take)
+            self._spawn(self._notices.run)
             async with aclosing(read_lines(stdin, MAX_LINE_BYTES)) as lines:
                 async for line in lines:
                     await self._take_line(line)
@@ -143,9 +144,9 @@ class Bridge:
             line = Line(with_client_info(call, line.body), line.messages)
         exchange = Exchange(self, line, mirrored)
         self._open.update(dict.fromkeys(keys, exchange))
-        gate = self._gate
+        gate = self._notices.gate
         if exchange.is_initialize:
-            self._gate = exchange.done
+            self._notices.gate = exchange.done  # what comes behind waits for its end
         self._spawn(self._run, exchange, keys, gate)
 
     async def _run(self, exchange: Exchange, keys: list[bytes], gate: trio.Event) -> None:
@@ -162,30 +163,24 @@ class Bridge:
     def _notify(self, notice: Notice, line: Line) -> None:
         if notice.method == "notifications/cancelled" and self._cancel(notice):
             return
-        if notice.method == "notifications/initialized":
-            gate, self._gate = self._gate, trio.Event()
-            self._spawn(self._confirm, line, gate, self._gate)
-        else:
-            self._spawn(self._post, line)
+        is_initialized = notice.method == "notifications/initialized"
+        self._notices.add(line, is_initialized=is_initialized)
 
-    async def _confirm(self, line: Line, before: trio.Event, after: trio.Event) -> None:
-        """The handshake is done; what comes behind finds the session begun."""
-        try:
-            await before.wait()
-            if self.session.is_known:
-                await self._post(line)
-                if self.old is None:
-                    self.session.begun.set()
-        finally:
-            after.set()
+    async def _confirm(self, line: Line) -> None:
+        """The handshake is done."""
+        if self.session.is_known:
+            await self._post(line)
+            if self.old is None:
+                self.session.begun.set()
 
     def _cancel(self, notice: Notice) -> bool:
         """Whether that is all there is to do."""
         given = msgspec.json.decode(notice.params).get("requestId")
-        exchange = self._open.get(msgspec.json.encode(given))
+        key = msgspec.json.encode(given)
+        exchange = self._open.get(key)
         if exchange is None:
             return False
-        exchange.cancel()
+        exchange.cancel(key)
         return exchange.mirrored is not None
 
     async def _post(self, line: Line) -> None:

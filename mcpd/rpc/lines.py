@@ -18,6 +18,7 @@ class LineWriter:
         self._lock = trio.Lock()
         self._scope: trio.CancelScope | None = None
         self._shielded = True
+        self._broken = False
 
     @property
     def shielded(self) -> bool:
@@ -33,30 +34,44 @@ class LineWriter:
     async def send(self, message: bytes) -> None:
         """Write one line.
 
+        Raises:
+            BrokenResourceError: nobody reads, or nobody did for WRITE_S: half a line is there then,
+                and no other can follow it.
+
         Cancellation: before the line or not at all.
         """
         async with self._lock:
+            if self._broken:
+                raise trio.BrokenResourceError("half a line was written")
+            self._broken = True
             with trio.move_on_after(WRITE_S, shield=True) as self._scope:
                 self._scope.shield = self._shielded
                 await self._stdout.send_all(message + b"\n")
+                self._broken = False
             self._scope = None
+            if self._broken:
+                raise trio.BrokenResourceError(f"nobody read for {WRITE_S:g} s")
 
 
 async def read_lines(stdin: trio.abc.ReceiveStream, max_bytes: int) -> AsyncGenerator[bytes | None]:
     """Lines without their ends; None for one that was too long and is skipped."""
-    buffer, skipping = b"", False
+    rest: list[bytes] = []  # of the line that is not whole yet
+    size, skipping = 0, False
     while data := await stdin.receive_some(READ_BYTES):
-        *lines, buffer = (buffer + data).split(b"\n")
-        for line in lines:
+        *ends, begin = bytes(data).split(b"\n")
+        for end in ends:
             if not skipping:
+                line = b"".join([*rest, end])
                 yield line if len(line) <= max_bytes else None
-            skipping = False
-        if len(buffer) > max_bytes:
-            if not skipping:
-                yield None
-            buffer, skipping = b"", True
-    if buffer and not skipping:
-        yield buffer
+            rest, size, skipping = [], 0, False
+        if not skipping:
+            rest.append(begin)
+            size += len(begin)
+        if size > max_bytes:
+            yield None
+            rest, size, skipping = [], 0, True
+    if size and not skipping:
+        yield b"".join(rest)
 
 
 def own_stdio() -> tuple[trio.lowlevel.FdStream, trio.lowlevel.FdStream]:

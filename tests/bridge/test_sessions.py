@@ -251,3 +251,91 @@ async def test_a_token_that_is_replaced_under_many_requests(nursery, tmp_path):
         for number in range(4):
             assert (await client.answer(number)).get("result") == {}
     assert sorted(refused) == [0, 1, 2, 3]
+
+
+async def test_notifications_keep_their_order_and_wait_for_the_handshake(nursery):
+    async def play(stream):
+        seen = server.seen[-1]
+        if seen.method == "GET":
+            await stream.send_all(reply("405 Method Not Allowed"))
+            return
+        message = msgspec.json.decode(seen.body)
+        if "id" in message:
+            await trio.sleep(0.1)
+            result = {"protocolVersion": "2025-11-25", "capabilities": {}}
+            await stream.send_all(reply("200 OK", answer_to(message["id"], result)))
+        else:  # the first ones take longest: on connections of their own they would come last
+            await trio.sleep(0.03 if message["params"].get("number", 9) < 5 else 0)
+            await stream.send_all(reply("202 Accepted"))
+
+    server = Scripted([play])
+    await nursery.start(server.run)
+    async with bridged(server) as client:
+        await client.send(**HELLO)
+        await client.send(method="notifications/initialized", params={})
+        for number in range(15):
+            await client.send(method="notifications/x", params={"number": number})
+        await client.answer("hello")
+        with trio.fail_after(5):
+            while sum(b"notifications/x" in seen.body for seen in server.seen) < 15:
+                await trio.sleep(0.01)
+    posted = [msgspec.json.decode(seen.body) for seen in server.seen if seen.method == "POST"]
+    assert [one["method"] for one in posted[:2]] == ["initialize", "notifications/initialized"]
+    numbers = [one["params"]["number"] for one in posted if one["method"] == "notifications/x"]
+    assert numbers == list(range(15))
+
+
+async def test_cancelling_one_of_a_batch_leaves_the_other(nursery, monkeypatch):
+    monkeypatch.setattr("mcpd.bridge.exchange.CANCEL_S", 0.1)
+    go_on = trio.Event()
+
+    async def play(stream):
+        if b"cancelled" in server.seen[-1].body:
+            await stream.send_all(reply("202 Accepted"))
+            go_on.set()
+            return
+        await go_on.wait()
+        await trio.sleep(0.4)
+        await stream.send_all(reply("200 OK", b"[" + answer_to("b", {"n": 1}) + b"]"))
+
+    server = Scripted([play])
+    await nursery.start(server.run)
+    async with bridged(server) as client:
+        batch = [{"jsonrpc": "2.0", "id": name, "method": "ping"} for name in "ab"]
+        await client.stdin.send_all(msgspec.json.encode(batch) + b"\n")
+        await trio.sleep(0.1)
+        await client.send(method="notifications/cancelled", params={"requestId": "a"})
+        assert (await client.answer("b"))["result"] == {"n": 1}
+
+
+async def test_the_rest_of_a_batch_that_is_refused_gets_an_error(nursery):
+    refusal = b'{"jsonrpc":"2.0","id":"a","error":{"code":-1,"message":"no"}}'
+    server = Scripted([reply("400 Bad Request", refusal)])
+    await nursery.start(server.run)
+    async with bridged(server) as client:
+        batch = [{"jsonrpc": "2.0", "id": name, "method": "ping"} for name in "ab"]
+        await client.stdin.send_all(msgspec.json.encode(batch) + b"\n")
+        assert (await client.answer("a"))["error"]["code"] == -1
+        assert "error" in await client.answer("b")
+
+
+async def test_retry_after_zero_is_no_invitation_to_hurry(nursery):
+    server = Scripted([reply("429 Too Many Requests", retry_after="0")])
+    await nursery.start(server.run)
+    async with bridged(server) as client:
+        assert "429" in (await client.ask(1))["error"]["message"]
+    assert len(server.seen) < 10
+
+
+async def test_a_stream_that_only_ever_begins_is_given_up(nursery, monkeypatch):
+    monkeypatch.setattr("mcpd.bridge.exchange.RETRY_S", 0.01)
+
+    async def play(stream):
+        event = b'data: {"jsonrpc":"2.0","method":"notifications/x"}\n\n'
+        await stream.send_all(stream_head() + chunk(event) + b"0\r\n\r\n")
+
+    server = Scripted([play])
+    await nursery.start(server.run)
+    async with bridged(server) as client:
+        assert "ended before the answer" in (await client.ask(1))["error"]["message"]
+    assert len(server.seen) < 10
