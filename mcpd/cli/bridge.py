@@ -15,7 +15,7 @@ from mcpd.cli.settings import DEFAULT_URL, add_settings, first_error, load_setti
 from mcpd.errors import ConfigError, McpdError
 from mcpd.http.client import HttpClient
 from mcpd.http.dial import find_way
-from mcpd.rpc.lines import own_stdio
+from mcpd.rpc.lines import own_stdio, suppress_gone
 from mcpd.telemetry.logs import LogWriter, set_up
 from mcpd.version import __version__
 
@@ -114,10 +114,8 @@ async def _run(upstream: Upstream, writer: LogWriter) -> None:
         await nursery.start(writer.run)
         nursery.start_soon(_stop_at_signal, nursery.cancel_scope)
         log.info("bridge %s, process %d, to %s", __version__, os.getpid(), upstream.shown)
-        try:
+        with suppress_gone():
             await Bridge(upstream, stdout).run(stdin)
-        except* (trio.BrokenResourceError, BrokenPipeError):
-            log.info("the client has gone")
         nursery.cancel_scope.cancel()
 
 

@@ -6,10 +6,12 @@ How clients behave is from their sources and issue trackers; the files in
 
 import base64
 import binascii
+import ipaddress
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from mcpd.doctor.probes import MODERN, Facts, Seen
 
@@ -40,7 +42,7 @@ def find(facts: Facts, now: float, token: str = "") -> list[Finding]:
     found = list(_refusals(facts, now, token))
     if not any(finding.fails for finding in found):
         found += _conversation(facts)
-    found += [*_clock(facts), *_oauth(facts), *_ways(facts)]
+    found += [*_clock(facts), *_oauth(facts), *_ways(facts), *_reachable(facts)]
     return sorted(found, key=lambda finding: (not finding.fails, not finding.limited))
 
 
@@ -253,3 +255,19 @@ def _ways(facts: Facts) -> Iterator[Finding]:
         )
     if facts.initialize.seconds > SLOW_S:
         yield Finding(f"initialize took {facts.initialize.seconds:.1f} s.", limited=ALL)
+
+
+def _reachable(facts: Facts) -> Iterator[Finding]:
+    """claude.ai, Claude Desktop's connectors and ChatGPT come from the internet."""
+    host = urlsplit(facts.url).hostname or ""
+    try:
+        private = not ipaddress.ip_address(host).is_global
+    except ValueError:
+        private = host == "localhost" or "." not in host
+    if private:
+        yield Finding(
+            f"{host} means something on this machine or network alone.",
+            "claude.ai connects from the internet: give it a public https:// URL, or use Claude"
+            " Desktop with mcpd bridge.",
+            (CLAUDE,),
+        )

@@ -42,7 +42,7 @@ class Seen:
         """The body; None if it is no JSON."""
         try:
             return json.loads(self.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     @property
@@ -113,12 +113,14 @@ class Doctor:
             return facts
         facts.skew_s = self._skew(facts.initialize)
         facts.anonymous = await self._post(_initialize(), [])
+        await self._end_session(facts.anonymous, [])
         await self._session()
         facts.discover = await self._modern("server/discover", {})
         if facts.discover.status == 200:
             wanted = {"notifications": {"toolsListChanged": True}}
             facts.listen = await self._modern("subscriptions/listen", wanted, streams=True)
         facts.other_slash = await self._other_slash()
+        await self._end_session(facts.other_slash, self._token)
         await self._oauth()
         return facts
 
@@ -134,10 +136,17 @@ class Doctor:
         accept = [(b"accept", b"text/event-stream")]
         facts.stream = await self._send("GET", self._target, [*accept, *known])
         if session:
-            await self._send("DELETE", self._target, known)
+            await self._end_session(facts.initialize, self._token)
             ping = {"jsonrpc": "2.0", "id": 9, "method": "ping"}
             facts.lost = await self._post(ping, known)
             facts.after_lost = await self._post(ping, known)
+
+    async def _end_session(self, begun: Seen, token: Pairs) -> None:
+        """A probe leaves nothing behind."""
+        session = begun.fields.get("mcp-session-id", "")
+        if session:
+            headers = [(b"mcp-session-id", session.encode("latin-1")), *token]
+            await self._send("DELETE", self._target, headers)
 
     async def _modern(self, method: str, params: dict[str, Any], *, streams: bool = False) -> Seen:
         meta = {META_VERSION: MODERN, META_CAPABILITIES: {}}
@@ -174,7 +183,10 @@ class Doctor:
 
     def _skew(self, seen: Seen) -> float:
         date = email.utils.parsedate_tz(seen.fields.get("date", ""))
-        return 0.0 if date is None else email.utils.mktime_tz(date) - self._clock()
+        try:
+            return 0.0 if date is None else email.utils.mktime_tz(date) - self._clock()
+        except (ValueError, OverflowError):
+            return 0.0
 
     # --- one request --------------------------------------------------------------------------
 

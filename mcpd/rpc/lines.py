@@ -1,10 +1,14 @@
 """Messages as lines on byte streams (MCP, "stdio")."""
 
+import logging
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 
 import trio
+
+log = logging.getLogger("mcpd.stdio")
 
 READ_BYTES = 64 * 1024
 WRITE_S = 60.0  # for the other side to read one line
@@ -72,6 +76,15 @@ async def read_lines(stdin: trio.abc.ReceiveStream, max_bytes: int) -> AsyncGene
             rest, size, skipping = [], 0, True
     if size and not skipping:
         yield b"".join(rest)
+
+
+@contextmanager
+def suppress_gone() -> Iterator[None]:
+    """A client that does not read any more has gone, which is how these conversations end."""
+    try:
+        yield
+    except* trio.BrokenResourceError:
+        log.info("the client has gone")
 
 
 def own_stdio() -> tuple[trio.lowlevel.FdStream, trio.lowlevel.FdStream]:

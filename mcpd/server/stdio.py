@@ -9,7 +9,7 @@ from mcpd.auth.seal import Sealer
 from mcpd.config import Config
 from mcpd.mcp.host import Host
 from mcpd.mcp.transports.stdio import serve_stdio
-from mcpd.rpc.lines import own_stdio
+from mcpd.rpc.lines import own_stdio, suppress_gone
 from mcpd.server.apps import enter_lifespans, load_apps
 from mcpd.server.backends import memory_backend
 from mcpd.server.services import make_services
@@ -41,5 +41,6 @@ async def run_stdio(config: Config, writer: LogWriter) -> None:
         services.start_upkeep(upkeep)
         async with AsyncExitStack() as lifespans:
             await enter_lifespans(lifespans, host, config.state_path)
-            await serve_stdio(services, stdin, stdout, max_line_bytes=config.max_body_bytes)
+            with suppress_gone():
+                await serve_stdio(services, stdin, stdout, max_line_bytes=config.max_body_bytes)
         upkeep.cancel_scope.cancel()

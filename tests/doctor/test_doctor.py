@@ -94,10 +94,12 @@ def verdict(text, client):
 def test_a_good_server(daemon):
     code, text = doctor(daemon.port, daemon.token())
     assert code == 0, text
-    assert "speaks 2025-11-25 and 2026-07-28" in text
+    assert "speaks 2026-07-28 and 2025-11-25" in text
     for client in ("Claude Code", "Cursor", "VS Code", "mcp-remote", "Python SDK"):
         assert verdict(text, client) == "works", text
-    assert "1." not in text.split("\n", 1)[1].replace("127.0.0.1", "")
+    assert verdict(text, "claude.ai") == "does not work: see 1"  # it comes from the internet
+    assert "2. " not in text
+    assert "127.0.0.1 means something on this machine" in text
 
 
 def test_a_good_proxy(daemon, tmp_path):

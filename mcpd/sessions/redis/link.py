@@ -110,6 +110,7 @@ class Link:
     round_trips: int = 0
     up_since: float | None = None  # Trio's clock; None: it is down
     outages: int = 0
+    ever_up: bool = False
     _connection: BaseConnection | None = None
     _reported: bool = False
 
@@ -208,7 +209,7 @@ class Link:
                 self._connection, self.up_since = connection, trio.current_time()
                 await self.call(*self.beat)
                 log.info("connected to %s", self.address.shown)
-                self._reported = False
+                self._reported, self.ever_up = False, True
                 self.on_up()
                 tried()
                 nursery.start_soon(self._listen, connection)
@@ -236,7 +237,8 @@ class Link:
     def _report(self, what: str) -> None:
         """Say it once, not at every try."""
         if not self._reported:
-            log.warning("%s at %s; trying again", what, self.address.shown)
+            advice = "" if self.ever_up else " Start it, or mend --store."
+            log.warning("%s at %s; trying again.%s", what, self.address.shown, advice)
             self._reported = True
 
     def _refused(self) -> ConfigError:
