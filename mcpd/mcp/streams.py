@@ -56,6 +56,7 @@ class Streams:
             self.log,
             call,
             wake=lambda: self._grew(key),
+            is_followed=lambda: self._is_followed(key),
             cut=lambda retry_ms: self._cut(key, retry_ms),
             close=lambda unfinished: self._close(key, unfinished=unfinished),
         )
@@ -65,6 +66,10 @@ class Streams:
     def writer(self, session_id: SessionId, stream_id: str) -> CallStream | None:
         """Who writes this stream in this process."""
         return self._writers.get((session_id, stream_id))
+
+    def _is_followed(self, key: StreamKey) -> bool:
+        place = self._places.get(key)
+        return place is not None and bool(place.followers) and not place.cuts
 
     def _close(self, key: StreamKey, *, unfinished: bool) -> None:
         self._writers.pop(key, None)

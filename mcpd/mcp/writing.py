@@ -40,6 +40,7 @@ class CallStream:
 
     Args:
         wake: called after each change.
+        is_followed: whether a connection of this process has what is written, and will go on to.
         cut: ends the connection that follows; told when it may come back, in milliseconds.
         close: called when nothing more will be written; told whether the stream is left
             unfinished.
@@ -51,6 +52,7 @@ class CallStream:
         call: KeptCall,
         *,
         wake: Callable[[], None],
+        is_followed: Callable[[], bool],
         cut: Callable[[int], None],
         close: Callable[[bool], None],
     ) -> None:
@@ -68,6 +70,7 @@ class CallStream:
         self._log = log
         self._call = call
         self._wake = wake
+        self._is_followed = is_followed
         self._close = close
         self._lock = trio.Lock()
         self._over = False
@@ -158,10 +161,14 @@ class CallStream:
         if self.lost:
             raise StreamLost
         number = self.ring.last + 1
-        try:
-            kept = await patiently(
-                lambda: self._log.append(self.session_id, self.id, number, data, last=last)
+
+        async def append() -> bool:
+            return await self._log.append(
+                self.session_id, self.id, number, data, last=last, unread=not self._is_followed()
             )
+
+        try:
+            kept = await patiently(append)
         except BaseException:  # perhaps it is in the log: no other message may have its number
             self.ring.last = number
             raise

@@ -24,8 +24,10 @@ from mcpd.sessions.record import SessionId
 SESSION_STREAM = "session"
 MAX_EVENTS = 1000  # of one stream; the oldest go first
 MAX_BYTES = 4 * 1024 * 1024  # of one stream
-MAX_STREAMS = 32  # of one session; the oldest finished ones go first
 KEEP_FINISHED_S = 300.0  # for a client to come back
+MAX_FINISHED = 128  # streams of one session; see ``append`` for which go first
+MAX_FINISHED_BYTES = 16 * 1024 * 1024  # of one session, in those above SMALL_BYTES
+SMALL_BYTES = 64 * 1024
 MAX_KEPT_ID_BYTES = 48  # of a request id that its stream's id carries
 
 
@@ -57,9 +59,9 @@ class Page:
 
 
 class StreamLog(Protocol):
-    """Bounded by MAX_EVENTS and MAX_BYTES a stream and MAX_STREAMS a session; what is finished
-    is kept for KEEP_FINISHED_S. For a session that is over nothing is kept. Each method raises
-    StoreError when the log cannot be reached.
+    """Bounded by MAX_EVENTS and MAX_BYTES a stream, and by MAX_FINISHED and MAX_FINISHED_BYTES
+    a session; what is finished is kept for KEEP_FINISHED_S. For a session that is over nothing
+    is kept. Each method raises StoreError when the log cannot be reached.
     """
 
     async def begin(self, call: KeptCall) -> None:
@@ -70,10 +72,21 @@ class StreamLog(Protocol):
         """
 
     async def append(
-        self, session_id: SessionId, stream_id: str, number: int, data: bytes | None, *, last: bool
+        self,
+        session_id: SessionId,
+        stream_id: str,
+        number: int,
+        data: bytes | None,
+        *,
+        last: bool,
+        unread: bool = False,
     ) -> bool:
         """Keep a message of a call's stream; ``last`` ends it, with or without one. A number
         that is there already changes nothing, so that a doubtful append can be repeated.
+
+        A session that has too much that is finished loses what was read before what is
+        ``unread`` (nobody followed it when it ended, so its client will come back), and of
+        either what ended first.
 
         Returns False, and keeps nothing, if this process is not the owner or there is no such
         stream any more.

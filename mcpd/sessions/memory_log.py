@@ -10,8 +10,10 @@ from mcpd.sessions.log import (
     KEEP_FINISHED_S,
     MAX_BYTES,
     MAX_EVENTS,
-    MAX_STREAMS,
+    MAX_FINISHED,
+    MAX_FINISHED_BYTES,
     SESSION_STREAM,
+    SMALL_BYTES,
     Event,
     KeptCall,
     Page,
@@ -23,18 +25,19 @@ from mcpd.sessions.record import SessionId
 class Ring:
     """The newest messages of one stream."""
 
-    __slots__ = ("_bytes", "_events", "finished_at", "last")
+    __slots__ = ("_events", "finished_at", "last", "size", "unread")
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
-        self._bytes = 0
+        self.size = 0  # bytes
         self.last = 0
         self.finished_at: float | None = None
+        self.unread = False  # when it was finished
 
     @property
     def is_full(self) -> bool:
         """Whether the next message pushes out the oldest."""
-        return len(self._events) >= MAX_EVENTS or self._bytes >= MAX_BYTES
+        return len(self._events) >= MAX_EVENTS or self.size >= MAX_BYTES
 
     def append(self, number: int, data: bytes) -> None:
         """Add a message; one that is there already is not added again."""
@@ -42,8 +45,8 @@ class Ring:
             return
         self.last = number
         self._events.append(Event(number, data))
-        self._bytes += len(data)
-        while len(self._events) > 1 and (len(self._events) > MAX_EVENTS or self._bytes > MAX_BYTES):
+        self.size += len(data)
+        while len(self._events) > 1 and (len(self._events) > MAX_EVENTS or self.size > MAX_BYTES):
             self._drop_oldest()
 
     def take(self, through: int) -> None:
@@ -61,7 +64,7 @@ class Ring:
         return Page(found, self.finished_at is not None)
 
     def _drop_oldest(self) -> None:
-        self._bytes -= len(self._events.popleft().data)
+        self.size -= len(self._events.popleft().data)
 
 
 @dataclass(slots=True)
@@ -97,12 +100,17 @@ class MemoryLog:
     async def begin(self, call: KeptCall) -> None:
         if not self._is_there(call.session_id):
             raise SessionNotFound("The session ended.")
-        streams = self._kept(call.session_id).streams
-        self._make_room(streams)
-        streams[call.stream_id] = Ring()
+        self._kept(call.session_id).streams[call.stream_id] = Ring()
 
     async def append(
-        self, session_id: SessionId, stream_id: str, number: int, data: bytes | None, *, last: bool
+        self,
+        session_id: SessionId,
+        stream_id: str,
+        number: int,
+        data: bytes | None,
+        *,
+        last: bool,
+        unread: bool = False,
     ) -> bool:
         ring = self._ring(session_id, stream_id)
         if ring is None:
@@ -110,7 +118,8 @@ class MemoryLog:
         if data is not None:
             ring.append(number, data)
         if last and ring.finished_at is None:
-            ring.finished_at = self._clock()
+            self._make_room(self._kept(session_id).streams, ring.size)
+            ring.finished_at, ring.unread = self._clock(), unread
         return True
 
     async def read(self, session_id: SessionId, stream_id: str, after: int) -> Page | None:
@@ -221,15 +230,21 @@ class MemoryLog:
         kept = self._sessions.get(session_id)
         return iter(()) if kept is None else iter(kept.answers.values())
 
-    def _make_room(self, streams: dict[str, Ring]) -> None:
+    def _make_room(self, streams: dict[str, Ring], size: int) -> None:
+        """For one more finished stream of so many bytes."""
         self._drop_finished(streams, self._clock() - KEEP_FINISHED_S)
-        while len(streams) >= MAX_STREAMS:
-            finished = [key for key, ring in streams.items() if ring.finished_at is not None]
-            if not finished:
-                break  # running calls have bounds of their own
-            del streams[finished[0]]
+        finished = [key for key, ring in streams.items() if ring.finished_at is not None]
+        finished.sort(key=lambda key: (streams[key].unread, streams[key].finished_at))
+        taken = _large(size) + sum(_large(streams[key].size) for key in finished)
+        while finished and (len(finished) >= MAX_FINISHED or taken > MAX_FINISHED_BYTES):
+            taken -= _large(streams.pop(finished.pop(0)).size)
 
     def _drop_finished(self, streams: dict[str, Ring], before: float) -> None:
         for stream_id, ring in list(streams.items()):
             if ring.finished_at is not None and ring.finished_at < before:
                 del streams[stream_id]
+
+
+def _large(size: int) -> int:
+    """What a stream of this size counts towards MAX_FINISHED_BYTES."""
+    return size if size > SMALL_BYTES else 0

@@ -57,7 +57,6 @@ class SqliteLog:
         def insert(db: sqlite3.Connection) -> bool:
             if not rows.is_there(db, call.session_id):
                 return False
-            rows.make_room(db, call.session_id)
             db.execute(
                 "INSERT INTO stream (session_id, id, call, owner, expires_at)"
                 " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -69,7 +68,14 @@ class SqliteLog:
             raise SessionNotFound("The session ended.")
 
     async def append(
-        self, session_id: SessionId, stream_id: str, number: int, data: bytes | None, *, last: bool
+        self,
+        session_id: SessionId,
+        stream_id: str,
+        number: int,
+        data: bytes | None,
+        *,
+        last: bool,
+        unread: bool = False,
     ) -> bool:
         expires_at = self._clock() + KEEP_FINISHED_S
 
@@ -81,11 +87,7 @@ class SqliteLog:
             if data is not None and number > row[1]:
                 rows.insert_event(db, session_id, stream_id, number, data)
             if last:
-                db.execute(
-                    "UPDATE stream SET finished = 1, expires_at = ?"
-                    f" WHERE {STREAM} AND NOT finished",
-                    (expires_at, *key),
-                )
+                rows.finish(db, session_id, stream_id, expires_at, unread=unread)
             return True
 
         return await self._database.write(keep, durable=False)

@@ -2,10 +2,19 @@
 
 import sqlite3
 
-from mcpd.sessions.log import MAX_BYTES, MAX_EVENTS, MAX_STREAMS, SESSION_STREAM, next_own_number
+from mcpd.sessions.log import (
+    MAX_BYTES,
+    MAX_EVENTS,
+    MAX_FINISHED,
+    MAX_FINISHED_BYTES,
+    SESSION_STREAM,
+    SMALL_BYTES,
+    next_own_number,
+)
 from mcpd.sessions.record import SessionId
 
 STREAM = "session_id = ? AND id = ?"
+READ, UNREAD = 1, 2  # how a stream is finished; 0: it is not
 
 
 def is_there(db: sqlite3.Connection, session_id: SessionId) -> bool:
@@ -77,13 +86,42 @@ def put(
     return number
 
 
-def make_room(db: sqlite3.Connection, session_id: SessionId) -> None:
-    """Drop the oldest finished streams of a session that has many."""
-    row = db.execute("SELECT count(*) FROM stream WHERE session_id = ?", (session_id,)).fetchone()
-    surplus = row[0] - MAX_STREAMS + 1
-    if surplus > 0:
-        db.execute(
-            "DELETE FROM stream WHERE session_id = ? AND id IN (SELECT id FROM stream"
-            " WHERE session_id = ? AND finished ORDER BY expires_at LIMIT ?)",
-            (session_id, session_id, surplus),
-        )
+def finish(
+    db: sqlite3.Connection,
+    session_id: SessionId,
+    stream_id: str,
+    expires_at: float,
+    *,
+    unread: bool,
+) -> None:
+    """End a stream, unless it is ended, and make room for it among those of its session."""
+    row = db.execute(
+        f"SELECT bytes FROM stream WHERE {STREAM} AND NOT finished", (session_id, stream_id)
+    ).fetchone()
+    if row is None:
+        return
+    _make_room(db, session_id, row[0])
+    db.execute(
+        f"UPDATE stream SET finished = ?, expires_at = ? WHERE {STREAM}",
+        (UNREAD if unread else READ, expires_at, session_id, stream_id),
+    )
+
+
+def _make_room(db: sqlite3.Connection, session_id: SessionId, size: int) -> None:
+    """For one more finished stream of so many bytes."""
+    count, large = db.execute(
+        "SELECT count(*), total(bytes) FILTER (WHERE bytes > ?) FROM stream"
+        " WHERE session_id = ? AND finished",
+        (SMALL_BYTES, session_id),
+    ).fetchone()
+    if size > SMALL_BYTES:
+        large += size
+    while count and (count >= MAX_FINISHED or large > MAX_FINISHED_BYTES):
+        gone = db.execute(
+            "DELETE FROM stream WHERE session_id = ? AND id = (SELECT id FROM stream"
+            " WHERE session_id = ? AND finished ORDER BY finished, expires_at LIMIT 1)"
+            " RETURNING bytes",
+            (session_id, session_id),
+        ).fetchone()[0]
+        count -= 1
+        large -= gone if gone > SMALL_BYTES else 0

@@ -9,7 +9,8 @@ from mcpd.sessions.log import (
     KEEP_FINISHED_S,
     MAX_BYTES,
     MAX_EVENTS,
-    MAX_STREAMS,
+    MAX_FINISHED,
+    MAX_FINISHED_BYTES,
     SESSION_STREAM,
     KeptCall,
     asker_of,
@@ -94,18 +95,45 @@ async def test_a_stream_is_bounded_and_the_oldest_go_first(backend, alice):
     assert found[-1][1] == big
 
 
-async def test_a_session_has_a_bounded_number_of_streams(backend, alice):
+async def which_are_there(log, session_id, names):
+    return [name for name in names if await log.read(session_id, name, 0) is not None]
+
+
+async def test_a_session_has_a_bounded_number_of_finished_streams(backend, alice):
     log = backend.log
-    for number in range(MAX_STREAMS + 5):
+    names = [f"c{number}" for number in range(MAX_FINISHED + 5)]
+    await log.begin(call(alice, "long"))  # the first to begin, and the last to end
+    for name in names:
+        await log.begin(call(alice, name))
+        await log.append(alice, name, 1, b"x", last=True)
+    assert await which_are_there(log, alice, ["long", *names]) == ["long", *names[5:]]
+    await log.append(alice, "long", 1, b"x", last=True)
+    assert await which_are_there(log, alice, ["long", *names]) == ["long", *names[6:]]
+
+
+async def test_what_nobody_has_read_is_kept_longest(backend, alice):
+    log = backend.log
+    await log.begin(call(alice, "unread"))
+    await log.append(alice, "unread", 1, b"x", last=True, unread=True)
+    for number in range(MAX_FINISHED + 5):
         await log.begin(call(alice, f"c{number}"))
         await log.append(alice, f"c{number}", 1, b"x", last=True)
-    there = [
-        number
-        for number in range(MAX_STREAMS + 5)
-        if await log.read(alice, f"c{number}", 0) is not None
-    ]
-    assert len(there) <= MAX_STREAMS
-    assert there[-1] == MAX_STREAMS + 4
+    assert await contents(log, alice, "unread") == ([(1, b"x")], True)
+    assert await which_are_there(log, alice, ["c5", "c6"]) == ["c6"]
+
+
+async def test_large_finished_streams_are_bounded_together(backend, alice):
+    log = backend.log
+    many = MAX_FINISHED_BYTES // MAX_BYTES
+    names = [f"c{number}" for number in range(many + 2)]
+    for name in ["small", *names]:
+        await log.begin(call(alice, name))
+        data = b"x" * (10 if name == "small" else MAX_BYTES)
+        await log.append(alice, name, 1, data, last=True)
+    assert await which_are_there(log, alice, ["small", *names]) == names[2:]
+    await log.begin(call(alice, "huge"))
+    await log.append(alice, "huge", 1, b"x" * (MAX_FINISHED_BYTES + 1), last=True)
+    assert await which_are_there(log, alice, ["huge", *names]) == ["huge"]
 
 
 async def test_another_session_sees_nothing_of_it(backend, alice):

@@ -71,7 +71,14 @@ class RedisLog:
             raise SessionNotFound("The session ended.")
 
     async def append(
-        self, session_id: SessionId, stream_id: str, number: int, data: bytes | None, *, last: bool
+        self,
+        session_id: SessionId,
+        stream_id: str,
+        number: int,
+        data: bytes | None,
+        *,
+        last: bool,
+        unread: bool = False,
     ) -> bool:
         kept = await self._link.run_script(
             scripts.APPEND,
@@ -85,6 +92,7 @@ class RedisLog:
             int(last),
             self._running_ttl_s,
             int(KEEP_FINISHED_S),
+            self._clock() + (KEEP_FINISHED_S if unread else 0),
         )
         return bool(kept)
 

@@ -3,7 +3,14 @@ keys.
 """
 
 from mcpd.sessions.bus import Kind
-from mcpd.sessions.log import MAX_BYTES, MAX_EVENTS, MAX_STREAMS, SESSION_STREAM
+from mcpd.sessions.log import (
+    MAX_BYTES,
+    MAX_EVENTS,
+    MAX_FINISHED,
+    MAX_FINISHED_BYTES,
+    SESSION_STREAM,
+    SMALL_BYTES,
+)
 from mcpd.sessions.redis.link import Script
 
 _ADD = f"""
@@ -49,36 +56,53 @@ end
 # P, process → 'alive'; 'gone'; 'suspect': it lost its connection, or ended
 LIFE = Script(_LIFE + "return life_of(ARGV[1], ARGV[2])")
 
-# P, id, stream, call, owner, ttl, now → 1: begun; 0: the session is gone
-BEGIN = Script(
-    f"""
-local P, id, stream = ARGV[1], ARGV[2], ARGV[3]
-if redis.call('EXISTS', P..':s:'..id) == 0 then return 0 end
-local index = P..':i:'..id
-local surplus = redis.call('ZCARD', index) - {MAX_STREAMS} + 1
-if surplus > 0 then
-  for _, old in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-    local m = P..':m:'..id..':'..old
-    local state = redis.call('HMGET', m, 'owner', 'finished')
-    if surplus > 0 and (state[2] or not state[1]) then
-      redis.call('DEL', m, P..':e:'..id..':'..old)
-      redis.call('ZREM', index, old)
-      surplus = surplus - 1
+# In the order of the set ``f``; what expired before it was dropped is dropped first.
+_FINISH = f"""
+local function large(P, id, stream)
+  local size = tonumber(redis.call('HGET', P..':m:'..id..':'..stream, 'bytes') or 0)
+  return size > {SMALL_BYTES} and size or 0
+end
+local function finish(P, id, stream, ttl, place)
+  local f = P..':f:'..id
+  local taken = large(P, id, stream)
+  if taken > 0 then
+    for _, other in ipairs(redis.call('ZRANGE', f, 0, -1)) do
+      taken = taken + large(P, id, other)
     end
   end
+  local count = redis.call('ZCARD', f)
+  while count > 0 and (count >= {MAX_FINISHED} or taken > {MAX_FINISHED_BYTES}) do
+    local old = redis.call('ZPOPMIN', f)[1]
+    taken = taken - large(P, id, old)
+    redis.call('DEL', P..':m:'..id..':'..old, P..':e:'..id..':'..old)
+    count = count - 1
+  end
+  redis.call('ZADD', f, place, stream)
+  redis.call('EXPIRE', f, ttl)
+  redis.call('ZREM', P..':i:'..id, stream)
 end
-local m = P..':m:'..id..':'..stream
+"""
+
+# P, id, stream, call, owner, ttl, now → 1: begun; 0: the session is gone
+BEGIN = Script(
+    """
+local P, id, stream = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('EXISTS', P..':s:'..id) == 0 then return 0 end
+local m, index = P..':m:'..id..':'..stream, P..':i:'..id
 redis.call('HSET', m, 'call', ARGV[4], 'owner', ARGV[5], 'last', 0, 'bytes', 0)
 redis.call('EXPIRE', m, ARGV[6])
+redis.call('ZREMRANGEBYSCORE', index, '-inf', ARGV[7] - ARGV[6])
 redis.call('ZADD', index, ARGV[7], stream)
 redis.call('EXPIRE', index, ARGV[6])
 return 1
 """
 )
 
-# P, id, stream, owner, number, data, with data?, last?, ttl running, ttl finished → 1: kept
+# P, id, stream, owner, number, data, with data?, last?, ttl running, ttl finished, place among
+# what is finished → 1: kept
 APPEND = Script(
     _ADD
+    + _FINISH
     + """
 local P, id, stream = ARGV[1], ARGV[2], ARGV[3]
 local m, e = P..':m:'..id..':'..stream, P..':e:'..id..':'..stream
@@ -91,11 +115,12 @@ if ARGV[7] == '1' and tonumber(ARGV[5]) > tonumber(state[2]) then
   trim(m, e)
 end
 local ttl = ARGV[9]
-if ARGV[8] == '1' then
+if ARGV[8] == '1' and not state[3] then
   redis.call('HSET', m, 'finished', 1)
   ttl = ARGV[10]
+  finish(P, id, stream, ttl, ARGV[11])
 end
-if ARGV[8] == '1' or not state[3] then
+if not state[3] then
   redis.call('EXPIRE', m, ttl)
   redis.call('EXPIRE', e, ttl)
 end

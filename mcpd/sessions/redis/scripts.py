@@ -5,7 +5,8 @@ Keys, all behind the prefix P:
     P:activity          sorted set: session → last activity
     P:ids               sorted set of equal scores: sessions in the order of their ids
     P:unbound           sorted set: sessions without a principal → created
-    P:i:ID              sorted set: streams of a session → when begun
+    P:i:ID              sorted set: streams of a session that are not finished → when begun
+    P:f:ID              sorted set: those that are → when; what is unread has KEEP_FINISHED_S more
     P:m:ID:STREAM       hash: owner, call, last, bytes, finished; follower, reached
     P:e:ID:STREAM       stream: 0-NUMBER → message
     P:q:ID:ASKER        hash: question → answer
@@ -24,15 +25,17 @@ local function drop(P, id)
   redis.call('ZREM', P..':activity', id)
   redis.call('ZREM', P..':ids', id)
   redis.call('ZREM', P..':unbound', id)
-  local streams = redis.call('ZRANGE', P..':i:'..id, 0, -1)
-  streams[#streams + 1] = 'session'
-  for _, stream in ipairs(streams) do
-    redis.call('DEL', P..':m:'..id..':'..stream, P..':e:'..id..':'..stream)
+  redis.call('DEL', P..':m:'..id..':session', P..':e:'..id..':session')
+  for _, index in ipairs({P..':i:'..id, P..':f:'..id}) do
+    for _, stream in ipairs(redis.call('ZRANGE', index, 0, -1)) do
+      redis.call('DEL', P..':m:'..id..':'..stream, P..':e:'..id..':'..stream)
+    end
+    redis.call('DEL', index)
   end
   for _, topic in ipairs(redis.call('SMEMBERS', P..':t:'..id)) do
     redis.call('SREM', P..':w:'..topic, id)
   end
-  redis.call('DEL', P..':i:'..id, P..':t:'..id)
+  redis.call('DEL', P..':t:'..id)
   return there
 end
 """
