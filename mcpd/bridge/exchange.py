@@ -3,12 +3,12 @@ when either breaks.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import msgspec
 import trio
 
-from mcpd.bridge.messages import Arrived, Line, id_key, read_arrived, with_id
+from mcpd.bridge.messages import Arrived, Line, id_key
 from mcpd.bridge.old_sse import OldSse
 from mcpd.bridge.patience import Undeliverable
 from mcpd.bridge.reading import (
@@ -21,8 +21,9 @@ from mcpd.bridge.reading import (
     read_events,
     read_quietly,
 )
+from mcpd.bridge.refusals import is_gone, refused, says_why
 from mcpd.bridge.session import Session
-from mcpd.bridge.upstream import Upstream, explain
+from mcpd.bridge.upstream import Upstream
 from mcpd.errors import InternalError, McpdError
 from mcpd.http.client import Broken, IncomingResponse
 from mcpd.http.event_reader import EventReader
@@ -30,6 +31,7 @@ from mcpd.rpc.messages import Call, encode_error
 
 log = logging.getLogger("mcpd.bridge")
 
+MIN_RETRY_S = 0.1  # whatever the server names
 RETRY_S = 1.0  # before a stream is taken up again, if the server names no time
 MAX_RETRY_S = 60.0  # whatever it names
 MAX_BARREN = 10  # connections in a row that bring nothing
@@ -94,13 +96,18 @@ class Exchange:
         """Something came for it; False: the client has that already."""
         self._heard += 1
         if arrived.key is not None:
-            self.waiting.pop(arrived.key, None)
-            if not self.waiting:
-                self.done.set()
-                self.scope.deadline = trio.current_time() + LINGER_S  # however it came
+            return self.waiting.pop(arrived.key, None) is not None
         repeated = arrived.method == ACKNOWLEDGED and self._acknowledged
         self._acknowledged = self._acknowledged or arrived.method == ACKNOWLEDGED
         return not repeated
+
+    def told(self) -> None:
+        """What was heard has reached the client; the last answer ends the exchange, however it
+        came.
+        """
+        if not self.waiting:
+            self.done.set()
+            self.scope.deadline = trio.current_time() + LINGER_S
 
     def cancel(self, key: bytes) -> None:
         """The client waits no more for one of its requests; when it was the last, for none. In the
@@ -117,12 +124,13 @@ class Exchange:
         else:
             self.scope.deadline = trio.current_time() + CANCEL_S
 
-    async def run(self) -> None:
-        """Carry it there and everything that comes back to the client; without an answer the
-        client gets an error that says why.
+    async def run(self, turn: Callable[[], Awaitable[None]]) -> None:
+        """Carry it there when it is its turn, and everything that comes back to the client;
+        without an answer the client gets an error that says why.
         """
         try:
             with self.scope:
+                await turn()
                 await self._deliver()
         except McpdError as error:
             log.warning("%s: %s", self.line.calls[0].method, error.message)
@@ -155,11 +163,11 @@ class Exchange:
             )
             if response.status not in (200, 202, 204):
                 body = await read_quietly(response)
-                if known and not renewed and _is_gone(response.status, body):
+                if known and not renewed and is_gone(response.status, body):
                     await self._ways.session.renew(number)
                     renewed = True
                 else:
-                    await self._refused(response.status, body)
+                    await refused(self._ways, self, response.status, body)
                 continue
             await self._take(response)
             if self.waiting and not self.cancelled:
@@ -205,6 +213,8 @@ class Exchange:
             body = await read_body(response)
         except Broken:
             return  # ``_deliver`` knows what then
+        if await says_why(self._ways, self, body):
+            return
         if not await self._ways.take(body, answers=self):
             kind = response.header(b"content-type") or "no content type"
             raise Undeliverable(
@@ -230,10 +240,15 @@ class Exchange:
                 raise Undeliverable(
                     f"The stream of the answer broke {barren} times without bringing anything."
                 )
-            response = await self._resume(reader)
+            rest = await self._resume(reader)
+            if rest is None:
+                return
+            response = rest
 
-    async def _resume(self, reader: EventReader) -> IncomingResponse:
-        """MCP, "Resumability and Redelivery"."""
+    async def _resume(self, reader: EventReader) -> IncomingResponse | None:
+        """MCP, "Resumability and Redelivery"; None: there is no rest, and the request can be made
+        again.
+        """
         await trio.sleep(delay_of(reader))
         log.info("the stream ended before the answer: coming back for the rest")
         headers = [
@@ -242,58 +257,20 @@ class Exchange:
             (b"last-event-id", reader.last_id.encode("utf-8")),
         ]
         response = await self._ways.upstream.begin("GET", headers, repeatable=True)
-        if not is_stream(response):
-            raise Undeliverable(
-                f"The connection broke, and the rest of the answer cannot be had"
-                f" ({response.status}: {await explain(response)}).",
-                fix="See what the call has changed before you call again.",
-            )
-        return response
-
-    # --- refusals -----------------------------------------------------------------------------
-
-    async def _refused(self, status: int, body: bytes) -> None:
-        """Pass the refusal on, or find another way."""
-        try:
-            arrived = read_arrived(body)
-        except msgspec.DecodeError:
-            arrived = []
-        old = self.is_initialize and _may_be_old(status, speaks_json_rpc=bool(arrived))
-        if old and await self._ways.fall_back(f"POST: {status}"):
-            return
-        if not arrived:
-            text = " ".join(body[:1000].decode("utf-8", "replace").split())[:300]
-            raise Undeliverable(
-                f"The server answers {status}: {text or '(without a word)'}",
-                fix="Is the URL that of the MCP endpoint?",
-            )
-        for message in arrived:
-            await self._pass_refusal(message)
-        if self.waiting:
-            raise Undeliverable(f"The server answers {status}, and says nothing of this request.")
-
-    async def _pass_refusal(self, message: Arrived) -> None:
-        if message.key in self.waiting:
-            await self._ways.emit(message.line)
-            del self.waiting[message.key]
-        elif message.is_error:
-            for request_id in list(self.waiting.values()):
-                await self._ways.emit(with_id(message.line, request_id))
-            self.waiting.clear()
+        if is_stream(response):
+            return response
+        lost = (
+            f"The connection broke, and the rest of the answer cannot be had"
+            f" ({response.status}: {await self._ways.upstream.explain(response)})."
+        )
+        if not self.line.repeatable:
+            raise Undeliverable(lost, fix="See what the call has changed before you call again.")
+        log.info("%s", lost)
+        return None
 
 
 def delay_of(reader: EventReader) -> float:
     """The seconds before a stream is taken up again."""
     if reader.retry_ms is None:
         return RETRY_S
-    return min(reader.retry_ms / 1000, MAX_RETRY_S)
-
-
-def _is_gone(status: int, body: bytes) -> bool:
-    """404 says so; some servers say 400, with words."""
-    return status == 404 or (status == 400 and b"session" in body[:4096].lower())
-
-
-def _may_be_old(status: int, *, speaks_json_rpc: bool) -> bool:
-    """MCP, "Backwards Compatibility": a server that knows HTTP+SSE alone refuses the POST."""
-    return status in (404, 405) or (status == 400 and not speaks_json_rpc)
+    return min(max(reader.retry_ms / 1000, MIN_RETRY_S), MAX_RETRY_S)

@@ -7,14 +7,14 @@ import trio
 from mcpd.bridge.exchange import MAX_RETRY_S, delay_of
 from mcpd.bridge.reading import ACCEPT_STREAM, Take, is_stream, new_reader, read_events
 from mcpd.bridge.session import Session
-from mcpd.bridge.upstream import Upstream, explain
+from mcpd.bridge.upstream import Upstream
 from mcpd.errors import McpdError
 from mcpd.http.event_reader import EventReader
 
 log = logging.getLogger("mcpd.bridge")
 
 UNREACHABLE_S = 5.0  # until it is tried again
-NO_STREAM = (400, 405, 406, 501)  # the server has none
+NO_STREAM = (400, 404, 405, 406, 501)  # the server has none
 
 
 async def listen(upstream: Upstream, session: Session, take: Take) -> None:
@@ -31,10 +31,15 @@ async def listen(upstream: Upstream, session: Session, take: Take) -> None:
 async def _listen_in(upstream: Upstream, session: Session, take: Take, number: int) -> None:
     reader = new_reader()
     barren_s = 0.0
+    listened = False
     while session.number == number:
         last_id = reader.last_id
         try:
-            if not await _listen_once(upstream, session, take, number, reader):
+            status = await _listen_once(upstream, session, take, reader)
+            listened = listened or status == 200
+            if status == 404 and listened and session.is_there:  # and not a path without GET
+                await session.renew(number)
+            elif status in NO_STREAM:
                 return
         except McpdError as error:
             log.warning("not listening for now: %s", error.message)
@@ -45,19 +50,16 @@ async def _listen_in(upstream: Upstream, session: Session, take: Take, number: i
 
 
 async def _listen_once(
-    upstream: Upstream, session: Session, take: Take, number: int, reader: EventReader
-) -> bool:
-    """One connection; False: it makes no sense to come back."""
+    upstream: Upstream, session: Session, take: Take, reader: EventReader
+) -> int:
+    """One connection; the status of the answer, 200 for a stream alone."""
     headers = [*ACCEPT_STREAM, *session.headers]
     if reader.last_id:
         headers.append((b"last-event-id", reader.last_id.encode("utf-8")))
     response = await upstream.begin("GET", headers, repeatable=True)
     if is_stream(response):
         await read_events(response, reader, take)
-        return True
-    status, words = response.status, await explain(response)
-    if status == 404 and session.is_there:
-        await session.renew(number)
-        return True
-    log.info("the server has no stream to listen to: %s %s", status, words)
-    return status not in NO_STREAM and status != 404
+        return 200
+    words = await upstream.explain(response)
+    log.info("the server has no stream to listen to: %s %s", response.status, words)
+    return response.status if response.status != 200 else 405

@@ -10,7 +10,7 @@ import trio
 
 from mcpd.bridge.patience import Undeliverable
 from mcpd.bridge.reading import ACCEPT_STREAM, Take, is_stream, new_reader, read_quietly
-from mcpd.bridge.upstream import Upstream, explain
+from mcpd.bridge.upstream import Upstream
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, IncomingResponse
 
@@ -37,6 +37,7 @@ class OldSse:
         self._take = take
         self._endpoint = ""
         self._named = trio.Event()
+        self._scope = trio.CancelScope()
         self.ended = trio.Event()
 
     async def open(self, nursery: trio.Nursery) -> bool:
@@ -47,28 +48,35 @@ class OldSse:
         """
         response = await self._upstream.begin("GET", ACCEPT_STREAM, repeatable=True)
         if not is_stream(response):
-            log.info("no HTTP+SSE either: %s %s", response.status, await explain(response))
+            words = await self._upstream.explain(response)
+            log.info("no HTTP+SSE either: %s %s", response.status, words)
             return False
         nursery.start_soon(self._read, response)
         with trio.move_on_after(ENDPOINT_S):
             await self._named.wait()
+        if not self._endpoint:
+            self._scope.cancel()
         return bool(self._endpoint)
 
     async def _read(self, response: IncomingResponse) -> None:
-        reader = new_reader()
         try:
-            async with response:
-                while piece := await response.receive():
-                    for event in reader.feed(piece):
-                        if event.name == "endpoint":
-                            self._name(event.data.decode("utf-8", "replace"))
-                        elif event.name == "message":
-                            await self._take(event.data)
+            with self._scope:
+                await self._hand_on(response)
         except (Broken, McpdError) as error:
             log.warning("the event stream broke: %s", error)
         finally:
             self.ended.set()
             self._named.set()
+
+    async def _hand_on(self, response: IncomingResponse) -> None:
+        reader = new_reader()
+        async with response:
+            while piece := await response.receive():
+                for event in reader.feed(piece):
+                    if event.name == "endpoint":
+                        self._name(event.data.decode("utf-8", "replace"))
+                    elif event.name == "message":
+                        await self._take(event.data)
 
     def _name(self, told: str) -> None:
         """The endpoint may be relative; another origin is not followed, since it gets the token."""
@@ -94,7 +102,8 @@ class OldSse:
             "POST", POSTED, body, target=self._endpoint, repeatable=False
         )
         if response.status not in (200, 202, 204):
-            raise Undeliverable(f"The server answers {response.status}: {await explain(response)}")
+            words = await self._upstream.explain(response)
+            raise Undeliverable(f"The server answers {response.status}: {words}")
         await read_quietly(response)
 
     async def exchange(self, waiting: Waiting) -> None:

@@ -29,7 +29,7 @@ from mcpd.bridge.old_sse import OldSse
 from mcpd.bridge.patience import Undeliverable
 from mcpd.bridge.reading import POSTED, read_quietly
 from mcpd.bridge.session import Session, session_id_of
-from mcpd.bridge.upstream import Upstream, explain
+from mcpd.bridge.upstream import Upstream
 from mcpd.errors import ContentTooLarge, InvalidRequest, McpdError, TooManyRequests
 from mcpd.rpc.lines import LineWriter, read_lines
 from mcpd.rpc.messages import Notice, encode_error, readable_id
@@ -40,6 +40,7 @@ Job = Callable[..., Awaitable[None]]
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_AT_ONCE = 500  # requests that run; further ones are refused
+TAKEN_S = 10.0  # for the server to say that it took what wants no answer
 LAST_ANSWERS_S = 0.6  # for running requests, when stdin has ended
 GOODBYE_S = 0.3  # to tell the server that the session is over
 
@@ -150,12 +151,14 @@ class Bridge:
         self._spawn(self._run, exchange, keys, gate)
 
     async def _run(self, exchange: Exchange, keys: list[bytes], gate: trio.Event) -> None:
-        try:
+        async def turn() -> None:
             if exchange.mirrored is None:
                 await gate.wait()
             if exchange.is_initialize:
                 self.session.forget()
-            await exchange.run()
+
+        try:
+            await exchange.run(turn)
         finally:
             for key in keys:
                 self._open.pop(key, None)
@@ -184,25 +187,30 @@ class Bridge:
         return exchange.mirrored is not None
 
     async def _post(self, line: Line) -> None:
-        """Send what wants no answer."""
-        try:
-            if self.old is not None:
-                await self.old.post(line.body)
-                return
-            message = line.messages[0]
-            modern = self._mirrors.headers(message) if isinstance(message, Notice) else None
-            headers = self.session.headers if modern is None else modern
-            response = await self.upstream.begin(
-                "POST", [*POSTED, *headers], line.body, repeatable=True
-            )
-            if response.status >= 400:
-                log.warning(
-                    "a message was refused: %d %s", response.status, await explain(response)
-                )
-            else:
-                await read_quietly(response)
-        except McpdError as error:
-            log.warning("a message is lost: %s", error.message)
+        """Send what wants no answer. A server that does not take it holds up nothing else."""
+        with trio.move_on_after(self.upstream.wait_s + TAKEN_S) as scope:
+            try:
+                await self._send(line)
+            except McpdError as error:
+                log.warning("a message is lost: %s", error.message)
+        if scope.cancelled_caught:
+            log.warning("a message may be lost: the server said nothing to it")
+
+    async def _send(self, line: Line) -> None:
+        if self.old is not None:
+            await self.old.post(line.body)
+            return
+        message = line.messages[0]
+        modern = self._mirrors.headers(message) if isinstance(message, Notice) else None
+        headers = self.session.headers if modern is None else modern
+        response = await self.upstream.begin(
+            "POST", [*POSTED, *headers], line.body, repeatable=True
+        )
+        if response.status >= 400:
+            words = await self.upstream.explain(response)
+            log.warning("a message was refused: %d %s", response.status, words)
+        else:
+            await read_quietly(response)
 
     def _spawn(self, job: Job, *args: Any) -> None:
         if self._nursery is None:
@@ -236,6 +244,7 @@ class Bridge:
         self._learn(exchange, arrived)
         exchange.heard(arrived)
         await self.emit(arrived.line)
+        exchange.told()
 
     def _learn(self, exchange: Exchange, arrived: Arrived) -> None:
         call = exchange.call_of(arrived.key or b"")

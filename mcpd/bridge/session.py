@@ -6,6 +6,7 @@ set up.
 """
 
 import logging
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -24,7 +25,7 @@ from mcpd.bridge.reading import (
     read_events,
     read_quietly,
 )
-from mcpd.bridge.upstream import Upstream, explain
+from mcpd.bridge.upstream import Upstream
 from mcpd.http.client import Broken, IncomingResponse
 from mcpd.rpc.messages import Call, encode_notice
 
@@ -47,6 +48,22 @@ class _Initialized(msgspec.Struct):
 _initialized = msgspec.json.Decoder(_Initialized)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the server said of a session when it was begun."""
+
+    session_id: bytes = b""  # empty: it has none
+    version: bytes = b""
+    capabilities: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        pairs = [(b"mcp-session-id", self.session_id)] if self.session_id else []
+        if self.version:
+            pairs.append((b"mcp-protocol-version", self.version))
+        return pairs
+
+
 class Session:
     """The session of this client, or none.
 
@@ -67,9 +84,7 @@ class Session:
         self._upstream = upstream
         self._take = take
         self.is_known = False
-        self._id = b""
-        self._version = b""
-        self._capabilities: dict[str, Any] = {}
+        self._told = _Told()
         self._initialize: Call | None = None
         self._kept: dict[tuple[str, str], Call] = {}
         self._lock = trio.Lock()
@@ -77,19 +92,16 @@ class Session:
     @property
     def is_there(self) -> bool:
         """Whether the server gave an id."""
-        return bool(self._id)
+        return bool(self._told.session_id)
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What each message of the session carries."""
-        pairs = [(b"mcp-session-id", self._id)] if self._id else []
-        if self._version:
-            pairs.append((b"mcp-protocol-version", self._version))
-        return pairs
+        return self._told.headers
 
     def forget(self) -> None:
         """The client begins anew."""
-        self.is_known, self._id, self._version = False, b"", b""
+        self.is_known, self._told = False, _Told()
         self._kept.clear()
         if self.begun.is_set():
             self.begun = trio.Event()
@@ -101,16 +113,11 @@ class Session:
 
     def opened(self, call: Call, session_id: str, result: bytes) -> None:
         """``initialize`` was answered."""
-        try:
-            told = _initialized.decode(result)
-        except msgspec.DecodeError:
-            told = _Initialized()
-        version, capabilities = told.protocolVersion, told.capabilities
         self._initialize = call
-        self._id = session_id.encode("latin-1")
-        self._version = version.encode("ascii") if _is_version(version) else b""
-        self._capabilities = capabilities if isinstance(capabilities, dict) else {}
-        self.is_known = True
+        self._use(_told(session_id, result))
+
+    def _use(self, told: _Told) -> None:
+        self._told, self.is_known = told, True
         self.number += 1
 
     def keep(self, call: Call) -> None:
@@ -145,23 +152,26 @@ class Session:
                 await self._begin_again(self._initialize)
             if scope.cancelled_caught:
                 raise _none_other()
-        for kind, told in self._capabilities.items():
-            if isinstance(told, dict) and told.get("listChanged"):
+        for kind, declared in self._told.capabilities.items():
+            if isinstance(declared, dict) and declared.get("listChanged"):
                 await self._take(encode_notice(f"notifications/{kind}/list_changed", {}))
         self._listen_anew()
 
     async def _begin_again(self, initialize: Call) -> None:
-        """What is known of the old session stays until there is a new one."""
+        """What is known of the old session stays until the new one is as it was."""
         response, answer = await self._ask(initialize, [])
         if answer is None or answer.is_error:
             raise _none_other()
-        self.opened(initialize, session_id_of(response), answer.result)
+        told = _told(session_id_of(response), answer.result)
         accepted = await self._upstream.begin(
-            "POST", [*POSTED, *self.headers], INITIALIZED, repeatable=True
+            "POST", [*POSTED, *told.headers], INITIALIZED, repeatable=True
         )
         await read_quietly(accepted)
+        if accepted.status >= 400:
+            raise _none_other()
         for call in list(self._kept.values()):
-            await self._ask(call, self.headers)
+            await self._ask(call, told.headers)
+        self._use(told)
 
     async def _ask(
         self, call: Call, headers: list[tuple[bytes, bytes]]
@@ -172,7 +182,8 @@ class Session:
         body = b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (own_id, method, call.params)
         response = await self._upstream.begin("POST", [*POSTED, *headers], body, repeatable=True)
         if response.status != 200:
-            log.warning("%s: %s %s", call.method, response.status, await explain(response))
+            words = await self._upstream.explain(response)
+            log.warning("%s: %s %s", call.method, response.status, words)
             return response, None
         return response, await self._answer(response, own_id)
 
@@ -202,6 +213,19 @@ class Session:
 def session_id_of(response: IncomingResponse) -> str:
     """The session that an answer to ``initialize`` begins; empty: the server has none."""
     return response.headers.joined(b"mcp-session-id")
+
+
+def _told(session_id: str, result: bytes) -> _Told:
+    try:
+        found = _initialized.decode(result)
+    except msgspec.DecodeError:
+        found = _Initialized()
+    version, capabilities = found.protocolVersion, found.capabilities
+    return _Told(
+        session_id.encode("latin-1"),
+        version.encode("ascii") if _is_version(version) else b"",
+        capabilities if isinstance(capabilities, dict) else {},
+    )
 
 
 def _is_version(version: Any) -> bool:

@@ -18,8 +18,9 @@ log = logging.getLogger("mcpd.bridge")
 
 MAX_ERROR_BYTES = 64 * 1024
 MAX_SHOWN = 300  # characters of what a server says that is no MCP
-BUSY = (429, 503)  # not now; the request was not carried out
-AWAY = (502, 504)  # a gateway does not know
+BUSY = 429  # not now; the request was not carried out
+AWAY = (502, 503, 504)  # a gateway does not know; 503 with Retry-After is an invitation
+HIDDEN = "[hidden]"
 
 
 class _Error(msgspec.Struct):
@@ -61,8 +62,10 @@ class Upstream:
         self.trouble = ""  # what keeps requests waiting right now
         self._client = client
         self._credentials = credentials
-        self._wait_s = wait_s
+        self.wait_s = wait_s
         self._headers = list(headers)
+        self._secrets = [value.decode("latin-1") for _, value in headers]
+        self._secrets += filter(None, [url.partition("?")[2]])
 
     async def begin(
         self,
@@ -82,7 +85,7 @@ class Upstream:
         Raises:
             Undeliverable: it cannot be delivered; the text says what was tried.
         """
-        patience = Patience(self._wait_s, f"{method} {self.shown}")
+        patience = Patience(self.wait_s, f"{method} {self.shown}")
         where = self.target if target is None else target
         while True:
             token = self._credentials.token
@@ -110,12 +113,14 @@ class Upstream:
     ) -> bool:
         """Whether the response is for the caller; False: try again now."""
         status = response.status
-        if status in BUSY or (status in AWAY and repeatable):
-            reason = f"the server answers {status}: {await explain(response)}"
-            await self._wait(patience, reason, delay_s=retry_after_s(response.headers))
+        later_s = retry_after_s(response.headers)
+        invited = status == BUSY or (status == 503 and later_s is not None)
+        if invited or (status in AWAY and repeatable):
+            reason = f"the server answers {status}: {await self.explain(response)}"
+            await self._wait(patience, reason, delay_s=later_s)
             return False
         if status == 401:
-            words = await explain(response)
+            words = await self.explain(response)
             self._credentials.read_again()
             if self._credentials.token != token:  # perhaps since another request's 401
                 log.info("401: another token is in %s now", self._credentials.origin)
@@ -141,20 +146,25 @@ class Upstream:
             fix="Put a valid token there; a file is read again with the next request.",
         )
 
+    async def explain(self, response: IncomingResponse) -> str:
+        """What a response that is no answer says, in one line; it is read and closed."""
+        async with response:
+            try:
+                body = await response.read(MAX_ERROR_BYTES)
+            except (Broken, McpdError):
+                return "(its text cannot be read)"
+        return self.words(body)
 
-async def explain(response: IncomingResponse) -> str:
-    """What a response that is no answer says, in one line; it is read and closed."""
-    async with response:
-        try:
-            body = await response.read(MAX_ERROR_BYTES)
-        except (Broken, McpdError):
-            return "(its text cannot be read)"
-    text = _words(body) or body.decode("utf-8", "replace")
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line[:MAX_SHOWN] or "(without a word)"
+    def words(self, body: bytes) -> str:
+        """A body that is no answer, in one line, without the secrets of the request."""
+        text = _message(body) or body.decode("utf-8", "replace")
+        for secret in filter(None, [self._credentials.token, *self._secrets]):
+            text = text.replace(secret, HIDDEN)
+        line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        return line[:MAX_SHOWN] or "(without a word)"
 
 
-def _words(body: bytes) -> str:
+def _message(body: bytes) -> str:
     try:
         found = _explanation.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -127,16 +128,21 @@ def _split(url: str) -> SplitResult:
         port = parts.port
         url.encode("ascii")
     except ValueError as error:
-        raise ConfigError("The URL cannot be read.", received=url[:200]) from error
+        raise ConfigError("The URL cannot be read.", received=_shown(url)) from error
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or port == 0:
         raise ConfigError(
             "The URL must begin with http:// or https:// and name a host.",
-            received=url[:200],
+            received=_shown(url),
             fix="Write it like http://127.0.0.1:8000/mcp/",
         )
     if parts.username is not None:
         raise ConfigError("The URL must not hold a user or a password.", fix="Use a token.")
     return parts
+
+
+def _shown(url: str) -> str:
+    """Without what may be a secret: a user, a password, the query, the fragment."""
+    return re.sub(r"//[^/?#]*@", "//", re.split(r"[?#]", url)[0])[:200]
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:

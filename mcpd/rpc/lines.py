@@ -20,20 +20,22 @@ class LineWriter:
     def __init__(self, stdout: trio.abc.SendStream) -> None:
         self._stdout = stdout
         self._lock = trio.Lock()
-        self._scope: trio.CancelScope | None = None
+        self._scopes: set[trio.CancelScope] = set()
         self._shielded = True
         self._broken = False
 
     @property
     def shielded(self) -> bool:
-        """Whether a line under way is finished; off when nobody may be there to read it."""
+        """Whether lines are written although they are cancelled; off when nobody may be there to
+        read them.
+        """
         return self._shielded
 
     @shielded.setter
     def shielded(self, shielded: bool) -> None:
         self._shielded = shielded
-        if self._scope is not None:
-            self._scope.shield = shielded
+        for scope in self._scopes:
+            scope.shield = shielded
 
     async def send(self, message: bytes) -> None:
         """Write one line.
@@ -42,19 +44,25 @@ class LineWriter:
             BrokenResourceError: nobody reads, or nobody did for WRITE_S: half a line is there then,
                 and no other can follow it.
 
-        Cancellation: before the line or not at all.
+        Cancellation: it is written all the same, for as long as ``shielded`` holds.
         """
-        async with self._lock:
-            if self._broken:
-                raise trio.BrokenResourceError("half a line was written")
-            self._broken = True
-            with trio.move_on_after(WRITE_S, shield=True) as self._scope:
-                self._scope.shield = self._shielded
-                await self._stdout.send_all(message + b"\n")
-                self._broken = False
-            self._scope = None
-            if self._broken:
-                raise trio.BrokenResourceError(f"nobody read for {WRITE_S:g} s")
+        with trio.CancelScope(shield=self._shielded) as scope:
+            self._scopes.add(scope)
+            try:
+                async with self._lock:
+                    await self._write(message)
+            finally:
+                self._scopes.discard(scope)
+
+    async def _write(self, message: bytes) -> None:
+        if self._broken:
+            raise trio.BrokenResourceError("half a line was written")
+        self._broken = True
+        with trio.move_on_after(WRITE_S):
+            await self._stdout.send_all(message + b"\n")
+            self._broken = False
+        if self._broken:
+            raise trio.BrokenResourceError(f"nobody read for {WRITE_S:g} s")
 
 
 async def read_lines(stdin: trio.abc.ReceiveStream, max_bytes: int) -> AsyncGenerator[bytes | None]:

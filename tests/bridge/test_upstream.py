@@ -76,6 +76,17 @@ async def test_a_gateway_that_cannot_reach_its_server(talk):
     assert len(server.seen) == 1
 
 
+async def test_503_is_an_invitation_only_with_a_time(talk):
+    """A gateway says it as well when the server died with the call in hand."""
+    died = reply("503 Service Unavailable", b"upstream connect error", kind="text/plain")
+    server, (found,) = await talk(died, PONG, lines=[CALL])
+    assert "503: upstream connect error" in found["error"]["message"]
+    assert "not known whether the call was carried out" in found["error"]["message"]
+    assert len(server.seen) == 1
+    _, (found,) = await talk(died, PONG)
+    assert found["result"] == {}
+
+
 async def test_a_connection_that_breaks_before_the_answer(talk):
     _, (found,) = await talk(None, PONG)
     assert found["result"] == {}
@@ -103,6 +114,19 @@ async def test_a_stream_that_breaks_is_taken_up_where_it_was(talk):
     assert server.seen[1].headers["last-event-id"] == "e1"
 
 
+async def test_a_stream_whose_rest_is_gone(talk):
+    async def begin(stream):
+        await stream.send_all(stream_head() + chunk(b"id: e1\nretry: 10\ndata:\n\n"))
+        await stream.send_eof()
+
+    gone = reply("404 Not Found")
+    server, (found,) = await talk(begin, gone, PONG)
+    assert found["result"] == {}  # it does no harm to ask again
+    assert [seen.method for seen in server.seen] == ["POST", "GET", "POST"]
+    _, (found,) = await talk(begin, gone, PONG, lines=[CALL])
+    assert "the rest of the answer cannot be had" in found["error"]["message"]
+
+
 async def test_a_stream_that_breaks_without_an_id(talk):
     async def begin(stream):
         await stream.send_all(stream_head() + chunk(b": hello\n\n"))
@@ -121,6 +145,7 @@ async def test_a_stream_that_breaks_without_an_id(talk):
         (reply("200 OK", b'{"jsonrpc":"2.0","id":9,"result":{}}'), "answers another request"),
         (reply("403 Forbidden", b'{"jsonrpc":"2.0","error":{"code":-1,"message":"no"}}'), "no"),
         (reply("401 Unauthorized", b""), "wants a token"),
+        (reply("200 OK", b'{"id":null,"error":{"code":-1,"message":"no name"}}'), "no name"),
     ],
 )
 async def test_strange_answers_become_errors_of_the_request(talk, answer, told):
