@@ -9,7 +9,8 @@ import trio
 
 from mcpd.auth.credentials import VARIABLE, Credentials
 from mcpd.cli.settings import DEFAULT_URL
-from mcpd.doctor.findings import ALL, CLAUDE, Finding, find
+from mcpd.doctor.finding import ALL, CLAUDE, Finding
+from mcpd.doctor.findings import find
 from mcpd.doctor.probes import MODERN, Doctor, Facts
 from mcpd.errors import EXIT_FAILURE
 from mcpd.http.client import HttpClient
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     way, target = find_way(
         arguments.url, unix=arguments.unix, ca_file=arguments.ca_file, environ=os.environ
     )
-    facts = trio.run(_ask, HttpClient(way), arguments.url, target, token)
+    facts = trio.run(_ask, HttpClient(way), arguments.url.partition("?")[0], target, token)
     findings = find(facts, time.time(), token)
     print(as_text(facts, findings), end="")
     return EXIT_FAILURE if any(set(finding.fails) - {CLAUDE} for finding in findings) else 0
@@ -76,15 +77,13 @@ def _list(numbers: list[int]) -> str:
 
 
 def _server(facts: Facts) -> str:
-    if facts.initialize.status != 200:
+    eras = [MODERN] if facts.speaks_modern else []
+    if facts.version:
+        eras.append(f"{facts.version} (asked for that; older ones were not tried)")
+    if not eras:
         return facts.url
-    body = facts.initialize.json
-    result = body.get("result", {}) if isinstance(body, dict) else {}
-    info = result.get("serverInfo", {}) if isinstance(result, dict) else {}
-    newest = str(result.get("protocolVersion", ""))
-    eras = [f"{newest} (asked for that; older ones were not tried)"]
-    if facts.discover.status == 200:
-        eras.insert(0, MODERN)
+    given = (facts.initialize.result or facts.discover.result).get("serverInfo")
+    info = given if isinstance(given, dict) else {}
     took = facts.initialize.seconds * 1000
     name = f"{info.get('name', 'unnamed')} {info.get('version', '')}".strip()
     return f"{facts.url}: {name}, speaks {' and '.join(eras)}, answered in {took:.0f} ms"

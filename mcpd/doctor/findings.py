@@ -1,37 +1,27 @@
-"""From facts to findings: what is wrong, for which clients, and what mends it. Pure.
+"""From facts to findings: what is wrong, for which clients, and what mends it. Pure."""
 
-How clients behave is from their sources and issue trackers; the files in
-``conformance/transcripts/documented`` name them.
-"""
-
-import base64
-import binascii
 import ipaddress
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
+from mcpd.doctor.authorization import has_oauth, oauth, unauthorized
+from mcpd.doctor.finding import (
+    ALL,
+    BRIDGE,
+    CLAUDE,
+    CLAUDE_CODE,
+    CURSOR,
+    INSPECTOR,
+    PYTHON,
+    REMOTE,
+    TYPESCRIPT,
+    VSCODE,
+    Finding,
+)
 from mcpd.doctor.probes import MODERN, Facts, Seen
 
-CLAUDE_CODE, CLAUDE, CURSOR, VSCODE = "Claude Code", "claude.ai", "Cursor", "VS Code"
-INSPECTOR, REMOTE = "MCP Inspector", "mcp-remote"
-PYTHON, TYPESCRIPT, BRIDGE = "Python SDK", "TypeScript SDK", "mcpd bridge"
-ALL = (CLAUDE_CODE, CLAUDE, CURSOR, VSCODE, INSPECTOR, REMOTE, PYTHON, TYPESCRIPT, BRIDGE)
-OAUTH_FIRST = (CLAUDE_CODE, CLAUDE, CURSOR, VSCODE, INSPECTOR, REMOTE, TYPESCRIPT)
 MAX_SKEW_S = 30.0
 SLOW_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing. ``fails``: these clients cannot connect; ``limited``: they lack something."""
-
-    text: str
-    fix: str = ""
-    fails: tuple[str, ...] = ()
-    limited: tuple[str, ...] = ()
 
 
 def find(facts: Facts, now: float, token: str = "") -> list[Finding]:
@@ -40,9 +30,9 @@ def find(facts: Facts, now: float, token: str = "") -> list[Finding]:
     if first.error:
         return [Finding(f"The server does not answer: {first.error}.", _reach(first), ALL)]
     found = list(_refusals(facts, now, token))
-    if not any(finding.fails for finding in found):
+    if facts.version:
         found += _conversation(facts)
-    found += [*_clock(facts), *_oauth(facts), *_ways(facts), *_reachable(facts)]
+    found += [*_clock(facts), *oauth(facts), *_ways(facts), *_reachable(facts)]
     return sorted(found, key=lambda finding: (not finding.fails, not finding.limited))
 
 
@@ -54,30 +44,27 @@ def _reach(seen: Seen) -> str:
 
 def _refusals(facts: Facts, now: float, token: str) -> Iterator[Finding]:
     first = facts.initialize
-    if first.status in (403, 421):
-        host = facts.url.split("/")[2]
+    if facts.speaks_modern and not facts.version and first.status in (200, 400, 404):
         yield Finding(
-            f"The request is refused by the name it was sent to ({first.status}): {first.says}",
-            f"In the proxy: pass the Host header on (nginx: proxy_set_header Host $host). At the"
-            f" server: --public-url or --allow-host with the name it is called by, like {host}.",
-            ALL,
+            f"The server speaks {MODERN} alone: clients of the revisions before cannot connect.",
+            "With mcpd: leave out --no-handshake.",
+            limited=ALL,
         )
+    elif first.status in (403, 421):
+        yield _forbidden(facts)
     elif first.status == 401:
-        yield _unauthorized(facts, now, token)
-    elif first.status in (301, 302, 307, 308):
+        yield unauthorized(facts, now, token)
+    elif first.status in (301, 302, 303, 307, 308):
         where = first.fields.get("location", "elsewhere")
+        keeps_post = first.status in (307, 308)  # otherwise a GET arrives there
         yield Finding(
-            f"The endpoint is redirected to {where}.",
+            f"The endpoint is redirected to {where} ({first.status}).",
             "Give clients the URL it leads to.",
-            (CLAUDE_CODE, CLAUDE, CURSOR),
-            (VSCODE,),
+            (CLAUDE_CODE, CLAUDE, CURSOR, BRIDGE) if keeps_post else ALL,
+            (VSCODE,) if keeps_post else (),
         )
     elif first.status in (404, 405):
-        yield Finding(
-            f"There is no MCP endpoint ({first.status}): {first.says}",
-            "mcpd has it at /mcp/; others at /mcp. Servers that know HTTP+SSE alone: /sse.",
-            ALL,
-        )
+        yield _no_endpoint(facts)
     elif first.status in (502, 503, 504):
         yield Finding(
             f"The server is away or busy ({first.status}): {first.says}",
@@ -86,47 +73,46 @@ def _refusals(facts: Facts, now: float, token: str) -> Iterator[Finding]:
         )
     elif first.status != 200:
         yield Finding(f"initialize is answered {first.status}: {first.says}", "", ALL)
+    elif not facts.version:
+        yield Finding(
+            f"initialize is answered 200 and names no protocol version: {first.says}",
+            "Is the URL that of the MCP endpoint? mcpd has it at /mcp/.",
+            ALL,
+        )
 
 
-def _unauthorized(facts: Facts, now: float, token: str) -> Finding:
-    claims = _claims(token)
-    expires, issued = claims.get("exp"), claims.get("nbf", claims.get("iat"))
-    says = facts.initialize.says
-    if not facts.had_token:
+def _forbidden(facts: Facts) -> Finding:
+    first = facts.initialize
+    if "insufficient_scope" in first.fields.get("www-authenticate", "") or "scope" in first.says:
         return Finding(
-            "The server wants a token, and none was given.",
-            "mcpd token create --sub NAME makes one; give it with --token-file or MCPD_TOKEN.",
+            f"The token does not allow it (403): {first.says}",
+            "Make one that does: mcpd token create --sub NAME --scope SCOPE.",
             ALL,
         )
-    server_now = now + facts.skew_s
-    if isinstance(issued, int | float) and issued > server_now + 1:
-        return Finding(
-            f"The token is of the future: it begins {issued - server_now:.0f} s after the server's"
-            f" time. The clock of who made it and the server's differ. The server says: {says}",
-            "Set both clocks (NTP); --jwt-leeway-s tolerates small differences.",
-            ALL,
-        )
-    if isinstance(expires, int | float) and expires <= server_now:
-        return Finding(
-            f"The token expired {server_now - expires:.0f} s ago. The server says: {says}",
-            "Make a new one, with a longer --ttl: mcpd token create --sub NAME --ttl 30d.",
-            ALL,
-        )
+    sure = "" if first.status == 421 else ", most likely"
+    host = urlsplit(facts.url).netloc
     return Finding(
-        f"The server refuses the token: {says}",
-        "Was it made with this server's secret, issuer and audience? mcpd token inspect tells.",
+        f"The request is refused{sure} by the name it was sent to ({first.status}): {first.says}",
+        f"In the proxy: pass the Host header on (nginx: proxy_set_header Host $host). At the"
+        f" server: --public-url or --allow-host with the name it is called by, like {host}.",
         ALL,
     )
 
 
-def _claims(token: str) -> dict[str, Any]:
-    """What a JWT says, unverified: only to say what may be wrong."""
-    try:
-        part = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (IndexError, ValueError, binascii.Error):
-        return {}
-    return claims if isinstance(claims, dict) else {}
+def _no_endpoint(facts: Facts) -> Finding:
+    if facts.old_sse:
+        return Finding(
+            "This is an endpoint of HTTP+SSE, the transport of 2024-11-05.",
+            "Set the client's transport to sse, or give it the URL of Streamable HTTP (mcpd has it"
+            " at /mcp/).",
+            limited=(CLAUDE_CODE, CLAUDE, INSPECTOR, PYTHON, TYPESCRIPT),
+        )
+    first = facts.initialize
+    return Finding(
+        f"There is no MCP endpoint ({first.status}): {first.says}",
+        "mcpd has it at /mcp/; others at /mcp. Servers that know HTTP+SSE alone: /sse.",
+        ALL,
+    )
 
 
 def _clock(facts: Facts) -> Iterator[Finding]:
@@ -141,9 +127,11 @@ def _clock(facts: Facts) -> Iterator[Finding]:
 
 
 def _conversation(facts: Facts) -> Iterator[Finding]:
-    if facts.initialized.status not in (200, 202, 204):
+    notified = facts.initialized
+    if notified.status not in (200, 202, 204):
+        told = f"answered {notified.status}, not 202" if notified.status else notified.error
         yield Finding(
-            f"notifications/initialized is answered {facts.initialized.status}, not 202.",
+            f"notifications/initialized is not taken: {told}.",
             "",
             ALL,
         )
@@ -153,18 +141,16 @@ def _conversation(facts: Facts) -> Iterator[Finding]:
             " there.", "Answer 202.", (CLAUDE,),
         )  # fmt: skip
     yield from _streams(facts)
-    if facts.lost.status and facts.lost.status != 404:
+    if facts.ended.status in (200, 202, 204) and facts.lost.status not in (0, 404):
         yield Finding(
             f"A session that is over is answered {facts.lost.status}, not 404: clients do not learn"
             " that they must begin again.", "", limited=ALL,
         )  # fmt: skip
-    if facts.discover.status == 200 and MODERN not in facts.discover.text:
-        yield Finding(f"server/discover answers, and does not name {MODERN}.")
 
 
 def _streams(facts: Facts) -> Iterator[Finding]:
     stream, listen = facts.stream, facts.listen
-    held = listen.status == 200 and not listen.events
+    held = listen.is_stream and not listen.events
     if held or "no answer" in stream.error:
         yield Finding(
             "Events are held back on the way: one that the server sends at once did not arrive.",
@@ -173,7 +159,7 @@ def _streams(facts: Facts) -> Iterator[Finding]:
             (CLAUDE_CODE, CURSOR, VSCODE),
             (CLAUDE, INSPECTOR, REMOTE, PYTHON, TYPESCRIPT, BRIDGE),
         )
-    if stream.status == 200 and "text/event-stream" not in stream.fields.get("content-type", ""):
+    if stream.status == 200 and not stream.is_stream:
         yield Finding(
             "GET is answered 200 without an event stream: clients reconnect for ever.",
             "Answer 405, or a stream.",
@@ -184,64 +170,6 @@ def _streams(facts: Facts) -> Iterator[Finding]:
             f"GET is answered {stream.status}: Cursor reconnects in a loop, Claude Code takes it as"
             " the end of the session.", "Answer 405, or a stream.", (CURSOR, CLAUDE_CODE),
         )  # fmt: skip
-
-
-def _oauth(facts: Facts) -> Iterator[Finding]:
-    answers = {path: seen for path, seen in facts.well_known.items() if seen.status == 200}
-    resource = [path for path in answers if "oauth-protected-resource" in path]
-    server = [path for path in answers if "oauth-protected-resource" not in path]
-    hollow = [path for path, seen in answers.items() if not _is_metadata(seen)]
-    challenged = "resource_metadata" in facts.challenge
-    named = any(_names_another_server(answers[path]) for path in resource)
-    if hollow:
-        yield Finding(
-            f"{hollow[0]} is answered 200, and holds no metadata: clients take that for an"
-            " authorization server and ignore the token they were given.",
-            "Answer 404 with JSON; often a catch-all page of a proxy answers.",
-            (CLAUDE_CODE, CURSOR),
-            (VSCODE, INSPECTOR, REMOTE),
-        )
-    elif (challenged or resource) and not server and not named:
-        yield Finding(
-            "OAuth is half on: clients are sent to an authorization server, and there is none"
-            f" ({'WWW-Authenticate names resource_metadata' if challenged else resource[0]}; no"
-            " /.well-known/oauth-authorization-server, no authorization_servers).",
-            "Publish the whole of it, or none: with static tokens leave resource_metadata out and"
-            " answer the well-known paths 404.",
-            OAUTH_FIRST,
-        )
-    elif server and facts.register.status in (404, 405):
-        yield Finding(
-            "There is an authorization server, and POST /register does not register clients"
-            f" ({facts.register.status}).",
-            "Name a registration_endpoint, or register the clients by hand.",
-            limited=OAUTH_FIRST,
-        )
-    if facts.anonymous.status == 401 and not facts.challenge:
-        yield Finding(
-            "401 comes without WWW-Authenticate.",
-            "RFC 9110 wants it; claude.ai needs it to begin.",
-            limited=(CLAUDE,),
-        )
-    for path, seen in facts.well_known.items():
-        if seen.status == 404 and seen.json is None:
-            yield Finding(
-                f"{path} is answered 404 without JSON: some versions of Claude Code give up there.",
-                "Answer JSON; in nginx pass /.well-known/ on to the server.",
-                limited=(CLAUDE_CODE,),
-            )
-            return
-
-
-def _is_metadata(seen: Seen) -> bool:
-    body = seen.json
-    wanted = ("resource", "issuer", "authorization_endpoint", "authorization_servers")
-    return isinstance(body, dict) and any(name in body for name in wanted)
-
-
-def _names_another_server(seen: Seen) -> bool:
-    body = seen.json
-    return isinstance(body, dict) and bool(body.get("authorization_servers"))
 
 
 def _ways(facts: Facts) -> Iterator[Finding]:
@@ -269,5 +197,17 @@ def _reachable(facts: Facts) -> Iterator[Finding]:
             f"{host} means something on this machine or network alone.",
             "claude.ai connects from the internet: give it a public https:// URL, or use Claude"
             " Desktop with mcpd bridge.",
+            (CLAUDE,),
+        )
+    elif facts.anonymous.status == 401 and not has_oauth(facts):
+        yield Finding(
+            "The server wants a token and has no OAuth: claude.ai cannot be given one.",
+            "Use Claude Desktop with mcpd bridge, or put an authorization server before it.",
+            (CLAUDE,),
+        )
+    elif urlsplit(facts.url).scheme != "https":
+        yield Finding(
+            "claude.ai connects to https:// alone.",
+            "Put a proxy with a certificate before the server.",
             (CLAUDE,),
         )

@@ -17,6 +17,7 @@ from mcpd.mcp.modern import META_CAPABILITIES, META_VERSION
 from mcpd.version import __version__
 
 ANSWER_S = 6.0  # for a response
+FIRST_ANSWER_S = 30.0  # for the first: servers that sleep are woken by it
 FIRST_EVENT_S = 3.0  # for an event that is sent at once
 ONLY_HEAD_S = 0.5  # for the answer in a stream where none needs to come
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -36,6 +37,7 @@ class Seen:
     error: str = ""
     seconds: float = 0.0
     events: int = 0
+    first_event: str = ""  # its name
 
     @property
     def json(self) -> Any:
@@ -44,6 +46,18 @@ class Seen:
             return json.loads(self.text)
         except (ValueError, RecursionError):
             return None
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether events come."""
+        return self.status == 200 and "text/event-stream" in self.fields.get("content-type", "")
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Of a JSON-RPC answer; empty: it is none."""
+        body = self.json
+        result = body.get("result") if isinstance(body, dict) else None
+        return result if isinstance(result, dict) else {}
 
     @property
     def says(self) -> str:
@@ -71,11 +85,23 @@ class Facts:
     other_slash: Seen = field(default_factory=Seen)
     listen: Seen = field(default_factory=Seen)
     stream: Seen = field(default_factory=Seen)
+    ended: Seen = field(default_factory=Seen)
     lost: Seen = field(default_factory=Seen)
-    after_lost: Seen = field(default_factory=Seen)
-    register: Seen = field(default_factory=Seen)
+    old_sse: bool = False  # HTTP+SSE is what the endpoint speaks
     well_known: dict[str, Seen] = field(default_factory=dict)
     skew_s: float = 0.0  # the server's clock before ours
+
+    @property
+    def version(self) -> str:
+        """What ``initialize`` agreed on; empty: it did not."""
+        version = self.initialize.result.get("protocolVersion")
+        return version if isinstance(version, str) else ""
+
+    @property
+    def speaks_modern(self) -> bool:
+        """Whether the server says that it speaks MODERN."""
+        named = self.discover.result.get("supportedVersions")
+        return isinstance(named, list) and MODERN in named
 
     @property
     def challenge(self) -> str:
@@ -108,15 +134,17 @@ class Doctor:
     async def ask(self) -> Facts:
         """Make every probe; a server that is away is a fact as well."""
         facts = self.facts
-        facts.initialize = await self._post(_initialize(), self._token)
+        facts.initialize = await self._post(_initialize(), self._token, limit_s=FIRST_ANSWER_S)
         if facts.initialize.error:
             return facts
         facts.skew_s = self._skew(facts.initialize)
         facts.anonymous = await self._post(_initialize(), [])
         await self._end_session(facts.anonymous, [])
+        if facts.initialize.status in (404, 405):
+            facts.old_sse = await self._is_old_sse()
         await self._session()
         facts.discover = await self._modern("server/discover", {})
-        if facts.discover.status == 200:
+        if facts.speaks_modern:
             wanted = {"notifications": {"toolsListChanged": True}}
             facts.listen = await self._modern("subscriptions/listen", wanted, streams=True)
         facts.other_slash = await self._other_slash()
@@ -127,7 +155,7 @@ class Doctor:
     async def _session(self) -> None:
         facts = self.facts
         session = facts.initialize.fields.get("mcp-session-id", "")
-        if facts.initialize.status != 200:
+        if not facts.version:
             return
         headers = [(b"mcp-protocol-version", HANDSHAKE.encode("ascii")), *self._token]
         known = [(b"mcp-session-id", session.encode("latin-1")), *headers] if session else headers
@@ -136,17 +164,22 @@ class Doctor:
         accept = [(b"accept", b"text/event-stream")]
         facts.stream = await self._send("GET", self._target, [*accept, *known])
         if session:
-            await self._end_session(facts.initialize, self._token)
+            facts.ended = await self._end_session(facts.initialize, self._token)
             ping = {"jsonrpc": "2.0", "id": 9, "method": "ping"}
             facts.lost = await self._post(ping, known)
-            facts.after_lost = await self._post(ping, known)
 
-    async def _end_session(self, begun: Seen, token: Pairs) -> None:
+    async def _is_old_sse(self) -> bool:
+        headers = [(b"accept", b"text/event-stream"), *self._token]
+        seen = await self._send("GET", self._target, headers, streams=True)
+        return seen.is_stream and seen.first_event == "endpoint"
+
+    async def _end_session(self, begun: Seen, token: Pairs) -> Seen:
         """A probe leaves nothing behind."""
         session = begun.fields.get("mcp-session-id", "")
-        if session:
-            headers = [(b"mcp-session-id", session.encode("latin-1")), *token]
-            await self._send("DELETE", self._target, headers)
+        if not session:
+            return Seen()
+        headers = [(b"mcp-session-id", session.encode("latin-1")), *token]
+        return await self._send("DELETE", self._target, headers)
 
     async def _modern(self, method: str, params: dict[str, Any], *, streams: bool = False) -> Seen:
         meta = {META_VERSION: MODERN, META_CAPABILITIES: {}}
@@ -167,19 +200,11 @@ class Doctor:
         return await self._post(_initialize(), self._token, target=target)
 
     async def _oauth(self) -> None:
-        """The paths that clients look at after a 401, and what POST /register says to them."""
+        """The paths that clients look at after a 401."""
         path = urlsplit(self._target).path.rstrip("/")
         for name in WELL_KNOWN:
             for target in dict.fromkeys((f"/.well-known/{name}{path}", f"/.well-known/{name}")):
                 self.facts.well_known[target] = await self._send("GET", target, [])
-        client = {
-            "redirect_uris": ["http://127.0.0.1:33418/callback"],
-            "client_name": "mcpd doctor",
-            "grant_types": ["authorization_code"],
-            "response_types": ["code"],
-            "token_endpoint_auth_method": "none",
-        }
-        self.facts.register = await self._post(client, [], target="/register")
 
     def _skew(self, seen: Seen) -> float:
         date = email.utils.parsedate_tz(seen.fields.get("date", ""))
@@ -191,7 +216,13 @@ class Doctor:
     # --- one request --------------------------------------------------------------------------
 
     async def _post(
-        self, body: Any, headers: Pairs, *, target: str | None = None, streams: bool = False
+        self,
+        body: Any,
+        headers: Pairs,
+        *,
+        target: str | None = None,
+        streams: bool = False,
+        limit_s: float = ANSWER_S,
     ) -> Seen:
         sent = [
             (b"content-type", b"application/json"),
@@ -200,19 +231,28 @@ class Doctor:
             *headers,
         ]
         encoded = json.dumps(body).encode("utf-8")
-        return await self._send("POST", target or self._target, sent, encoded, streams=streams)
+        return await self._send(
+            "POST", target or self._target, sent, encoded, streams=streams, limit_s=limit_s
+        )
 
     async def _send(
-        self, method: str, target: str, headers: Pairs, body: bytes = b"", *, streams: bool = False
+        self,
+        method: str,
+        target: str,
+        headers: Pairs,
+        body: bytes = b"",
+        *,
+        streams: bool = False,
+        limit_s: float = ANSWER_S,
     ) -> Seen:
         began = trio.current_time()
         try:
-            with trio.fail_after(ANSWER_S):
+            with trio.fail_after(limit_s):
                 response = await self._client.begin(method, target, headers, body)
                 async with response:
                     return await self._read(response, began, streams=streams)
         except trio.TooSlowError:
-            return Seen(error=f"no answer within {ANSWER_S:g} s")
+            return Seen(error=f"no answer within {limit_s:g} s")
         except (NotConnected, Broken) as error:
             return Seen(error=str(error))
         except McpdError as error:
@@ -221,19 +261,22 @@ class Doctor:
     async def _read(self, response: IncomingResponse, began: float, *, streams: bool) -> Seen:
         pairs = response.headers.items()
         fields = {n.decode("latin-1"): v.decode("latin-1") for n, v in pairs}
-        text, events = b"", 0
+        text, events, first = b"", 0, ""
         if response.header(b"content-type") == "text/event-stream":
             reader = EventReader(MAX_BODY_BYTES)
             with trio.move_on_after(FIRST_EVENT_S if streams else ONLY_HEAD_S):
                 while not events and (piece := await response.receive()):
                     found = reader.feed(piece)
                     events += len(found)
-                    text = found[0].data if found else text
+                    if found:
+                        text, first = found[0].data, found[0].name
         else:
             text = await response.read(MAX_BODY_BYTES)
         seconds = trio.current_time() - began
         shown = text.decode("utf-8", "replace")
-        return Seen(response.status, fields, shown, seconds=seconds, events=events)
+        return Seen(
+            response.status, fields, shown, seconds=seconds, events=events, first_event=first
+        )
 
 
 def _initialize() -> dict[str, Any]:
