@@ -10,6 +10,7 @@ import datetime
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +34,6 @@ from mcpd.version import __version__
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 SERVERS = ("mcpd", "python-sdk", "fastmcp", "typescript-sdk")
-PORT = 9160
 AT_ONCE = 4
 START_S = 30.0
 REASONS = HERE / "reasons.txt"
@@ -55,8 +57,16 @@ def transcripts() -> list[Transcript]:
     return [read(file.read_text(), f"{file.parent.name}/{file.stem}") for file in files]
 
 
-def start(name: str, port: int, state: str) -> tuple[subprocess.Popen[bytes], str]:
-    """A fresh process and a token that it takes."""
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@contextmanager
+def started(name: str, port: int, state: str) -> Iterator[str]:
+    """A fresh process; a token that it takes."""
     if name != "mcpd":
         command, token = [str(HERE / "servers" / "run"), name, str(port)], "a-static-token"
         environ = {"MCP_TOKEN": token}
@@ -71,15 +81,27 @@ def start(name: str, port: int, state: str) -> tuple[subprocess.Popen[bytes], st
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         env={**os.environ, **environ},
     )  # fmt: skip
+    try:
+        wait_for(name, process, port)
+        yield token
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_for(name: str, process: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.poll() is None:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/mcp", timeout=1)
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/mcp", timeout=1).close()
         except urllib.error.HTTPError:
-            return process, token
+            return  # whatever it says, it is there
         except OSError:
             time.sleep(0.1)
-    raise SystemExit(f"{name} does not answer")
+        else:
+            return
+    raise SystemExit(f"{name} ended" if process.poll() is not None else f"{name} does not answer")
 
 
 async def play(player: Player, wanted: list[Transcript]) -> list[Outcome]:
@@ -91,17 +113,14 @@ async def play(player: Player, wanted: list[Transcript]) -> list[Outcome]:
     return [*await play_all(player, others, AT_ONCE), *await play_all(player, resuming, 1)]
 
 
-def run(name: str, port: int, wanted: list[Transcript]) -> Server:
+def run(name: str, wanted: list[Transcript]) -> Server:
     version = f"mcpd {__version__}" if name == "mcpd" else versions()[name]
+    port = free_port()
     with tempfile.TemporaryDirectory() as state:
-        process, token = start(name, port, state)
-        try:
-            path = "/mcp/" if name == "mcpd" else "/mcp"
-            way, target = find_way(f"http://127.0.0.1:{port}{path}")
+        path = "/mcp/" if name == "mcpd" else "/mcp"
+        way, target = find_way(f"http://127.0.0.1:{port}{path}")
+        with started(name, port, state) as token:
             outcomes = trio.run(play, Player(way, target, token), wanted)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
     return Server(name, version, sorted(outcomes, key=lambda outcome: outcome.name))
 
 
@@ -139,6 +158,15 @@ def why(server: Server, outcome: Outcome, known: list[tuple[str, str, str]]) -> 
         if name in (server.name, "*") and re.search(part, told):
             return text
     return "not looked into"
+
+
+def tell_unused(servers: list[Server]) -> None:
+    """A reason that explains nothing any more is a leftover."""
+    known = known_reasons()
+    used = {why(server, outcome, known) for server in servers for outcome in server.failures}
+    for name, part, text in known:
+        if text not in used:
+            print(f"{REASONS.name}: nothing fails by {name} | {part} | any more", file=sys.stderr)
 
 
 def markdown(servers: list[Server]) -> str:
@@ -190,11 +218,13 @@ def main() -> None:
     arguments = parser.parse_args()
     wanted = transcripts()
     servers = []
-    for place, name in enumerate(arguments.only or SERVERS):
-        servers.append(run(name, PORT + place, wanted))
+    for name in arguments.only or SERVERS:
+        servers.append(run(name, wanted))
         failed = len(servers[-1].failures)
         print(f"{name}: {len(wanted) - failed} of {len(wanted)}", file=sys.stderr)
     text = markdown(servers)
+    if arguments.only is None:
+        tell_unused(servers)
     if arguments.write:
         (HERE / "RESULTS.md").write_text(text)
     else:

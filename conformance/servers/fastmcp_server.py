@@ -90,9 +90,13 @@ async def test_reconnection(ctx: Context) -> str:
 
 
 @server.tool(output_schema=None)
-async def test_slow(seconds: float, key: str) -> str:
-    """Sleep."""
-    await asyncio.sleep(seconds)
+async def test_slow(seconds: float, key: str, ctx: Context) -> str:
+    """Sleep, reporting progress."""
+    slept = 0.0
+    while slept < seconds:
+        await asyncio.sleep(min(PAUSE_S, seconds - slept))
+        slept += min(PAUSE_S, seconds - slept)
+        await ctx.report_progress(slept, seconds)
     return f"slept {seconds:g} s"
 
 

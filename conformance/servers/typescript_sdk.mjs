@@ -108,9 +108,19 @@ function addTools(server) {
 
     server.registerTool(
         'test_slow',
-        { description: 'Sleep.', inputSchema: z.object({ seconds: z.number(), key: z.string() }) },
+        { description: 'Sleep, reporting progress.', inputSchema: z.object({ seconds: z.number(), key: z.string() }) },
         async ({ seconds }, ctx) => {
-            await sleep(seconds * 1000, undefined, { signal: ctx.mcpReq.signal });
+            const progressToken = ctx.mcpReq._meta?.progressToken;
+            let progress = 0;
+            while (progress < seconds) {
+                const pause = Math.min(PAUSE_MS / 1000, seconds - progress);
+                await sleep(pause * 1000, undefined, { signal: ctx.mcpReq.signal });
+                progress += pause;
+                if (progressToken !== undefined) {
+                    const params = { progressToken, progress, total: seconds };
+                    await ctx.mcpReq.notify({ method: 'notifications/progress', params });
+                }
+            }
             return text(`slept ${seconds} s`);
         }
     );

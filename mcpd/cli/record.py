@@ -83,7 +83,13 @@ async def _record(
     arguments: argparse.Namespace, client: HttpClient, target: str
 ) -> tuple[int, Recorder, str]:
     recorder, code = Recorder(client), 0
-    listeners = await trio.open_tcp_listeners(arguments.listen, host="127.0.0.1")
+    try:
+        listeners = await trio.open_tcp_listeners(arguments.listen, host="127.0.0.1")
+    except OSError as error:
+        raise ConfigError(
+            f"Port {arguments.listen} cannot be listened on: {error.strerror}.",
+            fix="Give another --listen PORT, or none.",
+        ) from error
     base = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
     url = base + (urlsplit(target).path or "/")
     print(f"recording at {url}", file=sys.stderr, flush=True)

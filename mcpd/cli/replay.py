@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -14,6 +15,8 @@ from mcpd.http.dial import find_way
 from mcpd.replay.player import Player, play_all
 from mcpd.replay.report import Verdict, as_html, as_junit, as_text, read_expected
 from mcpd.replay.transcript import Transcript, read
+
+FORMS = {".xml": as_junit, ".html": as_html}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 if everything went as expected."""
+    reports = [(name, _form(name)) for name in arguments.report or ["-"]]
     transcripts = _read_all(arguments.paths)
     expected = {}
     if arguments.expected is not None:
@@ -53,9 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
         outcomes = trio.run(play_all, player, transcripts, max(1, arguments.at_once))
     except* McpdError as group:
         raise first_error(group) from None
-    verdict = Verdict(outcomes, expected)
-    for name in arguments.report or ["-"]:
-        _write(name, verdict)
+    everything = any(path.is_dir() for path in arguments.paths)
+    verdict = Verdict(outcomes, expected, everything=everything)
+    for name, form in reports:
+        _write(name, form(verdict))
     return 0 if verdict.passed else EXIT_FAILURE
 
 
@@ -63,11 +68,7 @@ def _read_all(paths: list[Path]) -> list[Transcript]:
     found = []
     for path in paths:
         files = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
-        for file in files:
-            text = _text(file)
-            if path.is_dir() and not text.startswith("mcpd transcript"):
-                continue
-            found.append(read(text, f"{file.parent.name}/{file.stem}"))
+        found += [read(_text(file), f"{file.parent.name}/{file.stem}") for file in files]
     if not found:
         raise ConfigError("There are no transcripts.", fix="Name a folder that holds some.")
     return found
@@ -80,12 +81,21 @@ def _text(file: Path) -> str:
         raise ConfigError(f"{file} cannot be read: {error}.") from error
 
 
-def _write(name: str, verdict: Verdict) -> None:
-    if name == "-":
-        sys.stdout.write(as_text(verdict))
-        return
-    kinds = {".xml": as_junit, ".html": as_html}
-    form = kinds.get(Path(name).suffix)
+def _form(name: str) -> Callable[[Verdict], str]:
+    """How this report is written; told before anything is played."""
+    form = as_text if name == "-" else FORMS.get(Path(name).suffix)
     if form is None:
         raise ConfigError("--report wants FILE.xml, FILE.html or -.", received=name)
-    Path(name).write_text(form(verdict), encoding="utf-8")
+    if not Path(name).parent.is_dir():
+        raise ConfigError("The folder of the report is not there.", received=name)
+    return form
+
+
+def _write(name: str, text: str) -> None:
+    if name == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{name} cannot be written: {error.strerror}.") from error

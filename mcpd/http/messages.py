@@ -131,8 +131,10 @@ class Response:
 class EventSink(Protocol):
     """Where the events of one stream go. The head is sent with the first event."""
 
-    async def send(self, event: bytes) -> None:
-        """Write encoded events; returns when the socket took them (backpressure)."""
+    async def send(self, event: bytes) -> bool:
+        """Write encoded events; returns when the socket took them (backpressure). False: the
+        stream is over, and they did not go out.
+        """
 
     async def open(self) -> None:
         """Send the head now, before there is an event."""

@@ -52,12 +52,12 @@ class StreamSink(Timed):
         if not self.opened:
             await self._put(b"")
 
-    async def send(self, event: bytes) -> None:
-        """Send one encoded event; dropped once the stream is over.
+    async def send(self, event: bytes) -> bool:
+        """Send one encoded event; dropped once the stream is over, which False tells.
 
         Cancellation: before the event or not at all.
         """
-        await self._put(chunk(event, http_10=self._http_10))
+        return await self._put(chunk(event, http_10=self._http_10))
 
     async def finish(self, farewell: bytes) -> None:
         """End the stream; what it says last, if it is ended by us, tells when to come back."""
@@ -70,10 +70,10 @@ class StreamSink(Timed):
         self._closed = True
         self._timers.forget(self)
 
-    async def _put(self, data: bytes, *, last: bool = False) -> None:
+    async def _put(self, data: bytes, *, last: bool = False) -> bool:
         async with self._lock:
             if self._closed:
-                return
+                return False
             if last:
                 self.close()
             if not self.opened:
@@ -85,6 +85,7 @@ class StreamSink(Timed):
             self.sent_bytes += len(data)
         if not self._closed:
             self._timers.arm(self, trio.current_time() + self._beat_s)
+        return not self.broken
 
     def on_due(self, now: float) -> None:
         """Quiet for a heartbeat's time. A write under way needs no comment beside it."""

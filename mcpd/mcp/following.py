@@ -94,6 +94,12 @@ class Follower:
     def __exit__(self, *_: object) -> None:
         self._streams.leave(self)
 
+    @property
+    def missed_the_end(self) -> bool:
+        """Whether it left a finished stream before everything had gone out."""
+        over = self._finished or (self._writer is not None and self._writer.over)
+        return not self._own and over and self.end is not End.FINISHED
+
     async def next(self) -> Event | None:
         """The next event; None: there is none, see ``end``.
 

@@ -132,6 +132,8 @@ class Streams:
         if follower in place.followers:
             place.followers.remove(follower)
             place.wake()
+            if follower.missed_the_end:
+                self._owed.add((key, "unread"), partial(self.log.mark_unread, *key))
             if follower.took_turn and key[1] == SESSION_STREAM:  # else none waits
                 self._owed.add((key, follower.name), partial(self._end_turn, follower))
         if not place.followers and self._places.get(key) is place:

@@ -73,7 +73,7 @@ class CallStream:
         self._is_followed = is_followed
         self._close = close
         self._lock = trio.Lock()
-        self._over = False
+        self.over = False  # nothing more is written
         self._times: dict[bytes, int] = {}
 
     def go_on(self, events: list[Event]) -> None:
@@ -141,7 +141,7 @@ class CallStream:
                 self.cut(BROKEN_RETRY_MS)
                 raise
             finally:
-                self._over = True
+                self.over = True
                 self.lost = self.lost or not done
                 self.settled.set()
                 self._close(self.begun and not done)
@@ -150,9 +150,9 @@ class CallStream:
         """Nothing more is written by this process; an unfinished stream stays as it is in the
         log.
         """
-        if self._over:
+        if self.over:
             return
-        self._over = self.lost = True
+        self.over = self.lost = True
         self.settled.set()
         self._close(self.begun)
         self._wake()

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mcpd.errors import INVALID_PARAMS
 from mcpd.mcp.revisions import BY_NAME
+from mcpd.replay.received import speaks_mcp
 from mcpd.replay.recorder import Observation
 from mcpd.replay.scrub import (
     KEPT_FIELDS,
@@ -35,7 +36,12 @@ def compose(
     requests = {o.number: o for o in seen if o.kind == "request"}
     raced = any(o.kind == "request" and o.method == "DELETE" for o in seen)
     entries, before = [], seen[0].when if seen else 0.0
+    ended: set[int] = set()
     for observation in seen:
+        if observation.kind == "close" and observation.number in ended:
+            continue  # there was nothing left to hang up
+        if observation.kind == "end":
+            ended.add(observation.number)
         entry = _entry(observation, requests[observation.number], scrubber, used)
         if raced and entry.statuses == (404,) and requests[observation.number].method == "GET":
             entry.statuses = (200, 404, 405)  # it came beside the end of the session
@@ -68,9 +74,11 @@ def _with_losses(entries: list[Entry]) -> list[Entry]:
 
 
 def _name_what_changes(seen: Sequence[Observation], scrubber: Scrubber) -> None:
-    """Values that servers make up, before anything is written that may hold them."""
+    """Values that servers make up, and secrets, before anything is written that may hold them."""
     for observation in seen:
         for name, value in observation.fields:
+            if observation.kind == "request":
+                scrubber.learn(name, value)
             if observation.kind == "response" and name == "mcp-session-id":
                 scrubber.name("session", value)
         if observation.event_id:
@@ -125,6 +133,8 @@ def _response(o: Observation, request: Observation, scrubber: Scrubber, used: se
     _put_body(entry, o.body, scrubber)
     if o.status == 200 or is_modern(request.fields):
         entry.body = expectation(entry.body, used, strict_errors=True)
+    elif speaks_mcp(entry.body):
+        entry.body = None  # before 2026-07-28 nothing is told of it
     return entry
 
 

@@ -1,18 +1,20 @@
 """Whether what a server said is what a transcript expects: by meaning, not by letter. Pure.
 
-In an expected value ``<any>`` stands for anything, ``<time>`` for a moment, ``<NAME-1>`` for what
-the server made up: the first one is remembered, and the client sends it back. An object may have
-more members than expected; an array that ends in ``...`` may have more items, in any order.
+In an expected value ``<any>`` stands for anything, ``<optional>`` for anything or nothing,
+``<time>`` for a moment, ``<NAME-1>`` for what the server made up: the first one is remembered, and
+the client sends it back, as a number if it was one. An object may have more members than expected;
+an array that ends in ``...`` may have more items, in any order.
 """
 
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcpd.replay.scrub import ANY, MORE
+from mcpd.replay.scrub import ANY, MORE, OPTIONAL, is_time
 
 _NAMED = re.compile(r"<[a-z]+-\d+>")
-_FREE = (ANY, "<time>", "<secret>", "<token>", "<base>")
+_FREE = (ANY, OPTIONAL)
+_TEXTS = ("<secret>", "<token>", "<base>")
 DEFAULTS: dict[str, Any] = {"isError": False, "hasMore": False, "resultType": "complete"}
 
 
@@ -24,7 +26,7 @@ class Unbound(Exception):
 class Bindings:
     """What placeholders stand for in this run."""
 
-    values: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
     def fill(self, value: Any) -> Any:
         """A value of the client with what the server gave.
@@ -40,6 +42,8 @@ class Bindings:
             }
         if isinstance(value, list):
             return [self.fill(inner) for inner in value]
+        if isinstance(value, str) and _NAMED.fullmatch(value) and value in self.values:
+            return self.values[value]
         return self.fill_text(value) if isinstance(value, str) else value
 
     def fill_text(self, text: str) -> str:
@@ -47,7 +51,7 @@ class Bindings:
 
         def known(match: re.Match[str]) -> str:
             try:
-                return self.values[match[0]]
+                return str(self.values[match[0]])
             except KeyError:
                 raise Unbound(match[0]) from None
 
@@ -64,12 +68,18 @@ class Bindings:
         """Whether a text is the expected one; a placeholder is bound at its first sight."""
         if expected in _FREE:
             return True
+        if expected == "<time>":
+            return isinstance(got, str) and is_time(got)
+        if expected in _TEXTS:
+            return isinstance(got, str)
         if not _NAMED.fullmatch(expected):
             return bool(got == expected)
         if expected in self.values:
-            return bool(self.values[expected] == str(got))
-        self.values[expected] = str(got)
-        return got is not None
+            return is_same(self.values[expected], got)
+        if not isinstance(got, str | int | float) or isinstance(got, bool):
+            return False
+        self.values[expected] = got
+        return True
 
 
 def differences(expected: Any, got: Any, bindings: Bindings, path: str = "") -> list[str]:
@@ -82,8 +92,11 @@ def differences(expected: Any, got: Any, bindings: Bindings, path: str = "") -> 
         return _in_object(expected, got, bindings, path)
     if isinstance(expected, list):
         return _in_array(expected, got, bindings, path)
-    same = got == expected and isinstance(got, bool) is isinstance(expected, bool)
-    return [] if same else [f"{path or 'the value'} is {_show(got)}, not {_show(expected)}"]
+    return (
+        []
+        if is_same(expected, got)
+        else [f"{path or 'the value'} is {_show(got)}, not {_show(expected)}"]
+    )
 
 
 def _in_object(expected: dict[str, Any], got: Any, bindings: Bindings, path: str) -> list[str]:
@@ -112,13 +125,13 @@ def _choose(
             if key not in taken and not differences(value, got[key], trial):
                 bindings.values[name] = key
                 break
-    return bindings.values.get(name, name)
+    return str(bindings.values.get(name, name))
 
 
 def _may_be_absent(name: str, expected: Any) -> bool:
     if isinstance(expected, str) and expected.startswith("<state-"):
         return True  # servers that keep the state themselves give none
-    return bool(expected == ANY or (name in DEFAULTS and DEFAULTS[name] == expected))
+    return bool(expected == OPTIONAL or (name in DEFAULTS and DEFAULTS[name] == expected))
 
 
 def _in_array(expected: list[Any], got: Any, bindings: Bindings, path: str) -> list[str]:
@@ -154,4 +167,9 @@ def is_same_kind(expected: Any, got: Any, bindings: Bindings) -> bool:
     wanted = expected.get("id")
     if isinstance(wanted, str):
         return bindings.match_text(wanted, got.get("id"))
-    return bool(wanted == got.get("id"))
+    return "id" in got and is_same(wanted, got["id"])
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two JSON values without members are the same; true is not 1."""
+    return bool(one == other) and isinstance(one, bool) is isinstance(other, bool)

@@ -25,13 +25,19 @@ class Exchange:
     """One request under way. ``changed`` is set at each news of it.
 
     Attributes:
+        sent: the body of the request, if it was JSON.
+        seen: every message that came.
         arrivals: what no expectation has taken yet.
+        garbage: events that are no JSON.
         endpoint: where a server of HTTP+SSE wants messages.
         broken: how its connection failed.
     """
 
+    sent: Any = None
     status: int = 0
     fields: dict[str, str] = field(default_factory=dict)
+    seen: list[Any] = field(default_factory=list)
+    garbage: int = 0
     arrivals: list[Arrival] = field(default_factory=list)
     endpoint: str = ""
     text: bytes = b""
@@ -64,7 +70,7 @@ async def receive(exchange: Exchange, response: IncomingResponse) -> None:
     exchange.fields = {n.decode("latin-1"): v.decode("latin-1") for n, v in pairs}
     if response.header(b"content-type") != "text/event-stream":
         exchange.text = await response.read(MAX_BODY_BYTES)
-        exchange.arrivals += [Arrival(message) for message in _messages(exchange.text)]
+        _keep(exchange, _messages(exchange.text) or [], "")
         return
     exchange.news()
     reader, last_id = EventReader(MAX_BODY_BYTES), ""
@@ -81,15 +87,25 @@ async def receive(exchange: Exchange, response: IncomingResponse) -> None:
 def _take(exchange: Exchange, event: ServerEvent) -> None:
     if event.name == "endpoint":
         exchange.endpoint = event.data.decode("utf-8", "replace")
+        return
+    messages = _messages(event.data)
+    if messages is None:
+        exchange.garbage += 1
     else:
-        exchange.arrivals += [Arrival(message, event.id) for message in _messages(event.data)]
+        _keep(exchange, messages, event.id)
 
 
-def _messages(data: bytes) -> list[Any]:
+def _keep(exchange: Exchange, messages: list[Any], event_id: str) -> None:
+    exchange.seen += messages
+    exchange.arrivals += [Arrival(message, event_id) for message in messages]
+
+
+def _messages(data: bytes) -> list[Any] | None:
+    """None: they are no JSON."""
     try:
         body = json.loads(data)
     except (ValueError, RecursionError):
-        return []
+        return None
     return body if isinstance(body, list) else [body]
 
 

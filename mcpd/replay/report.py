@@ -2,10 +2,31 @@
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 from xml.etree import ElementTree
 
 from mcpd.errors import ConfigError
 from mcpd.replay.outcome import Mismatch, Outcome
+
+Kind = Literal["ok", "known", "FAIL", "STALE"]
+_STALE = "passes, and is listed as a failure"
+_UNKNOWN = "is listed as a failure, and was not played"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One transcript, and what to say of it."""
+
+    name: str
+    kind: Kind
+    words: list[str]
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is as it was expected."""
+        return self.kind in ("ok", "known")
 
 
 class Verdict:
@@ -13,20 +34,44 @@ class Verdict:
 
     Args:
         expected: names of transcripts that are known to fail, with the reason.
+        everything: whether all there are were played, so that a name of none is stale as well.
     """
 
-    def __init__(self, outcomes: Sequence[Outcome], expected: Mapping[str, str]) -> None:
-        self.outcomes = sorted(outcomes, key=lambda outcome: outcome.name)
-        self.expected = expected
-        played = {outcome.name for outcome in outcomes}
-        failed = {outcome.name for outcome in outcomes if outcome.mismatch is not None}
-        self.stale = sorted(name for name in expected if name in played - failed)
-        self.surprises = sorted(failed - set(expected))
+    def __init__(
+        self, outcomes: Sequence[Outcome], expected: Mapping[str, str], *, everything: bool = False
+    ) -> None:
+        judged = [_judge(outcome, expected) for outcome in outcomes]
+        if everything:
+            missing = set(expected) - {outcome.name for outcome in outcomes}
+            judged += [Judged(name, "STALE", [_UNKNOWN]) for name in missing]
+        self.judged = sorted(judged, key=lambda one: one.name)
+
+    def count(self, *kinds: Kind) -> int:
+        """How many are of these kinds."""
+        return sum(one.kind in kinds for one in self.judged)
 
     @property
     def passed(self) -> bool:
         """Whether everything went as expected, and what was to fail did."""
-        return not self.surprises and not self.stale
+        return all(one.passed for one in self.judged)
+
+    @property
+    def summary(self) -> str:
+        """How many did what."""
+        failed = self.count("FAIL", "STALE")
+        known = self.count("known")
+        return f"{self.count('ok')} passed, {failed} failed, {known} known failures"
+
+
+def _judge(outcome: Outcome, expected: Mapping[str, str]) -> Judged:
+    name, mismatch = outcome.name, outcome.mismatch
+    if mismatch is None:
+        kind: Kind = "STALE" if name in expected else "ok"
+        return Judged(name, kind, [_STALE] if kind == "STALE" else [], outcome.seconds)
+    words = explain(mismatch)
+    if name in expected:
+        return Judged(name, "known", [expected[name], *words], outcome.seconds)
+    return Judged(name, "FAIL", words, outcome.seconds)
 
 
 def read_expected(text: str) -> dict[str, str]:
@@ -48,19 +93,12 @@ def read_expected(text: str) -> dict[str, str]:
 def as_text(verdict: Verdict) -> str:
     """A line for each transcript, and the whole of each mismatch."""
     lines = []
-    for outcome in verdict.outcomes:
-        name, mismatch = outcome.name, outcome.mismatch
-        if mismatch is None:
-            lines.append(f"ok    {name}")
-        elif name in verdict.expected:
-            lines.append(f"known {name}: {verdict.expected[name]}")
+    for one in verdict.judged:
+        if one.kind == "FAIL":
+            lines += [f"FAIL  {one.name}", *(f"      {line}" for line in one.words)]
         else:
-            lines += [f"FAIL  {name}", *(f"      {line}" for line in explain(mismatch))]
-    lines += [f"STALE {name} passes, and is listed as a failure" for name in verdict.stale]
-    failed = len(verdict.surprises) + len(verdict.stale)
-    known = sum(1 for o in verdict.outcomes if o.mismatch and o.name in verdict.expected)
-    good = len(verdict.outcomes) - len(verdict.surprises) - known
-    return "\n".join([*lines, f"{good} passed, {failed} failed, {known} known failures"]) + "\n"
+            lines.append(f"{one.kind:<5} {one.name} {': '.join(one.words[:1])}".rstrip())
+    return "\n".join([*lines, verdict.summary]) + "\n"
 
 
 def explain(mismatch: Mismatch) -> list[str]:
@@ -76,40 +114,33 @@ def explain(mismatch: Mismatch) -> list[str]:
 def as_junit(verdict: Verdict) -> str:
     """JUnit's XML, as CI systems read it."""
     suite = ElementTree.Element(
-        "testsuite", name="mcpd replay", tests=str(len(verdict.outcomes)),
-        failures=str(len(verdict.surprises) + len(verdict.stale)),
+        "testsuite", name="mcpd replay", tests=str(len(verdict.judged)),
+        failures=str(verdict.count("FAIL", "STALE")), skipped=str(verdict.count("known")),
     )  # fmt: skip
-    for outcome in verdict.outcomes:
-        client, _, scenario = outcome.name.rpartition("/")
+    for one in verdict.judged:
+        client, _, scenario = one.name.rpartition("/")
         case = ElementTree.SubElement(
-            suite, "testcase", classname=client, name=scenario, time=f"{outcome.seconds:.3f}"
+            suite, "testcase", classname=client, name=scenario, time=f"{one.seconds:.3f}"
         )
-        if outcome.name in verdict.stale:
-            ElementTree.SubElement(case, "failure", message="passes, and is listed as a failure")
-        elif outcome.mismatch is not None and outcome.name in verdict.expected:
-            ElementTree.SubElement(case, "skipped", message=verdict.expected[outcome.name])
-        elif outcome.mismatch is not None:
-            failure = ElementTree.SubElement(case, "failure", message=outcome.mismatch.got)
-            failure.text = "\n".join(explain(outcome.mismatch))
+        if one.kind != "ok":
+            found = ElementTree.SubElement(case, "skipped" if one.passed else "failure")
+            found.set("message", one.words[2 if one.kind == "FAIL" else 0])
+            found.text = "\n".join(one.words)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def as_html(verdict: Verdict) -> str:
     """One page."""
     rows = []
-    for outcome in verdict.outcomes:
-        mismatch, told, kind = outcome.mismatch, "", "ok"
-        if mismatch is not None:
-            kind = "known" if outcome.name in verdict.expected else "fail"
-            words = explain(mismatch)
-            if kind == "known":
-                words = [verdict.expected[outcome.name], *words]
-            told = "<pre>" + html.escape("\n".join(words)) + "</pre>"
-        rows.append(f'<tr class="{kind}"><td>{html.escape(outcome.name)}<td>{kind}<td>{told}</tr>')
+    for one in verdict.judged:
+        told = f"<pre>{html.escape(chr(10).join(one.words))}</pre>" if one.words else ""
+        rows.append(
+            f'<tr class="{one.kind}"><td>{html.escape(one.name)}<td>{one.kind}<td>{told}</tr>'
+        )
     return (
         '<!doctype html><meta charset="utf-8"><title>mcpd replay</title>'
         "<style>body{font:15px sans-serif}td{vertical-align:top;padding:2px 12px}"
-        ".fail td{background:#fdd}.known td{background:#ffd}pre{margin:0}</style>"
+        ".FAIL td,.STALE td{background:#fdd}.known td{background:#ffd}pre{margin:0}</style>"
         f"<h1>mcpd replay</h1><table>{''.join(rows)}</table>"
-        f"<p>{html.escape(as_text(verdict).splitlines()[-1])}</p>\n"
+        f"<p>{html.escape(verdict.summary)}</p>\n"
     )

@@ -10,12 +10,11 @@ from typing import Any
 from mcpd.mcp.modern import META_VERSION
 
 # Names of secrets, without case, dashes and underscores: they are written in every way.
-SECRET_NAMES = frozenset(
-    {"accesstoken", "refreshtoken", "idtoken", "clientsecret", "registrationaccesstoken", "code",
-     "codeverifier", "codechallenge", "state", "assertion", "clientassertion", "password", "token",
-     "authtoken", "xauthtoken", "secret", "apikey", "xapikey", "jwt", "examplejwt", "cookie",
-     "setcookie", "proxyauthorization", "privatekey", "sessiontoken"}
-)  # fmt: skip
+_SECRET_NAMES = frozenset({"code", "codeverifier", "codechallenge", "state", "jwt"})
+_SECRET_ENDS = ("token", "secret", "password", "passwd", "authorization", "assertion", "cookie",
+    "credential", "credentials", "jwt", "apikey", "privatekey", "secretkey", "accesskey",
+    "subscriptionkey", "signingkey")  # fmt: skip
+_NO_SECRETS = frozenset({"progresstoken"})
 BAD_TOKEN = "not-a-token"  # what recordings show as a wrong one; it is no secret
 SENT_FIELDS_LEFT_OUT = frozenset({"host", "content-length", "connection", "transfer-encoding"})
 KEPT_FIELDS = ("content-type", "mcp-session-id", "www-authenticate", "allow", "retry-after",
@@ -24,14 +23,19 @@ LISTS = {"tools": "name", "resources": "uri", "resourceTemplates": "uriTemplate"
     "prompts": "name"}  # fmt: skip
 MORE = "..."
 ANY = "<any>"
+OPTIONAL = "<optional>"
 
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _NUMBERED = {"taskId": "task", "requestState": "state", "nextCursor": "cursor", "cursor": "cursor",
     "client_id": "client"}  # fmt: skip
+MIN_LEARNT = 6  # characters: shorter ones would be found in every text
+_CREDENTIALS = re.compile(r"""\b(Bearer|Basic) (?!<|\w+=")[^\s"'\\,]{12,}""", re.I)
+_USER = re.compile(r"//[^/\s@\"']+@")
 _PAIRS = (  # NAME=VALUE and "NAME": "VALUE", wherever they stand
     re.compile(r"""(?<!\w)([A-Za-z][\w-]*)(=)(<[\w-]+>|[^&\s"'<>]+)"""),
     re.compile(r"""(?<!\w)([A-Za-z][\w-]*)(\\*"\s*:\s*\\*")([^"\\]+)"""),
+    re.compile(r"""(?<!\S)--([a-z][\w-]*)( +)(<[\w-]+>|[^\s"'<>]+)"""),
 )
 
 
@@ -49,6 +53,15 @@ class Scrubber:
         self._names: dict[str, str] = {}
         self._counts: dict[str, int] = {}
 
+    def learn(self, name: str, value: str) -> None:
+        """A header of the client: what is secret in it is so wherever it comes again."""
+        if name == "authorization":
+            value = value.partition(" ")[2] or value
+        elif not is_secret(name):
+            return
+        if len(value) >= MIN_LEARNT and value != BAD_TOKEN:
+            self._fixed.setdefault(value, "<token>" if name == "authorization" else "<secret>")
+
     def name(self, kind: str, value: str) -> str:
         """The placeholder for a value that is another one the next time."""
         if value not in self._names:
@@ -61,6 +74,7 @@ class Scrubber:
         for value, shown in self._fixed.items():
             text = text.replace(value, shown)
         text = _JWT.sub("<token>", text)
+        text = _USER.sub("//<secret>@", _CREDENTIALS.sub(r"\1 <token>", text))
         for value, shown in self._names.items():
             if len(value) > 8:
                 text = text.replace(value, shown)
@@ -90,24 +104,32 @@ class Scrubber:
             return {key: self.body(inner, key) for key, inner in value.items()}
         if isinstance(value, list):
             return [self.body(inner, member) for inner in value]
+        of_error = member == "code" and isinstance(value, int)
+        if isinstance(value, str | int | float) and is_secret(member) and not of_error:
+            return "<secret>"
         if not isinstance(value, str):
             return value
-        if is_secret(member):
-            return "<secret>"
         if member in _NUMBERED:
             return self.name(_NUMBERED[member], value)
-        if _TIME.fullmatch(value):
+        if is_time(value):
             return "<time>"
         return self._names.get(value) or self.text(value)
 
 
+def is_time(text: str) -> bool:
+    """Whether it is a moment, as RFC 3339 writes it."""
+    return _TIME.fullmatch(text) is not None
+
+
 def is_secret(name: str) -> bool:
     """Whether what goes by this name must not be written."""
-    return name.lower().replace("-", "").replace("_", "") in SECRET_NAMES
+    plain = name.lower().replace("-", "").replace("_", "")
+    return plain in _SECRET_NAMES or (plain.endswith(_SECRET_ENDS) and plain not in _NO_SECRETS)
 
 
 def _hide(pair: re.Match[str]) -> str:
-    return f"{pair[1]}{pair[2]}<secret>" if is_secret(pair[1]) else pair[0]
+    value = pair.start(3) - pair.start(0)
+    return f"{pair[0][:value]}<secret>" if is_secret(pair[1]) else pair[0]
 
 
 def expectation(body: Any, used: set[str], *, strict_errors: bool) -> Any:
@@ -117,6 +139,8 @@ def expectation(body: Any, used: set[str], *, strict_errors: bool) -> Any:
         used: names and URIs that the client asked for later.
         strict_errors: the code of an error is told by the specification.
     """
+    if isinstance(body, list):
+        return [expectation(one, used, strict_errors=strict_errors) for one in body]
     if not isinstance(body, dict):
         return body
     if isinstance(body.get("error"), dict):
@@ -135,9 +159,11 @@ def _result(result: dict[str, Any], used: set[str]) -> dict[str, Any]:
         for name, value in result.items()
         if name not in ("_meta", "instructions", "ttlMs", "cacheScope", "description")
     }
-    for name in ("serverInfo", "pollIntervalMs", "pollInterval", "ttl"):
+    for name in ("pollIntervalMs", "pollInterval", "ttl"):
         if name in kept:
-            kept[name] = ANY
+            kept[name] = OPTIONAL
+    if "serverInfo" in kept:
+        kept["serverInfo"] = ANY
     if "capabilities" in kept:
         kept["capabilities"] = {}  # what is missing shows when it is used
     for name, key in LISTS.items():

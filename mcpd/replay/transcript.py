@@ -90,7 +90,7 @@ def write(transcript: Transcript) -> str:
         if entry.body is not None:
             lines += ["", _json(entry.body)]
         elif entry.text:
-            lines += ["", *(f"| {line}" for line in entry.text.splitlines())]
+            lines += ["", *(f"| {line}" for line in entry.text.split("\n"))]
     return "\n".join(lines) + "\n"
 
 
@@ -105,8 +105,8 @@ def read(text: str, name: str = "") -> Transcript:
     Raises:
         ConfigError: it is none; the line is named.
     """
-    lines = text.splitlines()
-    if not lines or lines[0] != FIRST_LINE:
+    lines = text.split("\n")  # and not at U+2028, which JSON has as it is
+    if lines[0] != FIRST_LINE:
         raise ConfigError(f"{name} is no transcript: it does not begin with {FIRST_LINE!r}.")
     transcript = Transcript({}, [], name)
     blocks = _blocks(lines)
@@ -119,6 +119,11 @@ def read(text: str, name: str = "") -> Transcript:
             transcript.entries.append(_entry(number, block))
         except ValueError as error:
             raise ConfigError(f"{name}, line {number}: {error}.") from error
+    _check(transcript, name)
+    return transcript
+
+
+def _check(transcript: Transcript, name: str) -> None:
     begun: set[int] = set()
     for entry in transcript.entries:
         if (entry.number in begun) is (entry.kind == "request"):
@@ -126,7 +131,14 @@ def read(text: str, name: str = "") -> Transcript:
                 f"{name}, line {entry.line}: exchange {entry.number} is out of place."
             )
         begun.add(entry.number)
-    return transcript
+    if not begun:
+        raise ConfigError(f"{name} holds no exchange: there is nothing to play.")
+    told = {e.number for e in transcript.entries if e.kind in ("response", "close")}
+    for number in sorted(begun - told):
+        line = transcript.request(number).line
+        raise ConfigError(
+            f"{name}, line {line}: exchange {number} has no response, and nothing to expect."
+        )
 
 
 def _blocks(lines: list[str]) -> list[tuple[int, list[str]]]:
@@ -152,9 +164,10 @@ def _entry(number: int, block: list[str]) -> Entry:
         if not colon:
             raise ValueError(f"{name!r} is no header field")
         entry.fields.append((name, value))
-    body = "\n".join(rest).strip()
-    if body.startswith("| "):
-        entry.text = "\n".join(line.removeprefix("| ") for line in body.splitlines())
+    body = "\n".join(rest).strip("\n")
+    if body.startswith("|"):
+        lines = (line.removeprefix("|").removeprefix(" ") for line in body.split("\n"))
+        entry.text = "\n".join(lines)
     elif body:
         try:
             entry.body = json.loads(body)

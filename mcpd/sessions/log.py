@@ -92,6 +92,9 @@ class StreamLog(Protocol):
         stream any more.
         """
 
+    async def mark_unread(self, session_id: SessionId, stream_id: str) -> None:
+        """Whoever followed a finished stream did not get the whole of it."""
+
     async def read(self, session_id: SessionId, stream_id: str, after: int) -> Page | None:
         """Some events behind ``after``, in order; None: there is no such stream."""
 

@@ -122,6 +122,11 @@ class MemoryLog:
             ring.finished_at, ring.unread = self._clock(), unread
         return True
 
+    async def mark_unread(self, session_id: SessionId, stream_id: str) -> None:
+        ring = self._ring(session_id, stream_id)
+        if ring is not None:
+            ring.unread = True
+
     async def read(self, session_id: SessionId, stream_id: str, after: int) -> Page | None:
         ring = self._ring(session_id, stream_id)
         if ring is None:

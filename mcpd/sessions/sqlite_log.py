@@ -92,6 +92,15 @@ class SqliteLog:
 
         return await self._database.write(keep, durable=False)
 
+    async def mark_unread(self, session_id: SessionId, stream_id: str) -> None:
+        await self._database.write(
+            lambda db: db.execute(
+                f"UPDATE stream SET finished = ? WHERE {STREAM} AND finished",
+                (rows.UNREAD, session_id, stream_id),
+            ),
+            durable=False,
+        )
+
     async def read(self, session_id: SessionId, stream_id: str, after: int) -> Page | None:
         def select(db: sqlite3.Connection) -> Page | None:
             key = (session_id, stream_id)

@@ -69,6 +69,24 @@ async def test_a_broken_stream_is_resumed_with_every_missed_message_once(server)
     assert scope.cancelled_caught  # nothing of another session's is replayed
 
 
+async def test_an_answer_that_nobody_got_waits_for_its_client(server, monkeypatch):
+    """However many other calls its session makes meanwhile."""
+    monkeypatch.setattr("mcpd.sessions.memory_log.MAX_FINISHED", 3)
+    session = Capable(server)
+    await session.open()
+    arguments = {"seconds": 0.1, "key": "k"}
+    peer = await begin(server, session, "test_slow", arguments, progressToken="p")
+    (first, *_) = parse_events(await peer.piece() or b"")
+    await peer.stream.aclose()
+    for _ in range(5):
+        other = await begin(server, session, "test_slow", arguments, progressToken="p")
+        while await other.piece() is not None:
+            pass
+    found = await rest(server, session, first["id"])
+    assert msgspec.json.decode(found[-1]["data"])["id"] == "call"
+    assert "result" in msgspec.json.decode(found[-1]["data"])
+
+
 @pytest.mark.parametrize(
     ("version", "ids", "primed"),
     [("2024-11-05", False, False), ("2025-06-18", True, False), ("2025-11-25", True, True)],

@@ -7,7 +7,7 @@ from mcpd.replay.matching import Bindings, Unbound, differences, is_same_kind
 SAME = [
     ({"a": 1}, {"a": 1, "more": 2}),
     ({"a": "<any>"}, {"a": [1]}),
-    ({"a": "<any>"}, {}),
+    ({"a": "<optional>"}, {}),
     ({"at": "<time>"}, {"at": "2026-01-01T00:00:00Z"}),
     ({"isError": False}, {}),
     ({"resultType": "complete"}, {}),
@@ -20,6 +20,12 @@ SAME = [
 OTHER = [
     ({"a": 1}, {"a": 2}, "a is 2, not 1"),
     ({"a": 1}, {}, "a is missing"),
+    ({"a": "<any>"}, {}, "a is missing"),
+    ({"at": "<time>"}, {"at": "soon"}, "at is 'soon'"),
+    ({"at": "<time>"}, {"at": 5}, "at is 5"),
+    ({"at": "<time>"}, {"at": None}, "at is None"),
+    ({"id": "<ask-1>"}, {"id": None}, "id is None"),
+    ({"id": "<ask-1>", "again": "<ask-1>"}, {"id": 7, "again": "7"}, "again is '7'"),
     ({"a": {"b": True}}, {"a": {"b": 1}}, "a.b is 1, not True"),
     ({"isError": True}, {}, "isError is missing"),
     ({"result": "<any>"}, {"error": {}}, "result is missing"),

@@ -33,7 +33,11 @@ content-type: application/x-www-form-urlencoded
 
 | a=b
 
-> 2 close
+< 2 405
+
+> 3 GET /mcp/
+
+> 3 close
 """
 
 
@@ -47,7 +51,9 @@ def test_a_text_is_read_and_written_again():
         ("event", 1, "soon", 15),
         ("end", 1, "", 20),
         ("request", 2, "later", 22),
-        ("close", 2, "", 27),
+        ("response", 2, "", 27),
+        ("request", 3, "", 29),
+        ("close", 3, "", 31),
     ]
     assert transcript.entries[1].statuses == (200, 202)
     assert transcript.entries[4].text == "a=b"
@@ -104,6 +110,8 @@ def test_secrets_and_what_changes_are_replaced():
         {"kind": "request", "number": 3, "method": "POST", "target": "/mcp/",
          "body": b'{"jsonrpc":"2.0","id":"ask-99","result":{"note":"session 4f2c-some-session"}}'},
     )  # fmt: skip
+    seen += observed({"kind": "response", "number": 2, "status": 200},
+                     {"kind": "response", "number": 3, "status": 202})  # fmt: skip
     text = write(compose(seen, {}, secrets=[OPAQUE], base="http://127.0.0.1:9"))
     for secret in (SECRET, OPAQUE, "4f2c-some-session", "e-77", "ask-99", "c-1234", "127.0.0.1"):
         assert secret not in text, secret
@@ -142,6 +150,24 @@ S = "hunter2-is-the-secret"
         {"body": f"<a href='/x#access_token={S}'>".encode()},
         {"target": f"/callback#access_token={S}&x=1"},
         {"target": f"/mcp/?api_key={S}"},
+        *(
+            {"fields": [(name, S)]}
+            for name in (
+                "private-token",
+                "x-vault-token",
+                "x-access-token",
+                "x-amz-security-token",
+                "ocp-apim-subscription-key",
+                "x-goog-api-key",
+            )
+        ),
+        *(
+            {"body": f'{{"{name}":"{S}"}}'.encode()}
+            for name in ("Authorization", "passwd", "github_token", "aws_secret_access_key")
+        ),
+        {"fields": [("authorization", f"Bearer {S}")], "body": f'{{"echo":"it was {S}"}}'.encode()},
+        {"fields": [("x-api-key", S)], "target": f"/mcp/{S}"},
+        {"body": f'{{"text":"curl -H \\"Authorization: Bearer {S}\\""}}'.encode()},
     ],
 )
 def test_secrets_go_by_many_names(observation):
@@ -156,6 +182,27 @@ def test_the_command_that_made_a_recording_is_scrubbed_too():
     assert S not in text
     assert SECRET not in text
     assert "client --token=<secret>" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--token {}", "--api-key {}", "--header 'Authorization: Bearer {}'", "http://me:{}@h/mcp",
+     "--client-secret={}", "--header x-api-key={}", "MCP_TOKEN={} client"],
+)  # fmt: skip
+def test_secrets_in_a_command(words):
+    head = {"command": f"client {words.format(S)} list"}
+    text = write(compose([], head, secrets=[], base="http://x"))
+    assert S not in text
+    assert "list" in text
+
+
+def test_a_numeric_password_and_what_is_no_secret():
+    body = b'{"password":1234567,"error":{"code":-32600},"_meta":{"progressToken":77}}'
+    asked = {"kind": "request", "number": 1, "method": "POST", "target": "/", "body": body}
+    text = write(compose(observed(asked), {}, secrets=[], base="http://x"))
+    assert "1234567" not in text
+    assert "-32600" in text
+    assert "77" in text
 
 
 def test_credentials_without_a_scheme_are_a_secret():

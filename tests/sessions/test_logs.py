@@ -115,11 +115,16 @@ async def test_what_nobody_has_read_is_kept_longest(backend, alice):
     log = backend.log
     await log.begin(call(alice, "unread"))
     await log.append(alice, "unread", 1, b"x", last=True, unread=True)
+    await log.begin(call(alice, "missed"))
+    await log.append(alice, "missed", 1, b"x", last=True)
+    await log.mark_unread(alice, "missed")
+    await log.mark_unread(alice, "nothing")
     for number in range(MAX_FINISHED + 5):
         await log.begin(call(alice, f"c{number}"))
         await log.append(alice, f"c{number}", 1, b"x", last=True)
     assert await contents(log, alice, "unread") == ([(1, b"x")], True)
-    assert await which_are_there(log, alice, ["c5", "c6"]) == ["c6"]
+    names = ["missed", "c6", "c7"]
+    assert await which_are_there(log, alice, names) == ["missed", "c7"]
 
 
 async def test_large_finished_streams_are_bounded_together(backend, alice):

@@ -156,7 +156,8 @@ def resume(
 async def _send_all(sink: EventSink, follower: Follower, revision: Revision) -> None:
     stream_id = follower.key[1]
     while event := await follower.next():
-        await sink.send(_encode(stream_id, event, revision))
+        if not await sink.send(_encode(stream_id, event, revision)):
+            return  # its client is gone, and will come back for it
     if follower.end is End.CUT:  # the client comes back for the rest
         last = event_id(stream_id, follower.after) if revision.primes_streams else None
         await sink.send(sse.farewell(last, follower.place.retry_ms))
@@ -181,7 +182,8 @@ async def session_stream(
             await sink.open()
             with streams.follow(session.id, SESSION_STREAM, start) as follower:
                 while event := await follower.next():
-                    await sink.send(_encode(SESSION_STREAM, event, revision))
+                    if not await sink.send(_encode(SESSION_STREAM, event, revision)):
+                        return
                     seen = event.number
 
     def farewell(retry_ms: int) -> bytes:

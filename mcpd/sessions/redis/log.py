@@ -96,6 +96,10 @@ class RedisLog:
         )
         return bool(kept)
 
+    async def mark_unread(self, session_id: SessionId, stream_id: str) -> None:
+        place = self._clock() + KEEP_FINISHED_S
+        await self._link.call("ZADD", f"{self._prefix}:f:{session_id}", "XX", place, stream_id)
+
     async def read(self, session_id: SessionId, stream_id: str, after: int) -> Page | None:
         key = f"{session_id}:{stream_id}"
         state, entries = await self._link.pipeline(  # in this order: what ends is read whole
