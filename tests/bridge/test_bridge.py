@@ -194,7 +194,7 @@ async def test_a_question_of_the_server_and_its_answer(daemon, tmp_path):
 
 async def test_a_token_that_is_replaced_on_disk(daemon, tmp_path):
     file = tmp_path / "token"
-    file.write_text(daemon.token("--ttl", "1s"))
+    file.write_text(daemon.token(ttl="1s"))
     await trio.sleep(2.1)
     daemon.stop()
     with serve(tmp_path, 0, "--jwt-leeway-s", "0") as strict:

@@ -10,9 +10,13 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import trio
 
+from mcpd.auth.principals import SCOPE_EXECUTE
+from mcpd.cli.token import sign
+from mcpd.config import Config
 from tests.peer import Peer
 
 START_S = 20.0
@@ -72,13 +76,18 @@ class Daemon:
     def port(self) -> int:
         return int(self.base.rpartition(":")[2])
 
-    def token(self, *flags: str, sub: str = "alice") -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "mcpd", "token", "create", "--sub", sub,
-             "--state-dir", str(self.state_dir), *flags],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        return done.stdout.strip()
+    def token(self, *flags: str, sub: str = "alice", ttl: str = "24h") -> str:
+        """As ``mcpd token create`` makes it; in a process of its own where flags are given."""
+        if flags:
+            done = subprocess.run(
+                [sys.executable, "-m", "mcpd", "token", "create", "--sub", sub,
+                 "--state-dir", str(self.state_dir), *flags],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            return done.stdout.strip()
+        config = Config(state_dir=self.state_dir)
+        with patch.dict(os.environ, clear=True):
+            return sign(config, sub, (SCOPE_EXECUTE,), token_type="access", ttl=ttl)
 
     async def connect(self, *, token: str | None = None, tls: ssl.SSLContext | None = None) -> Peer:
         stream: Any = await trio.open_tcp_stream("127.0.0.1", self.port)

@@ -208,6 +208,22 @@ async def test_a_host_that_is_full_for_a_while_loses_no_worker_for_good(tmp_path
         assert daemon.stop() == 0
 
 
+async def test_a_replacement_that_hangs_keeps_nobody_from_serving_or_stopping(tmp_path, app, redis):
+    flags = ("--port", "0", "--workers", "2", "--store", fresh(redis), "--app", app)
+    with Daemon(tmp_path / "s", *flags) as daemon:
+        daemon.wait_for("listening on")
+        old = workers_of(daemon)
+        path = tmp_path / "pid_app.py"
+        path.write_text("import time\ntime.sleep(3600)\n" + path.read_text())
+        daemon.send(signal.SIGUSR2)
+        (hanging,) = wait_for_workers(daemon, 1, other_than=old)
+        assert await answering(daemon, daemon.token(), 5) <= set(old)
+        daemon.send(signal.SIGTERM)
+        assert await trio.to_thread.run_sync(daemon.wait) == 0
+        assert not Path(f"/proc/{hanging}").exists()
+        assert "did not stop in time" not in daemon.text()
+
+
 async def test_a_reload_reaches_every_worker_and_a_bad_app_keeps_the_old_ones(tmp_path, app, redis):
     flags = ("--port", "0", "--workers", "2", "--store", fresh(redis), "--app", app)
     with Daemon(tmp_path / "s", *flags) as daemon:
