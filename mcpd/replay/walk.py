@@ -279,8 +279,10 @@ class Walk:
 
 
 def _unsure(entries: list[Entry]) -> set[int]:
-    """Exchanges that the client left before a message came."""
-    left, heard = set(), set()
+    """Requests that the client left before a message came; a stream that it opened with GET has
+    a head at once.
+    """
+    left, heard = set(), {e.number for e in entries if e.kind == "request" and e.method == "GET"}
     for entry in entries:
         if entry.kind in ("event", "end") or (entry.kind == "response" and entry.body is not None):
             heard.add(entry.number)
