@@ -14,14 +14,7 @@ from mcpd.http import answers, closing, sse
 from mcpd.http import bounds as fixed
 from mcpd.http.heads import Head
 from mcpd.http.link import Link, Phase
-from mcpd.http.messages import (
-    Answer,
-    EventStream,
-    Peer,
-    Request,
-    Response,
-    current_request,
-)
+from mcpd.http.messages import Answer, EventStream, Peer, Request, Response, current_request
 from mcpd.http.parser import RequestParser
 from mcpd.http.refusals import timeout_refusal, too_large
 from mcpd.http.site import Site
@@ -29,13 +22,15 @@ from mcpd.http.stream_sink import StreamSink
 
 log = logging.getLogger("mcpd.http")
 
+CLIENT_GONE = 499  # in the access log alone: nobody was there to be answered
+
 
 class Connection:
     """Serve one stream until it closes, idles out, breaks a bound, or the site drains."""
 
     __slots__ = (
         "_answer_begun", "_began", "_head", "_link", "_number", "_open_ended", "_parser",
-        "_peer", "_site", "id",
+        "_peer", "_site", "_unlogged", "id",
     )  # fmt: skip
 
     def __init__(self, stream: trio.abc.Stream, peer: Peer, connection_id: int, site: Site) -> None:
@@ -48,6 +43,7 @@ class Connection:
         self._number = 0
         self._began = 0.0
         self._answer_begun = False
+        self._unlogged: Request | None = None
         self._open_ended: trio.CancelScope | None = None
 
     # --- the life of a connection -------------------------------------------------------------
@@ -61,7 +57,9 @@ class Connection:
                 with link.scope:
                     await self._serve()
                 link.disarm()
-                if link.scope.cancelled_caught and not link.gone:
+                if link.gone and self._unlogged is not None:
+                    self._log(self._unlogged, CLIENT_GONE, 0)
+                elif link.scope.cancelled_caught and not link.gone:
                     with trio.move_on_after(2 * fixed.GOODBYE_S, shield=True):
                         await self._explain_cancel(link.phase)
                 nursery.cancel_scope.cancel()
@@ -135,7 +133,7 @@ class Connection:
         self._head = head
         self._number += 1
         self._began = trio.current_time()
-        request = self._request(head)
+        request = self._unlogged = self._request(head)
         current_request.set(request)
         self._link.keep = False
         self._link.run_until(self._began + self._site.bounds.request_timeout_s)
@@ -223,8 +221,7 @@ class Connection:
         data = self._bytes_of(response, close=close)
         self._answer_begun = True
         await link.send(data)
-        seconds = trio.current_time() - self._began
-        self._site.access_log(request, response.status, len(data), seconds)
+        self._log(request, response.status, len(data))
         if close:
             await closing.linger(link.stream)
         elif not parser.body_complete:
@@ -254,11 +251,14 @@ class Connection:
         finally:
             sink.close()
         await link.stop_watch()
-        seconds = trio.current_time() - self._began
-        self._site.access_log(request, 200, sink.sent_bytes, seconds)
+        self._log(request, 200, sink.sent_bytes)
         if close and not sink.broken:
             await closing.linger(link.stream)
         return not close and not sink.broken and not link.gone
+
+    def _log(self, request: Request, status: int, size: int) -> None:
+        self._unlogged = None
+        self._site.access_log(request, status, size, trio.current_time() - self._began)
 
     async def _run_stream(
         self, stream: EventStream, sink: StreamSink

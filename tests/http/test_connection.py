@@ -266,6 +266,15 @@ async def test_a_peer_that_never_reads_is_dropped(make, autojump_clock):
     assert 7 <= trio.current_time() - start < 8
 
 
+async def test_every_request_is_logged_once(make, autojump_clock):
+    fixture = make()
+    peer = fixture.connect()
+    await peer.request("GET", "/unread")
+    await peer.stream.aclose()  # between two requests nothing is left to log
+    await trio.testing.wait_all_tasks_blocked()
+    assert fixture.log == [("/unread", 401)]
+
+
 # --- disconnects -----------------------------------------------------------------------------
 
 
@@ -277,6 +286,7 @@ async def test_a_peer_that_goes_away_cancels_its_request(make, autojump_clock):
     await peer.stream.aclose()
     await trio.testing.wait_all_tasks_blocked()
     assert fixture.happened == ["cancelled"]
+    assert fixture.log == [("/slow", 499)]
     assert trio.current_time() - start < 1
 
 
