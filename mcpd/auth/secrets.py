@@ -51,6 +51,7 @@ class SecretSource:
 
     secrets: tuple[Secret, ...]
     origin: str
+    is_new: bool = False  # made just now, so no token of before is valid
 
 
 def parse_secrets(text: str, origin: str) -> tuple[Secret, ...]:

@@ -57,11 +57,18 @@ def read_line(line: bytes) -> Line:
     return Line(line, [message for message in found if isinstance(message, Call | Notice | Reply)])
 
 
+class _Error(msgspec.Struct):
+    """Of JSON-RPC: an OAuth or a gateway's error has the same member, and is none."""
+
+    code: int
+    message: str
+
+
 class _Head(msgspec.Struct):
     id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     method: str | msgspec.UnsetType = msgspec.UNSET
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: _Error | msgspec.UnsetType = msgspec.UNSET
 
 
 _head = msgspec.json.Decoder(_Head)

@@ -1,6 +1,7 @@
 """The command. One file a verb; verbs are imported when they are used, so that each starts fast."""
 
 import argparse
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -30,13 +31,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     given = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in given if word in VERBS), None)
-    modules = {}
+    modules, parsers = {}, {}
     for verb, help_text in VERBS.items():
-        sub = verbs.add_parser(verb, help=help_text, description=help_text.capitalize() + ".")
+        parsers[verb] = sub = verbs.add_parser(
+            verb, help=help_text, description=help_text.capitalize() + "."
+        )
         if verb == chosen:
             modules[verb] = importlib.import_module(f"mcpd.cli.{verb.replace('-', '_')}")
             modules[verb].add_arguments(sub)
-    arguments = parser.parse_args(given)
+    arguments, unknown = parser.parse_known_args(given)
+    if unknown:
+        parsers[arguments.verb].error(_unknown(unknown[0], parsers[arguments.verb]))
     try:
         return int(modules[arguments.verb].run(arguments))
     except McpdError as error:
@@ -48,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 1
+
+
+def _unknown(word: str, parser: argparse.ArgumentParser) -> str:
+    close = difflib.get_close_matches(word.partition("=")[0], parser.format_help().split(), 1)
+    return f"{word} means nothing here" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def _received(error: McpdError) -> str:

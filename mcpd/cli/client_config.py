@@ -100,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="mcpd", help="what the client calls the server")
     parser.add_argument("--write", action="store_true", help="merge it into the client's file")
     parser.add_argument("--file", type=Path, help="the client's file, if it is not the usual one")
-    parser.add_argument("--sub", default=None, help="make a token for this user")
+    parser.add_argument("--sub", default=None, help="a token for this user (with --write: $USER)")
     parser.add_argument("--ttl", default="30d", help="of that token (default: 30d)")
     add_settings(parser, only=_SETTINGS)
 
@@ -116,9 +116,8 @@ def run(arguments: argparse.Namespace) -> int:
             received=url,
             fix="Give --url http://HOST:PORT/mcp/",
         )
-    token = _PLACEHOLDER
+    token, subject = _PLACEHOLDER, arguments.sub or _user()
     if arguments.write or arguments.sub:
-        subject = arguments.sub or _user()
         token = sign(config, subject, (SCOPE_EXECUTE,), token_type="api_token", ttl=arguments.ttl)
     entry = client.entry(url, token)
     if not arguments.write:
@@ -129,7 +128,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     path = arguments.file or client.file()
     backup = merge(path, client.member, arguments.name, entry)
-    print(f"wrote {arguments.name} to {path}" + (f"; the old file is {backup}" if backup else ""))
+    told = f"wrote {arguments.name} to {path}, with a token for {subject} ({arguments.ttl})"
+    print(told + (f"; the old file is {backup}" if backup else ""))
     return 0
 
 

@@ -4,6 +4,7 @@ import argparse
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -15,6 +16,7 @@ from mcpd.doctor.probes import MODERN, Doctor, Facts
 from mcpd.errors import EXIT_FAILURE
 from mcpd.http.client import HttpClient
 from mcpd.http.dial import find_way
+from mcpd.mcp.modern import META_SERVER_INFO
 
 LIMIT_S = 120.0  # for everything
 
@@ -72,6 +74,11 @@ def as_text(facts: Facts, findings: list[Finding]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _meta(result: dict[str, Any]) -> dict[str, Any]:
+    found = result.get("_meta")
+    return found if isinstance(found, dict) else {}
+
+
 def _list(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
 
@@ -82,7 +89,8 @@ def _server(facts: Facts) -> str:
         eras.append(f"{facts.version} (asked for that; older ones were not tried)")
     if not eras:
         return facts.url
-    given = (facts.initialize.result or facts.discover.result).get("serverInfo")
+    told = facts.initialize.result or facts.discover.result
+    given = told.get("serverInfo") or _meta(told).get(META_SERVER_INFO)
     info = given if isinstance(given, dict) else {}
     took = facts.initialize.seconds * 1000
     name = f"{info.get('name', 'unnamed')} {info.get('version', '')}".strip()

@@ -56,7 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
     except* McpdError as group:
         raise first_error(group) from None
     if not recorder.seen:
-        raise ConfigError("Nothing came through the proxy.", fix="Connect the client to it.")
+        ended = f" The command ended with {code}." if arguments.command else ""
+        raise ConfigError(
+            f"Nothing came through the proxy.{ended}",
+            fix="The client has to connect to it; a command finds its URL in MCP_URL.",
+        )
     if not any(observation.kind == "response" for observation in recorder.seen):
         raise ConfigError(
             f"{arguments.upstream} answered nothing, so nothing is kept.",

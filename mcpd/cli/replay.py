@@ -78,7 +78,11 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}.") from error
+        told = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(
+            f"{file} cannot be read: {told}.",
+            fix="Name files or folders of transcripts; mcpd record makes some.",
+        ) from error
 
 
 def _form(name: str) -> Callable[[Verdict], str]:

@@ -126,7 +126,8 @@ async def _end(backend: Backend, arguments: argparse.Namespace, alive_since: flo
 
 
 def _unknown(session_id: str) -> int:
-    print(f"mcpd: there is no session {session_id[:128]}", file=sys.stderr)
+    told = f"mcpd: there is no session {session_id[:128]}; mcpd sessions list shows which are"
+    print(told, file=sys.stderr)
     return 1
 
 

@@ -32,9 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--type", choices=TOKEN_TYPES, default="access")
     create.add_argument("--ttl", default="24h", help="like 90s, 15m, 24h, 30d (default: 24h)")
     add_settings(create, only=_SETTINGS)
-    inspect = actions.add_parser(
-        "inspect", help="read a token from standard input; show its claims and whether it is valid"
-    )
+    told = "read a token from standard input; show its claims and whether it is valid"
+    inspect = actions.add_parser("inspect", help=told, description=told.capitalize() + ".")
     add_settings(inspect, only=_SETTINGS)
 
 
@@ -60,8 +59,11 @@ def sign(
     """
     if not subject or not subject.isprintable():
         raise ConfigError("--sub must name a user.", received=subject)
+    source = find_secrets(config, os.environ, create=True)
+    if source.is_new:
+        print(f"mcpd: made a new secret, {source.origin}", file=sys.stderr)
     return create_token(
-        find_secrets(config, os.environ, create=True).secrets[0],
+        source.secrets[0],
         subject=subject,
         scopes=scopes,
         token_type=token_type,
@@ -83,14 +85,18 @@ def _inspect(config: Config) -> int:
             "claims": jwt.decode(token, options={"verify_signature": False}),
         }
     except jwt.PyJWTError:
-        raise ConfigError("That is not a JSON Web Token.") from None
+        raise ConfigError(
+            "That is not a JSON Web Token." if token else "No token came.",
+            fix="Give one on standard input: mcpd token inspect < FILE",
+        ) from None
     print(json.dumps(shown, indent=2))
     source = find_secrets(config, os.environ, create=False)
     rules = TokenRules(config.jwt_issuer, config.jwt_audience, config.jwt_leeway_s)
     try:
         Verifier(source.secrets, rules).verify(f"Bearer {token}".encode(), time.time())
     except McpdError as error:
-        print(f"not valid here: {error.message} {error.fix}", file=sys.stderr)
+        told = f"not valid here, by the secret of {source.origin}: {error.message} {error.fix}"
+        print(told, file=sys.stderr)
         return 1
     print(f"valid here, by the secret of {source.origin}", file=sys.stderr)
     return 0

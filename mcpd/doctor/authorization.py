@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from mcpd.auth.credentials import VARIABLE
 from mcpd.doctor.finding import (
     ALL,
     CLAUDE,
@@ -19,6 +20,8 @@ from mcpd.doctor.finding import (
 )
 from mcpd.doctor.probes import Facts, Seen
 
+OUR_STATE = ", with the server's --state-dir or secret"
+
 
 def unauthorized(facts: Facts, now: float, token: str) -> Finding:
     """Why the token, or none, is refused."""
@@ -28,7 +31,8 @@ def unauthorized(facts: Facts, now: float, token: str) -> Finding:
     if not facts.had_token:
         return Finding(
             "The server wants a token, and none was given.",
-            "mcpd token create --sub NAME makes one; give it with --token-file or MCPD_TOKEN.",
+            f"mcpd token create --sub NAME{OUR_STATE} makes one; give it with --token-file or"
+            f" {VARIABLE}.",
             ALL,
         )
     server_now = now + facts.skew_s
@@ -42,12 +46,14 @@ def unauthorized(facts: Facts, now: float, token: str) -> Finding:
     if isinstance(expires, int | float) and expires <= server_now:
         return Finding(
             f"The token expired {server_now - expires:.0f} s ago. The server says: {says}",
-            "Make a new one, with a longer --ttl: mcpd token create --sub NAME --ttl 30d.",
+            "Make a new one, with a longer --ttl: mcpd token create --sub NAME --ttl 30d"
+            f"{OUR_STATE}.",
             ALL,
         )
     return Finding(
         f"The server refuses the token: {says}",
-        "Was it made with this server's secret, issuer and audience? mcpd token inspect tells.",
+        "Was it made with this server's secret, issuer and audience? mcpd token inspect tells (it"
+        f" reads the token from standard input{OUR_STATE}).",
         ALL,
     )
 

@@ -1,10 +1,11 @@
 """From facts to findings: what is wrong, for which clients, and what mends it. Pure."""
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from mcpd.doctor.authorization import has_oauth, oauth, unauthorized
+from mcpd.doctor.authorization import OUR_STATE, has_oauth, oauth, unauthorized
 from mcpd.doctor.finding import (
     ALL,
     BRIDGE,
@@ -22,6 +23,7 @@ from mcpd.doctor.probes import MODERN, Facts, Seen
 
 MAX_SKEW_S = 30.0
 SLOW_S = 5.0
+_NO_ENDPOINT = "Is the URL that of an MCP endpoint? mcpd has it at /mcp/."
 
 
 def find(facts: Facts, now: float, token: str = "") -> list[Finding]:
@@ -37,6 +39,8 @@ def find(facts: Facts, now: float, token: str = "") -> list[Finding]:
 
 
 def _reach(seen: Seen) -> str:
+    if "WRONG_VERSION_NUMBER" in seen.error:
+        return "This port speaks no TLS: write http://, or the port that does."
     if "certificate" in seen.error:
         return "Give --ca-file, or a certificate that the system trusts."
     return "Is it running, and the URL right? Behind a proxy: is the proxy's upstream up?"
@@ -46,9 +50,11 @@ def _refusals(facts: Facts, now: float, token: str) -> Iterator[Finding]:
     first = facts.initialize
     if facts.speaks_modern and not facts.version and first.status in (200, 400, 404):
         yield Finding(
-            f"The server speaks {MODERN} alone: clients of the revisions before cannot connect.",
+            f"The server speaks {MODERN} alone. Clients of the revisions before cannot connect; of"
+            " these, the ones without a limit know both, and the SDKs do from 2.x on.",
             "With mcpd: leave out --no-handshake.",
-            limited=ALL,
+            (CURSOR, VSCODE, REMOTE),
+            (PYTHON, TYPESCRIPT, INSPECTOR, BRIDGE),
         )
     elif first.status in (403, 421):
         yield _forbidden(facts)
@@ -72,11 +78,11 @@ def _refusals(facts: Facts, now: float, token: str) -> Iterator[Finding]:
             ALL,
         )
     elif first.status != 200:
-        yield Finding(f"initialize is answered {first.status}: {first.says}", "", ALL)
+        yield Finding(f"initialize is answered {first.status}: {first.says}", _NO_ENDPOINT, ALL)
     elif not facts.version:
         yield Finding(
             f"initialize is answered 200 and names no protocol version: {first.says}",
-            "Is the URL that of the MCP endpoint? mcpd has it at /mcp/.",
+            _NO_ENDPOINT,
             ALL,
         )
 
@@ -86,7 +92,7 @@ def _forbidden(facts: Facts) -> Finding:
     if "insufficient_scope" in first.fields.get("www-authenticate", "") or "scope" in first.says:
         return Finding(
             f"The token does not allow it (403): {first.says}",
-            "Make one that does: mcpd token create --sub NAME --scope SCOPE.",
+            f"Make one that does: mcpd token create --sub NAME --scope {_scope(first)}{OUR_STATE}.",
             ALL,
         )
     sure = "" if first.status == 421 else ", most likely"
@@ -97,6 +103,11 @@ def _forbidden(facts: Facts) -> Finding:
         f" server: --public-url or --allow-host with the name it is called by, like {host}.",
         ALL,
     )
+
+
+def _scope(seen: Seen) -> str:
+    named = re.search(r'scope="([^" ]+)', seen.fields.get("www-authenticate", ""))
+    return named[1] if named else "SCOPE"
 
 
 def _no_endpoint(facts: Facts) -> Finding:

@@ -2,6 +2,7 @@
 
 import email.utils
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ class Seen:
             told = told or body.get("error_description") or error
             if isinstance(told, str):
                 return told[:300]
-        return self.error or " ".join(self.text.split())[:120]
+        return self.error or " ".join(re.sub(r"<[^>]*>", " ", self.text).split())[:120]
 
 
 @dataclass(slots=True)

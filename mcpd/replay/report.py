@@ -104,8 +104,8 @@ def as_text(verdict: Verdict) -> str:
 def explain(mismatch: Mismatch) -> list[str]:
     """A mismatch in four lines."""
     return [
-        f"request:  {mismatch.request} (line {mismatch.line})",
-        f"expected: {mismatch.expected}",
+        f"request:  {mismatch.request}",
+        f"expected: {mismatch.expected} (line {mismatch.line})",
         f"got:      {mismatch.got}",
         f"see:      {mismatch.reference}",
     ]
@@ -124,7 +124,8 @@ def as_junit(verdict: Verdict) -> str:
         )
         if one.kind != "ok":
             found = ElementTree.SubElement(case, "skipped" if one.passed else "failure")
-            found.set("message", one.words[2 if one.kind == "FAIL" else 0])
+            said = one.words[1:3] if one.kind == "FAIL" else one.words[:1]
+            found.set("message", "; ".join(said))
             found.text = "\n".join(one.words)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 

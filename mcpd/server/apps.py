@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +15,9 @@ from mcpd.errors import ConfigError, McpdError
 from mcpd.mcp.host import Host
 
 BUILT_IN = "mcpd.toolkits.tasks:app"
+
+_HERE = Path(__file__).parents[1]
+_INSTALLED = (*set(sysconfig.get_paths().values()), str(_HERE), "<frozen")
 
 
 def load_apps(names: tuple[str, ...]) -> list[App]:
@@ -38,12 +42,13 @@ def _load_or_explain(name: str) -> App:
 
 
 def _where(error: BaseException) -> str:
-    """The place in the author's own code, as far as it can be told."""
+    """The place in the author's own code, as far as it can be told: what is installed is not."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1] if frames else None
-    return "the app" if last is None else f"{last.filename}, line {last.lineno}"
+    own = [frame for frame in frames if not frame.filename.startswith(_INSTALLED)]
+    last = (own or frames)[-1:]
+    return f"{last[0].filename}, line {last[0].lineno}" if last else "the app"
 
 
 def _load(name: str) -> App:
@@ -92,6 +97,17 @@ def _import_module(name: str) -> ModuleType:
         raise
 
 
+def _make_folder(path: Path) -> None:
+    """Apps keep their files there."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The state directory {path} cannot be made: {error.strerror}.",
+            fix="Give another --state-dir.",
+        ) from error
+
+
 async def enter_lifespans(stack: AsyncExitStack, host: Host, state_path: Path) -> None:
     """Enter each app's lifespan and keep what it yields for ``ctx.state``.
 
@@ -99,6 +115,8 @@ async def enter_lifespans(stack: AsyncExitStack, host: Host, state_path: Path) -
         ConfigError: one failed.
     """
     set_state_dir(state_path)
+    if host.apps:
+        _make_folder(state_path)
     for app in host.apps:
         try:
             host.states[app] = await stack.enter_async_context(app.lifespan(app))

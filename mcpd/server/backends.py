@@ -60,7 +60,8 @@ def _redis(config: Config, keep_running_s: float) -> Backend:
         from mcpd.sessions.redis.opening import open_redis
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"A store in Redis needs the extra redis, which is not installed ({error.name}).",
+            f"A store in Redis needs the extra redis, which is not installed: there is no"
+            f" {error.name}.",
             fix="pip install 'mcpd-server[redis]', or in a clone: pip install '.[redis]'",
         ) from error
     return open_redis(

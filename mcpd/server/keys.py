@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mcpd.auth.secrets import SecretSource, create_secret_file, parse_secrets, read_secret_file
@@ -30,10 +31,11 @@ def find_secrets(config: Config, environ: Mapping[str, str], *, create: bool) ->
         credential = Path(directory) / CREDENTIAL
         if credential.exists():
             return read_secret_file(credential)
-    path = config.state_path / STATE_FILE
+    path, is_new = config.state_path / STATE_FILE, False
     if create and not path.exists():
         try:
             create_secret_file(path)
+            is_new = True
         except FileExistsError:
             pass
         except OSError as error:
@@ -46,4 +48,4 @@ def find_secrets(config: Config, environ: Mapping[str, str], *, create: bool) ->
             f"There is no secret: neither --jwt-secret-file, ${ENV_SECRET}, nor {path}.",
             fix="Start mcpd serve once, or give one of them.",
         )
-    return read_secret_file(path)
+    return replace(read_secret_file(path), is_new=is_new)

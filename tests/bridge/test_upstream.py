@@ -309,3 +309,18 @@ async def test_an_endpoint_that_cannot_be_used(talk, endpoint):
     server_of = []
     _, found = await talk(play, lines=[HELLO], on_start=server_of.append)
     assert "error" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        ("404 Not Found", b'{"error":"not_found","error_description":"Not here."}', "Not here."),
+        ("403 Forbidden", b'{"error":"insufficient_scope"}', "insufficient_scope"),
+        ("400 Bad Request", b'{"error":{"code":"x","message":3}}', "400"),
+        ("200 OK", b'{"error":"oops"}', "no MCP"),
+    ],
+)
+async def test_other_errors_are_no_messages(talk, status, body, told):
+    _, (found,) = await talk(reply(status, body))
+    assert isinstance(found["error"]["code"], int)
+    assert told in found["error"]["message"]

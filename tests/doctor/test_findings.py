@@ -4,7 +4,7 @@ import msgspec
 import pytest
 import trio
 
-from mcpd.doctor.finding import ALL, BRIDGE, CLAUDE, CURSOR, VSCODE
+from mcpd.doctor.finding import ALL, BRIDGE, CLAUDE, CURSOR, REMOTE, VSCODE
 from mcpd.doctor.findings import find
 from mcpd.doctor.probes import Doctor, Facts, Seen
 from mcpd.http.client import HttpClient
@@ -111,15 +111,16 @@ async def test_a_server_of_the_modern_era_alone(seen_of):
         "discover": reply("200 OK", result({"supportedVersions": ["2026-07-28"]})),
     }
     _, findings = await seen_of(Other(**answers))
-    assert failing(findings) == set()
+    assert failing(findings) == {CURSOR, VSCODE, REMOTE}  # they know the handshake alone
     assert "speaks 2026-07-28 alone" in texts(findings)
 
 
 async def test_a_token_that_lacks_a_scope_is_not_a_matter_of_the_host(seen_of):
-    challenge = 'Bearer error="insufficient_scope"'
+    challenge = 'Bearer error="insufficient_scope", scope="execute:mcp"'
     answer = reply("403 Forbidden", b'{"error":"no"}', www_authenticate=challenge)
     _, findings = await seen_of(Other(initialize=answer))
     assert "The token does not allow it" in texts(findings)
+    assert "--scope execute:mcp" in texts(findings)
     assert "proxy_set_header" not in texts(findings)
 
 
@@ -174,3 +175,16 @@ def test_a_notification_that_was_not_answered_in_time():
     hello = Seen(200, {}, result(HELLO).decode())
     facts = Facts("https://h.example/mcp", False, hello, Seen(error="no answer within 6 s"))
     assert "not taken: no answer within 6 s" in texts(find(facts, 0.0))
+
+
+def test_http_behind_https_is_told():
+    facts = Facts("https://h/mcp", False, Seen(error="TLS failed: WRONG_VERSION_NUMBER"))
+    assert "write http://" in texts(find(facts, 0.0))
+
+
+async def test_what_is_no_mcp_server_is_told_so(seen_of):
+    page = b"<!DOCTYPE HTML><html><h1>Error  response</h1>\n<p>Unsupported method</html>"
+    answer = reply("501 Unsupported", page, kind="text/html")
+    _, findings = await seen_of(Other(initialize=answer))
+    assert "501: Error response Unsupported method" in texts(findings)
+    assert "Is the URL that of an MCP endpoint?" in texts(findings)
