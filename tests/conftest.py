@@ -1,5 +1,7 @@
 """What many tests share."""
 
+import os
+
 import pytest
 
 from tests.end_to_end.daemon import free_port
@@ -17,3 +19,8 @@ def redis(tmp_path_factory):
 def unused_port():
     """A port where nobody listens."""
     return free_port()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: half of the time tests wait for processes and timers."""
+    return (os.cpu_count() or 1) + 1
