@@ -1,7 +1,6 @@
 """The command. One file a verb; verbs are imported when they are used, so that each starts fast."""
 
 import argparse
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -56,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _unknown(word: str, parser: argparse.ArgumentParser) -> str:
+    import difflib  # not for every start
+
     close = difflib.get_close_matches(word.partition("=")[0], parser.format_help().split(), 1)
     return f"{word} means nothing here" + (f"; did you mean {close[0]}?" if close else "")
 

@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import sys
-import sysconfig
 import traceback
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,9 +14,6 @@ from mcpd.errors import ConfigError, McpdError
 from mcpd.mcp.host import Host
 
 BUILT_IN = "mcpd.toolkits.tasks:app"
-
-_HERE = Path(__file__).parents[1]
-_INSTALLED = (*set(sysconfig.get_paths().values()), str(_HERE), "<frozen")
 
 
 def load_apps(names: tuple[str, ...]) -> list[App]:
@@ -45,8 +41,12 @@ def _where(error: BaseException) -> str:
     """The place in the author's own code, as far as it can be told: what is installed is not."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}"
+    import sysconfig  # not for every start
+
+    ours = str(Path(__file__).parents[1])
+    installed = (*sysconfig.get_paths().values(), ours, "<frozen")
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(_INSTALLED)]
+    own = [frame for frame in frames if not frame.filename.startswith(installed)]
     last = (own or frames)[-1:]
     return f"{last[0].filename}, line {last[0].lineno}" if last else "the app"
 

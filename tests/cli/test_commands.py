@@ -143,3 +143,54 @@ def test_python_dash_m():
     )
     assert done.stdout.startswith("mcpd ")
     assert Path(sys.executable).exists()
+
+
+def test_a_new_secret_is_told(capsys, tmp_path):
+    assert run("token", "create", "--sub", "me", "--state-dir", "typo") == 0
+    assert capsys.readouterr().err == f"mcpd: made a new secret, {Path('typo') / 'jwt-secret'}\n"
+    assert run("token", "create", "--sub", "me", "--state-dir", "typo") == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("text", "told"), [("", "No token came"), ("x", "not a JSON Web Token")])
+def test_what_is_no_token_is_told_with_the_way_to_give_one(capsys, monkeypatch, text, told):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    assert run("token", "inspect") == EXIT_CONFIG
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert "mcpd token inspect < FILE" in shown
+
+
+@pytest.mark.parametrize("flag", ["--prot", "--prot=3"])
+def test_a_flag_that_is_none_gets_the_one_that_was_meant(capsys, flag):
+    with pytest.raises(SystemExit) as ended:
+        run("serve", flag)
+    assert ended.value.code == 2
+    assert f"{flag} means nothing here; did you mean --port?" in capsys.readouterr().err
+
+
+LIFESPAN = """
+from contextlib import asynccontextmanager
+from mcpd import App, state_dir
+
+@asynccontextmanager
+async def lifespan(app):
+    (state_dir() / "notes.txt").write_text("there")
+    (state_dir() / "nothing" / "here").read_text()
+    yield
+
+app = App("notes", lifespan=lifespan)
+"""
+
+
+def test_a_lifespan_finds_its_folder_and_its_author_the_line(tmp_path):
+    """From the child of a client, where nothing else has made the folder."""
+    (tmp_path / "notes.py").write_text(LIFESPAN)
+    done = subprocess.run(
+        [sys.executable, "-m", "mcpd", "serve", "--stdio", "--app", "notes.py:app",
+         "--state-dir", "fresh"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert (tmp_path / "fresh" / "notes.txt").read_text() == "there"
+    assert done.returncode == EXIT_CONFIG
+    assert re.search(r"Mend \S*notes\.py, line 8\.", done.stderr)
