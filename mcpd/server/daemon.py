@@ -248,6 +248,9 @@ async def _leave_store(house: House) -> None:
     with trio.move_on_after(FLUSH_AT_END_S, shield=True):
         try:
             await house.backend.log.release()
+        except StoreError as error:  # other processes notice by themselves, a little later
+            log.info("the store was not told that this process ends: %s", error.message)
+        try:
             await house.backend.store.flush()
         except StoreError as error:
             log.error("activity of the last seconds is lost: %s", error.message)
