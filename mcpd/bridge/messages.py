@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from mcpd.errors import McpdError
+from mcpd.errors import INTERNAL_ERROR, McpdError
 from mcpd.mcp.mirrored import KEYWORD, is_header_name, reachable, value_at
 from mcpd.mcp.modern import (
     NAME_MEMBERS,
@@ -57,20 +57,15 @@ def read_line(line: bytes) -> Line:
     return Line(line, [message for message in found if isinstance(message, Call | Notice | Reply)])
 
 
-class _Error(msgspec.Struct):
-    """Of JSON-RPC: an OAuth or a gateway's error has the same member, and is none."""
-
-    code: int
-    message: str
-
-
 class _Head(msgspec.Struct):
+    jsonrpc: Any = None
     id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     method: str | msgspec.UnsetType = msgspec.UNSET
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: _Error | msgspec.UnsetType = msgspec.UNSET
+    error: Any = None  # null is what some servers put beside a result
 
 
+_NONE: Any = object()
 _head = msgspec.json.Decoder(_Head)
 _heads = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -107,12 +102,42 @@ def _arrived(body: bytes) -> Arrived:
         line = msgspec.json.format(line, indent=-1)
     if isinstance(head.method, str):
         return Arrived(line, method=head.method)
-    failed = not isinstance(head.error, msgspec.UnsetType)
+    failed = head.error is not None
+    if failed:
+        line = _with_error(line, _error(head))
+    elif b'"error"' in line:
+        line = _with_error(line, None)
     key = b"" if isinstance(head.id, msgspec.UnsetType) else id_key(bytes(head.id))
     result = b"" if isinstance(head.result, msgspec.UnsetType) else bytes(head.result)
     if not failed and not result:
         raise msgspec.DecodeError("neither a request nor an answer")
     return Arrived(line, key, failed, result=result)
+
+
+def _error(head: _Head) -> dict[str, Any] | None:
+    """The error as JSON-RPC has it, or None if it is; an OAuth or a gateway's error has the same
+    member, and is no message.
+    """
+    found = head.error
+    if not isinstance(found, dict) or not (head.jsonrpc == "2.0" or "code" in found):
+        raise msgspec.DecodeError("no error of JSON-RPC")
+    code, message = found.get("code"), found.get("message")
+    if type(code) is int and isinstance(message, str):
+        return found
+    if not isinstance(code, int | float):
+        if head.jsonrpc != "2.0":
+            raise msgspec.DecodeError("no error of JSON-RPC")
+        code = INTERNAL_ERROR
+    return {**found, "code": int(code), "message": str(message or "(without a word)")}
+
+
+def _with_error(line: bytes, error: dict[str, Any] | None) -> bytes:
+    """The message with this error, or with none; as it is, if that is so already."""
+    message = msgspec.json.decode(line)
+    if message.get("error", _NONE) == (_NONE if error is None else error):
+        return line
+    message.pop("error", None)
+    return msgspec.json.encode(message if error is None else {**message, "error": error})
 
 
 def id_key(raw: bytes) -> bytes:

@@ -10,10 +10,12 @@ from mcpd.bridge.patience import Undeliverable
 from mcpd.bridge.upstream import AWAY, Upstream
 from mcpd.rpc.messages import RequestId
 
-# Known words alone: other 400s may speak of sessions too, and the names of tools may.
+# Known words alone: other 400s may speak of sessions too, as may the names of tools (end_session).
 _NO_SESSION = re.compile(
-    rb"(no valid|invalid|unknown|expired) (mcp[ -])?session"
-    rb"|session (id )?(was |is )?(not found|over|expired|invalid|unknown)",
+    rb"\bno (valid |active |such )?session\b"
+    rb"|\b(unknown|invalid|expired|missing|not find)\b[^.]{0,40}\bsession\b"
+    rb"|\bsession\b[^.]{0,60}\b(not found|unknown|expired|invalid|missing|over|ended|terminated"
+    rb"|closed|no longer|not exist|doesn't exist)\b",
     re.IGNORECASE,
 )
 

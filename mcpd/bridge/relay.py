@@ -66,6 +66,7 @@ class Bridge:
         async with trio.open_nursery() as self._nursery:
             self._spawn(listen, self.upstream, self.session, self.take)
             self._spawn(self._notices.run)
+            self._spawn(self._writer.unshield_at_end)
             async with aclosing(read_lines(stdin, MAX_LINE_BYTES)) as lines:
                 async for line in lines:
                     await self._take_line(line)

@@ -158,7 +158,8 @@ class Doctor:
         session = facts.initialize.fields.get("mcp-session-id", "")
         if not facts.version:
             return
-        headers = [(b"mcp-protocol-version", HANDSHAKE.encode("ascii")), *self._token]
+        version = facts.version.encode("ascii", "replace")
+        headers = [(b"mcp-protocol-version", version), *self._token]
         known = [(b"mcp-session-id", session.encode("latin-1")), *headers] if session else headers
         notice = {"jsonrpc": "2.0", "method": "notifications/initialized"}
         facts.initialized = await self._post(notice, known)

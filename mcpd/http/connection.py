@@ -250,8 +250,9 @@ class Connection:
             await sink.finish(farewell(bounds.retry_hint_ms) if ended else b"")
         finally:
             sink.close()
+            if sink.opened:
+                self._log(request, 200, sink.sent_bytes)
         await link.stop_watch()
-        self._log(request, 200, sink.sent_bytes)
         if close and not sink.broken:
             await closing.linger(link.stream)
         return not close and not sink.broken and not link.gone

@@ -97,7 +97,8 @@ class Follower:
     @property
     def missed_the_end(self) -> bool:
         """Whether it left a finished stream before everything had gone out."""
-        over = self._finished or (self._writer is not None and self._writer.over)
+        writer = self._writer
+        over = self._finished or (writer is not None and writer.begun and writer.over)
         return not self._own and over and self.end is not End.FINISHED
 
     async def next(self) -> Event | None:

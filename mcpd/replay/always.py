@@ -45,7 +45,7 @@ def faults(exchange: Exchange) -> Iterator[str]:
         yield "an event holds no JSON"
     answered: set[str] = set()
     for message in exchange.seen:
-        if isinstance(message, dict) and (speaks or "jsonrpc" in message):
+        if isinstance(message, dict) and speaks:
             yield from _form(message)
             yield from _place(message, asked, answered)
             yield from _result(message, asked)

@@ -48,8 +48,15 @@ def compose(
         entry.timing = _timing(observation.when - before)
         before = observation.when
         entries.append(entry)
+    entries += [Entry("close", number) for number in sorted(_unanswered(entries))]
     shown = {name: scrubber.text(value) for name, value in head.items()}
     return Transcript(shown, _with_losses(entries))
+
+
+def _unanswered(entries: list[Entry]) -> set[int]:
+    """Exchanges that the end of the recording, or of the server, cut short."""
+    told = {entry.number for entry in entries if entry.kind in ("response", "close")}
+    return {entry.number for entry in entries} - told
 
 
 def _with_losses(entries: list[Entry]) -> list[Entry]:

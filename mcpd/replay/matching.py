@@ -71,7 +71,7 @@ class Bindings:
         if expected == "<time>":
             return isinstance(got, str) and is_time(got)
         if expected in _TEXTS:
-            return isinstance(got, str)
+            return isinstance(got, str | int | float) and not isinstance(got, bool)
         if not _NAMED.fullmatch(expected):
             return bool(got == expected)
         if expected in self.values:

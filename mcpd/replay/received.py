@@ -87,6 +87,7 @@ async def receive(exchange: Exchange, response: IncomingResponse) -> None:
 def _take(exchange: Exchange, event: ServerEvent) -> None:
     if event.name == "endpoint":
         exchange.endpoint = event.data.decode("utf-8", "replace")
+    if event.name != "message":
         return
     messages = _messages(event.data)
     if messages is None:

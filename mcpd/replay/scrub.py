@@ -104,11 +104,10 @@ class Scrubber:
             return {key: self.body(inner, key) for key, inner in value.items()}
         if isinstance(value, list):
             return [self.body(inner, member) for inner in value]
-        of_error = member == "code" and isinstance(value, int)
-        if isinstance(value, str | int | float) and is_secret(member) and not of_error:
-            return "<secret>"
         if not isinstance(value, str):
-            return value
+            return "<secret>" if _is_number_of_secret(value, member) else value
+        if is_secret(member):
+            return "<secret>"
         if member in _NUMBERED:
             return self.name(_NUMBERED[member], value)
         if is_time(value):
@@ -125,6 +124,12 @@ def is_secret(name: str) -> bool:
     """Whether what goes by this name must not be written."""
     plain = name.lower().replace("-", "").replace("_", "")
     return plain in _SECRET_NAMES or (plain.endswith(_SECRET_ENDS) and plain not in _NO_SECRETS)
+
+
+def _is_number_of_secret(value: Any, member: str) -> bool:
+    """Other numbers go by such names as well: codes, states, counts of tokens."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and member.lower().endswith(("password", "passwd"))
 
 
 def _hide(pair: re.Match[str]) -> str:

@@ -37,6 +37,15 @@ class LineWriter:
         for scope in self._scopes:
             scope.shield = shielded
 
+    async def unshield_at_end(self) -> None:
+        """For a task of the nursery that the lines are written in: when that is cancelled, lines
+        under way are so too.
+        """
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.shielded = False
+
     async def send(self, message: bytes) -> None:
         """Write one line.
 

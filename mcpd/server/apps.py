@@ -44,9 +44,16 @@ def _where(error: BaseException) -> str:
     import sysconfig  # not for every start
 
     ours = str(Path(__file__).parents[1])
-    installed = (*sysconfig.get_paths().values(), ours, "<frozen")
+    installed = [
+        sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    ]
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(installed)]
+    own = [
+        frame
+        for frame in frames
+        if not frame.filename.startswith("<")
+        and not any(Path(frame.filename).is_relative_to(root) for root in (*installed, ours))
+    ]
     last = (own or frames)[-1:]
     return f"{last[0].filename}, line {last[0].lineno}" if last else "the app"
 

@@ -240,9 +240,13 @@ class MemoryLog:
         self._drop_finished(streams, self._clock() - KEEP_FINISHED_S)
         finished = [key for key, ring in streams.items() if ring.finished_at is not None]
         finished.sort(key=lambda key: (streams[key].unread, streams[key].finished_at))
-        taken = _large(size) + sum(_large(streams[key].size) for key in finished)
-        while finished and (len(finished) >= MAX_FINISHED or taken > MAX_FINISHED_BYTES):
-            taken -= _large(streams.pop(finished.pop(0)).size)
+        surplus = max(0, len(finished) + 1 - MAX_FINISHED)
+        for key in finished[:surplus]:
+            del streams[key]
+        large = [key for key in finished[surplus:] if _large(streams[key].size)]
+        taken = _large(size) + sum(streams[key].size for key in large)
+        while large and taken > MAX_FINISHED_BYTES:  # small ones make no room
+            taken -= streams.pop(large.pop(0)).size
 
     def _drop_finished(self, streams: dict[str, Ring], before: float) -> None:
         for stream_id, ring in list(streams.items()):

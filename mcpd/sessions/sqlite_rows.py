@@ -3,6 +3,7 @@
 import sqlite3
 
 from mcpd.sessions.log import (
+    KEEP_FINISHED_S,
     MAX_BYTES,
     MAX_EVENTS,
     MAX_FINISHED,
@@ -100,28 +101,29 @@ def finish(
     ).fetchone()
     if row is None:
         return
-    _make_room(db, session_id, row[0])
+    _make_room(db, session_id, row[0], expires_at - KEEP_FINISHED_S)
     db.execute(
         f"UPDATE stream SET finished = ?, expires_at = ? WHERE {STREAM}",
         (UNREAD if unread else READ, expires_at, session_id, stream_id),
     )
 
 
-def _make_room(db: sqlite3.Connection, session_id: SessionId, size: int) -> None:
+def _make_room(db: sqlite3.Connection, session_id: SessionId, size: int, now: float) -> None:
     """For one more finished stream of so many bytes."""
-    count, large = db.execute(
-        "SELECT count(*), total(bytes) FILTER (WHERE bytes > ?) FROM stream"
-        " WHERE session_id = ? AND finished",
-        (SMALL_BYTES, session_id),
-    ).fetchone()
-    if size > SMALL_BYTES:
-        large += size
-    while count and (count >= MAX_FINISHED or large > MAX_FINISHED_BYTES):
-        gone = db.execute(
-            "DELETE FROM stream WHERE session_id = ? AND id = (SELECT id FROM stream"
-            " WHERE session_id = ? AND finished ORDER BY finished, expires_at LIMIT 1)"
-            " RETURNING bytes",
-            (session_id, session_id),
-        ).fetchone()[0]
-        count -= 1
-        large -= gone if gone > SMALL_BYTES else 0
+    mine = "FROM stream WHERE session_id = ? AND finished"
+    db.execute(f"DELETE {mine} AND expires_at <= ?", (session_id, now))
+    count = db.execute(f"SELECT count(*) {mine}", (session_id,)).fetchone()[0]
+    order = "ORDER BY finished, expires_at"
+    if count >= MAX_FINISHED:
+        db.execute(
+            f"DELETE {mine} AND id IN (SELECT id {mine} {order} LIMIT ?)",
+            (session_id, session_id, count + 1 - MAX_FINISHED),
+        )
+    large = db.execute(
+        f"SELECT id, bytes {mine} AND bytes > ? {order}", (session_id, SMALL_BYTES)
+    ).fetchall()
+    taken = sum(found for _, found in large) + (size if size > SMALL_BYTES else 0)
+    while large and taken > MAX_FINISHED_BYTES:  # small ones make no room
+        stream_id, found = large.pop(0)
+        db.execute(f"DELETE FROM stream WHERE {STREAM}", (session_id, stream_id))
+        taken -= found

@@ -56,26 +56,35 @@ end
 # P, process → 'alive'; 'gone'; 'suspect': it lost its connection, or ended
 LIFE = Script(_LIFE + "return life_of(ARGV[1], ARGV[2])")
 
-# In the order of the set ``f``; what expired before it was dropped is dropped first.
+# Makes room in the set ``f``, in its order: what expired, what is too much, what is too large.
 _FINISH = f"""
-local function large(P, id, stream)
+local function forget(P, id, stream)
+  redis.call('ZREM', P..':f:'..id, stream)
+  redis.call('DEL', P..':m:'..id..':'..stream, P..':e:'..id..':'..stream)
+end
+local function size_of(P, id, stream)
   local size = tonumber(redis.call('HGET', P..':m:'..id..':'..stream, 'bytes') or 0)
   return size > {SMALL_BYTES} and size or 0
 end
 local function finish(P, id, stream, ttl, place)
-  local f = P..':f:'..id
-  local taken = large(P, id, stream)
-  if taken > 0 then
+  local f, taken = P..':f:'..id, size_of(P, id, stream)
+  local surplus = redis.call('ZCARD', f) + 1 - {MAX_FINISHED}
+  if surplus > 0 or taken > 0 then
     for _, other in ipairs(redis.call('ZRANGE', f, 0, -1)) do
-      taken = taken + large(P, id, other)
+      if redis.call('EXISTS', P..':m:'..id..':'..other) == 0 then
+        forget(P, id, other)
+        surplus = surplus - 1
+      end
+      taken = taken + size_of(P, id, other)
     end
-  end
-  local count = redis.call('ZCARD', f)
-  while count > 0 and (count >= {MAX_FINISHED} or taken > {MAX_FINISHED_BYTES}) do
-    local old = redis.call('ZPOPMIN', f)[1]
-    taken = taken - large(P, id, old)
-    redis.call('DEL', P..':m:'..id..':'..old, P..':e:'..id..':'..old)
-    count = count - 1
+    for _, other in ipairs(redis.call('ZRANGE', f, 0, -1)) do
+      local size = size_of(P, id, other)
+      if surplus > 0 or (size > 0 and taken > {MAX_FINISHED_BYTES}) then
+        forget(P, id, other)
+        surplus = surplus - 1
+        taken = taken - size
+      end
+    end
   end
   redis.call('ZADD', f, place, stream)
   redis.call('EXPIRE', f, ttl)
