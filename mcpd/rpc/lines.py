@@ -37,14 +37,18 @@ class LineWriter:
         for scope in self._scopes:
             scope.shield = shielded
 
-    async def unshield_at_end(self) -> None:
-        """For a task of the nursery that the lines are written in: when that is cancelled, lines
-        under way are so too.
-        """
+    @contextmanager
+    def shielding(self) -> Iterator[None]:
+        """``shielded`` within the block, however it ends, and off from there on."""
         try:
-            await trio.sleep_forever()
+            yield
         finally:
             self.shielded = False
+
+    async def unshield_at_end(self) -> None:
+        """For a task beside those that write: when it is cancelled, lines under way are too."""
+        with self.shielding():
+            await trio.sleep_forever()
 
     async def send(self, message: bytes) -> None:
         """Write one line.

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from mcpd.auth.credentials import Credentials
+from mcpd.bridge.refusals import is_gone
 from mcpd.bridge.relay import Bridge
 from mcpd.bridge.upstream import Upstream
 from mcpd.errors import ConfigError
@@ -201,3 +202,43 @@ def test_a_wrong_url_is_told_without_its_secrets(url):
     with pytest.raises(ConfigError) as caught:
         find_way(url)
     assert "SECRET" not in f"{caught.value} {caught.value.received} {caught.value.fix}"
+
+
+@pytest.mark.parametrize(
+    ("text", "gone"),
+    [
+        ("Session abc-123 not found", True),
+        ("Session has expired", True),
+        ("session does not exist", True),
+        ("Invalid or missing session ID", True),
+        ("No session found", True),
+        ("Session terminated", True),
+        ("Could not find session", True),
+        ("Bad Request: No valid session ID provided", True),
+        ("The Mcp-Session-Id is unknown", True),
+        ("Unknown tool: end_session", False),
+        ("session_id: a number is wanted", False),
+        ("The argument is missing", False),
+        ("Sessions are listed at /sessions", False),
+    ],
+)
+def test_which_400_is_a_lost_session(text, gone):
+    body = msgspec.json.encode({"error": {"code": -32000, "message": text}})
+    assert is_gone(400, body) is gone
+    assert is_gone(404, b"")
+    assert not is_gone(403, body)
+
+
+async def test_a_cancelled_bridge_ends_though_its_client_does_not_read(nursery):
+    server = Scripted([reply("200 OK", answer_to(1, {}))])
+    await nursery.start(server.run)
+    way, target = find_way(server.url)
+    async with HttpClient(way) as http:
+        upstream = Upstream(http, target, Credentials(None, {}), url=server.url, wait_s=1.0)
+        stdin, ours = trio.testing.memory_stream_one_way_pair()
+        with trio.fail_after(2):
+            async with trio.open_nursery() as running:
+                running.start_soon(Bridge(upstream, Slow()).run, ours)
+                await stdin.send_all(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n' * 3)
+                await trio.sleep(0.2)
+                running.cancel_scope.cancel()

@@ -324,3 +324,20 @@ async def test_other_errors_are_no_messages(talk, status, body, told):
     _, (found,) = await talk(reply(status, body))
     assert isinstance(found["error"]["code"], int)
     assert told in found["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ({"result": {"n": 1}, "error": None}, {"result": {"n": 1}}),
+        ({"error": {"code": -7.0, "message": "x"}}, {"error": {"code": -7, "message": "x"}}),
+        ({"error": {"code": -1}}, {"error": {"code": -1, "message": "(without a word)"}}),
+        ({"error": {"code": -1, "message": None, "data": 5}},
+         {"error": {"code": -1, "message": "(without a word)", "data": 5}}),
+        ({"error": {"message": "no"}}, {"error": {"code": -32603, "message": "no"}}),
+    ],
+)  # fmt: skip
+async def test_sloppy_answers_reach_the_client_in_good_form(talk, message, shown):
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, **message})
+    _, (found,) = await talk(reply("200 OK", body), lines=[CALL])
+    assert found == {"jsonrpc": "2.0", "id": 1, **shown}

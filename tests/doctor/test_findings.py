@@ -188,3 +188,15 @@ async def test_what_is_no_mcp_server_is_told_so(seen_of):
     _, findings = await seen_of(Other(initialize=answer))
     assert "501: Error response Unsupported method" in texts(findings)
     assert "Is the URL that of an MCP endpoint?" in texts(findings)
+
+
+async def test_the_version_that_was_agreed_on_is_the_one_that_is_sent(seen_of):
+    old = reply("200 OK", result({**HELLO, "protocolVersion": "2025-06-18"}), mcp_session_id="s")
+    server = Other(initialize=old)
+    await seen_of(server)
+    sent = {
+        seen.headers["mcp-protocol-version"]
+        for seen in server.scripted.seen
+        if "mcp-session-id" in seen.headers and "mcp-protocol-version" in seen.headers
+    }
+    assert sent == {"2025-06-18"}

@@ -266,6 +266,17 @@ async def test_a_peer_that_never_reads_is_dropped(make, autojump_clock):
     assert 7 <= trio.current_time() - start < 8
 
 
+async def test_a_stream_that_its_client_left_was_answered(make, autojump_clock):
+    fixture = make()
+    peer = fixture.connect()
+    await peer.begin("GET", "/open")
+    await peer.head()
+    await trio.sleep(0.5)
+    await peer.stream.aclose()
+    await trio.testing.wait_all_tasks_blocked()
+    assert fixture.log == [("/open", 200)]
+
+
 async def test_every_request_is_logged_once(make, autojump_clock):
     fixture = make()
     peer = fixture.connect()

@@ -69,6 +69,21 @@ async def test_a_broken_stream_is_resumed_with_every_missed_message_once(server)
     assert scope.cancelled_caught  # nothing of another session's is replayed
 
 
+async def test_a_plain_answer_leaves_no_trace_in_the_log(server, monkeypatch):
+    log = server.house.services.streams.log
+    used = []
+    for name in ("begin", "append", "mark_unread", "let_go"):
+        monkeypatch.setattr(log, name, lambda *_, name=name, **__: used.append(name))
+    session = Capable(server)
+    await session.open()
+    reply = await session.call(
+        "tools/call", {"name": "test_slow_status", "arguments": {"key": "k"}}
+    )
+    assert reply.status == 200
+    await trio.sleep(0.1)
+    assert used == []
+
+
 async def test_an_answer_that_nobody_got_waits_for_its_client(server, monkeypatch):
     """However many other calls its session makes meanwhile."""
     monkeypatch.setattr("mcpd.sessions.memory_log.MAX_FINISHED", 3)

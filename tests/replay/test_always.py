@@ -82,5 +82,6 @@ def test_what_messages_come_in():
     assert "content-type is missing" in found(CALL, answer(), kind="")[0]
     assert found(CALL, answer(), kind="Text/Event-Stream; charset=utf-8") == []
     assert found(None, {"issuer": "x"}, kind="application/json") == []
+    assert found(CALL, {**error(), "id": "server-error"}, status=404) == []  # its status counts
     assert found(None, {"error": "not_found"}, status=404) == []  # no JSON-RPC, and need not be
     assert found(CALL, kind="text/event-stream", garbage=1) == ["an event holds no JSON"]

@@ -1,9 +1,11 @@
 """Transcripts as text, and what is never in one."""
 
+import msgspec
 import pytest
 
 from mcpd.errors import ConfigError
 from mcpd.replay.compose import compose
+from mcpd.replay.matching import Bindings, differences
 from mcpd.replay.recorder import Observation
 from mcpd.replay.transcript import read, write
 
@@ -244,3 +246,19 @@ def test_lists_keep_what_the_client_used():
     entries = compose(seen, {}, secrets=[], base="http://x").entries
     assert entries[1].body["result"]["tools"] == [{"name": "b"}, "..."]
     assert entries[3].body["error"] == {"code": -32602, "message": "<any>"}
+
+
+def test_what_was_never_answered_can_be_played_all_the_same():
+    """The server went away, or the recording ended."""
+    asked = {"kind": "request", "number": 1, "method": "GET", "target": "/mcp/"}
+    text = write(compose(observed(asked), {}, secrets=[], base="http://x"))
+    assert [entry.kind for entry in read(text).entries] == ["request", "close"]
+
+
+@pytest.mark.parametrize("value", [3, 1.5, True, "on"])
+def test_what_goes_by_a_secret_name_and_is_none_still_matches(value):
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "result": {"state": value}})
+    seen = observed({"kind": "request", "number": 1, "method": "POST", "target": "/mcp/"},
+                    {"kind": "response", "number": 1, "status": 200, "body": body})  # fmt: skip
+    expected = compose(seen, {}, secrets=[], base="http://x").entries[1].body
+    assert differences(expected, msgspec.json.decode(body), Bindings()) == []

@@ -163,6 +163,15 @@ async def test_faults_count_whatever_was_expected(mismatch):
     assert "result and error" in found.got
 
 
+async def test_events_by_other_names_are_no_messages(mismatch):
+    text = LEFT.replace("\n> 1 close\n", "").replace("tools/call", "ping")
+    answer = b'data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n'
+    events = chunk(b"event: ping\ndata: keepalive\n\n") + chunk(answer) + b"0\r\n\r\n"
+    assert (await mismatch(text, stream_head() + events))[0] is None
+    found, _ = await mismatch(text, stream_head() + chunk(b"data: keepalive\n\n") + events)
+    assert "an event holds no JSON" in found.got
+
+
 @pytest.mark.parametrize("text", ["a\u2028b\u0085c", "\n", "a\n\nb", " x", "| y"])
 def test_any_text_can_be_written_and_read_again(text):
     entries = [

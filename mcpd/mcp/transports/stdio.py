@@ -57,23 +57,23 @@ async def serve_stdio(
             running -= 1
 
     async with trio.open_nursery() as nursery:
-        async for line in read_lines(stdin, max_line_bytes):
-            if line is None:
-                error = ContentTooLarge(f"A line has more than {max_line_bytes} bytes.")
-                await writer.send(encode_error(None, error))
-                continue
-            if not line.strip():
-                continue
-            arrived = read(line)
-            if not isinstance(arrived, Call | Batch):  # cancellations and answers never queue
-                await channel.take(arrived)
-            elif running >= MAX_AT_ONCE:
-                await writer.send(_too_busy(arrived))
-            else:
-                running += 1
-                nursery.start_soon(take, arrived)
-                await trio.lowlevel.checkpoint()
-        writer.shielded = False
+        with writer.shielding():
+            async for line in read_lines(stdin, max_line_bytes):
+                if line is None:
+                    error = ContentTooLarge(f"A line has more than {max_line_bytes} bytes.")
+                    await writer.send(encode_error(None, error))
+                    continue
+                if not line.strip():
+                    continue
+                arrived = read(line)
+                if not isinstance(arrived, Call | Batch):  # cancellations and answers never queue
+                    await channel.take(arrived)
+                elif running >= MAX_AT_ONCE:
+                    await writer.send(_too_busy(arrived))
+                else:
+                    running += 1
+                    nursery.start_soon(take, arrived)
+                    await trio.lowlevel.checkpoint()
         nursery.cancel_scope.deadline = trio.current_time() + END_S
 
 
