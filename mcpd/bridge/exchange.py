@@ -8,6 +8,7 @@ from typing import Protocol
 
 import trio
 
+from mcpd.bridge import refusals
 from mcpd.bridge.messages import Arrived, Line, id_key
 from mcpd.bridge.old_sse import OldSse
 from mcpd.bridge.patience import Undeliverable
@@ -23,7 +24,6 @@ from mcpd.bridge.reading import (
 )
 from mcpd.bridge.refusals import is_gone, refused, says_why
 from mcpd.bridge.session import Session
-from mcpd.bridge.upstream import Upstream
 from mcpd.errors import InternalError, McpdError
 from mcpd.http.client import Broken, IncomingResponse
 from mcpd.http.event_reader import EventReader
@@ -43,18 +43,14 @@ ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 Pairs = list[tuple[bytes, bytes]]
 
 
-class Ways(Protocol):
+class Ways(refusals.Ways, Protocol):
     """What an exchange needs of the bridge."""
 
-    @property
-    def upstream(self) -> Upstream: ...
     @property
     def session(self) -> Session: ...
     @property
     def old(self) -> OldSse | None: ...
-    async def fall_back(self, reason: str) -> bool: ...
     async def take(self, body: bytes, *, answers: "Exchange | None" = None) -> bool: ...
-    async def emit(self, line: bytes) -> None: ...
 
 
 class Exchange:
@@ -213,15 +209,13 @@ class Exchange:
             body = await read_body(response)
         except Broken:
             return  # ``_deliver`` knows what then
-        if await says_why(self._ways, self, body):
-            return
         if not await self._ways.take(body, answers=self):
             kind = response.header(b"content-type") or "no content type"
             raise Undeliverable(
                 f"The server answers with something that is no MCP ({kind}).",
                 fix="Is the URL that of the MCP endpoint?",
             )
-        if self.waiting:
+        if self.waiting and not await says_why(self._ways, self, body):
             raise Undeliverable("The server's answer answers another request.")
 
     async def _follow(self, response: IncomingResponse) -> None:

@@ -62,10 +62,9 @@ class _Head(msgspec.Struct):
     id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     method: str | msgspec.UnsetType = msgspec.UNSET
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: Any = None  # null is what some servers put beside a result
+    error: Any = msgspec.UNSET  # null is what some servers put beside a result
 
 
-_NONE: Any = object()
 _head = msgspec.json.Decoder(_Head)
 _heads = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -102,11 +101,10 @@ def _arrived(body: bytes) -> Arrived:
         line = msgspec.json.format(line, indent=-1)
     if isinstance(head.method, str):
         return Arrived(line, method=head.method)
-    failed = head.error is not None
-    if failed:
-        line = _with_error(line, _error(head))
-    elif b'"error"' in line:
-        line = _with_error(line, None)
+    failed = head.error is not msgspec.UNSET and head.error is not None
+    error = _error(head) if failed else head.error
+    if error is not head.error or error is None:
+        line = _with_error(line, error)
     key = b"" if isinstance(head.id, msgspec.UnsetType) else id_key(bytes(head.id))
     result = b"" if isinstance(head.result, msgspec.UnsetType) else bytes(head.result)
     if not failed and not result:
@@ -114,9 +112,12 @@ def _arrived(body: bytes) -> Arrived:
     return Arrived(line, key, failed, result=result)
 
 
-def _error(head: _Head) -> dict[str, Any] | None:
-    """The error as JSON-RPC has it, or None if it is; an OAuth or a gateway's error has the same
-    member, and is no message.
+def _error(head: _Head) -> dict[str, Any]:
+    """The error as JSON-RPC has it, the same object if it is so already; an OAuth or a gateway's
+    error goes by the same name, and is no message.
+
+    Raises:
+        msgspec.DecodeError: it is such a one.
     """
     found = head.error
     if not isinstance(found, dict) or not (head.jsonrpc == "2.0" or "code" in found):
@@ -132,11 +133,9 @@ def _error(head: _Head) -> dict[str, Any] | None:
 
 
 def _with_error(line: bytes, error: dict[str, Any] | None) -> bytes:
-    """The message with this error, or with none; as it is, if that is so already."""
+    """The message with this error, or with none."""
     message = msgspec.json.decode(line)
-    if message.get("error", _NONE) == (_NONE if error is None else error):
-        return line
-    message.pop("error", None)
+    del message["error"]
     return msgspec.json.encode(message if error is None else {**message, "error": error})
 
 

@@ -49,7 +49,7 @@ _initialized = msgspec.json.Decoder(_Initialized)
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Terms:
     """What the server said of a session when it was begun."""
 
     session_id: bytes = b""  # empty: it has none
@@ -84,7 +84,7 @@ class Session:
         self._upstream = upstream
         self._take = take
         self.is_known = False
-        self._told = _Told()
+        self._terms = _Terms()
         self._initialize: Call | None = None
         self._kept: dict[tuple[str, str], Call] = {}
         self._lock = trio.Lock()
@@ -92,16 +92,16 @@ class Session:
     @property
     def is_there(self) -> bool:
         """Whether the server gave an id."""
-        return bool(self._told.session_id)
+        return bool(self._terms.session_id)
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What each message of the session carries."""
-        return self._told.headers
+        return self._terms.headers
 
     def forget(self) -> None:
         """The client begins anew."""
-        self.is_known, self._told = False, _Told()
+        self.is_known, self._terms = False, _Terms()
         self._kept.clear()
         if self.begun.is_set():
             self.begun = trio.Event()
@@ -114,10 +114,10 @@ class Session:
     def opened(self, call: Call, session_id: str, result: bytes) -> None:
         """``initialize`` was answered."""
         self._initialize = call
-        self._use(_told(session_id, result))
+        self._use(_read_terms(session_id, result))
 
-    def _use(self, told: _Told) -> None:
-        self._told, self.is_known = told, True
+    def _use(self, terms: _Terms) -> None:
+        self._terms, self.is_known = terms, True
         self.number += 1
 
     def keep(self, call: Call) -> None:
@@ -152,7 +152,7 @@ class Session:
                 await self._begin_again(self._initialize)
             if scope.cancelled_caught:
                 raise _none_other()
-        for kind, declared in self._told.capabilities.items():
+        for kind, declared in self._terms.capabilities.items():
             if isinstance(declared, dict) and declared.get("listChanged"):
                 await self._take(encode_notice(f"notifications/{kind}/list_changed", {}))
         self._listen_anew()
@@ -162,16 +162,16 @@ class Session:
         response, answer = await self._ask(initialize, [])
         if answer is None or answer.is_error:
             raise _none_other()
-        told = _told(session_id_of(response), answer.result)
+        terms = _read_terms(session_id_of(response), answer.result)
         accepted = await self._upstream.begin(
-            "POST", [*POSTED, *told.headers], INITIALIZED, repeatable=True
+            "POST", [*POSTED, *terms.headers], INITIALIZED, repeatable=True
         )
         await read_quietly(accepted)
         if accepted.status >= 400:
             raise _none_other()
         for call in list(self._kept.values()):
-            await self._ask(call, told.headers)
-        self._use(told)
+            await self._ask(call, terms.headers)
+        self._use(terms)
 
     async def _ask(
         self, call: Call, headers: list[tuple[bytes, bytes]]
@@ -215,13 +215,13 @@ def session_id_of(response: IncomingResponse) -> str:
     return response.headers.joined(b"mcp-session-id")
 
 
-def _told(session_id: str, result: bytes) -> _Told:
+def _read_terms(session_id: str, result: bytes) -> _Terms:
     try:
         found = _initialized.decode(result)
     except msgspec.DecodeError:
         found = _Initialized()
     version, capabilities = found.protocolVersion, found.capabilities
-    return _Told(
+    return _Terms(
         session_id.encode("latin-1"),
         version.encode("ascii") if _is_version(version) else b"",
         capabilities if isinstance(capabilities, dict) else {},
