@@ -56,8 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _unknown(word: str, parser: argparse.ArgumentParser) -> str:
     import difflib  # not for every start
+    import re
 
-    close = difflib.get_close_matches(word.partition("=")[0], parser.format_help().split(), 1)
+    flags = re.findall(r"--[\w-]+", parser.format_help())
+    close = difflib.get_close_matches(word.partition("=")[0], flags, 1)
     return f"{word} means nothing here" + (f"; did you mean {close[0]}?" if close else "")
 
 

@@ -161,12 +161,15 @@ def test_what_is_no_token_is_told_with_the_way_to_give_one(capsys, monkeypatch, 
     assert "mcpd token inspect < FILE" in shown
 
 
-@pytest.mark.parametrize("flag", ["--prot", "--prot=3"])
-def test_a_flag_that_is_none_gets_the_one_that_was_meant(capsys, flag):
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [("--prot", "--port"), ("--prot=3", "--port"), ("--no-handshaek", "--no-handshake")],
+)
+def test_a_flag_that_is_none_gets_the_one_that_was_meant(capsys, flag, meant):
     with pytest.raises(SystemExit) as ended:
         run("serve", flag)
     assert ended.value.code == 2
-    assert f"{flag} means nothing here; did you mean --port?" in capsys.readouterr().err
+    assert f"{flag} means nothing here; did you mean {meant}?" in capsys.readouterr().err
 
 
 LIFESPAN = """
