@@ -8,6 +8,7 @@ import trio
 
 from mcpd.http.client import IncomingResponse
 from mcpd.http.event_reader import EventReader, ServerEvent
+from mcpd.replay.scrub import read_json
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
@@ -103,11 +104,8 @@ def _keep(exchange: Exchange, messages: list[Any], event_id: str) -> None:
 
 def _messages(data: bytes) -> list[Any] | None:
     """None: they are no JSON."""
-    try:
-        body = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, list) else [body]
+    body = read_json(data)
+    return body if body is None or isinstance(body, list) else [body]
 
 
 def speaks_mcp(body: Any) -> bool:

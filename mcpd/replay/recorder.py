@@ -24,7 +24,6 @@ MAX_HEAD_BYTES = 64 * 1024
 RECEIVE_BYTES = 64 * 1024
 IDLE_S = 300.0  # for a client to send its next request
 WRITE_S = 60.0  # for a client to read
-TOO_MUCH = (trio.TooSlowError, McpdError)  # of time, or of bytes
 HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"transfer-encoding", b"te", b"trailer", b"upgrade", b"host",
      b"content-length", b"proxy-connection"}

@@ -129,10 +129,10 @@ class Walk:
             for name, value in entry.fields
             if name not in LEFT_OUT and not (name == "authorization" and self._has_no_token(value))
         ]
-        body = entry.text.encode("utf-8")
-        if entry.body is not None:
-            body = msgspec.json.encode(self._bindings.fill(entry.body))
-        exchange = self._exchanges[entry.number] = Exchange(_json(body))
+        sent, body = self._bindings.fill(entry.body), entry.text.encode("utf-8")
+        if sent is not None:
+            body = msgspec.json.encode(sent)
+        exchange = self._exchanges[entry.number] = Exchange(sent)
         target = self._target(fill(entry.target))
         nursery.start_soon(self._carry, exchange, entry.method, target, headers, body)
 
@@ -289,10 +289,3 @@ def _unsure(entries: list[Entry]) -> set[int]:
         elif entry.kind == "close" and entry.number not in heard:
             left.add(entry.number)
     return left
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return None
