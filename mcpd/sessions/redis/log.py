@@ -20,6 +20,7 @@ from mcpd.sessions.log import (
 )
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.redis import log_scripts as scripts
+from mcpd.sessions.redis.finished_scripts import MARK_UNREAD
 from mcpd.sessions.redis.link import Link
 from mcpd.sessions.redis.liveness import Liveness
 
@@ -92,13 +93,15 @@ class RedisLog:
             int(last),
             self._running_ttl_s,
             int(KEEP_FINISHED_S),
-            self._clock() + (KEEP_FINISHED_S if unread else 0),
+            self._clock(),
+            int(unread),
         )
         return bool(kept)
 
     async def mark_unread(self, session_id: SessionId, stream_id: str) -> None:
-        place = self._clock() + KEEP_FINISHED_S
-        await self._link.call("ZADD", f"{self._prefix}:f:{session_id}", "XX", place, stream_id)
+        await self._link.run_script(
+            MARK_UNREAD, self._prefix, session_id, stream_id, int(KEEP_FINISHED_S)
+        )
 
     async def read(self, session_id: SessionId, stream_id: str, after: int) -> Page | None:
         key = f"{session_id}:{stream_id}"

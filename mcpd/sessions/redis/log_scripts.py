@@ -3,14 +3,8 @@ keys.
 """
 
 from mcpd.sessions.bus import Kind
-from mcpd.sessions.log import (
-    MAX_BYTES,
-    MAX_EVENTS,
-    MAX_FINISHED,
-    MAX_FINISHED_BYTES,
-    SESSION_STREAM,
-    SMALL_BYTES,
-)
+from mcpd.sessions.log import MAX_BYTES, MAX_EVENTS, SESSION_STREAM
+from mcpd.sessions.redis.finished_scripts import MAKE_ROOM
 from mcpd.sessions.redis.link import Script
 
 _ADD = f"""
@@ -56,42 +50,6 @@ end
 # P, process → 'alive'; 'gone'; 'suspect': it lost its connection, or ended
 LIFE = Script(_LIFE + "return life_of(ARGV[1], ARGV[2])")
 
-# Makes room in the set ``f``, in its order: what expired, what is too much, what is too large.
-_FINISH = f"""
-local function forget(P, id, stream)
-  redis.call('ZREM', P..':f:'..id, stream)
-  redis.call('DEL', P..':m:'..id..':'..stream, P..':e:'..id..':'..stream)
-end
-local function size_of(P, id, stream)
-  local size = tonumber(redis.call('HGET', P..':m:'..id..':'..stream, 'bytes') or 0)
-  return size > {SMALL_BYTES} and size or 0
-end
-local function finish(P, id, stream, ttl, place)
-  local f, taken = P..':f:'..id, size_of(P, id, stream)
-  local surplus = redis.call('ZCARD', f) + 1 - {MAX_FINISHED}
-  if surplus > 0 or taken > 0 then
-    for _, other in ipairs(redis.call('ZRANGE', f, 0, -1)) do
-      if redis.call('EXISTS', P..':m:'..id..':'..other) == 0 then
-        forget(P, id, other)
-        surplus = surplus - 1
-      end
-      taken = taken + size_of(P, id, other)
-    end
-    for _, other in ipairs(redis.call('ZRANGE', f, 0, -1)) do
-      local size = size_of(P, id, other)
-      if surplus > 0 or (size > 0 and taken > {MAX_FINISHED_BYTES}) then
-        forget(P, id, other)
-        surplus = surplus - 1
-        taken = taken - size
-      end
-    end
-  end
-  redis.call('ZADD', f, place, stream)
-  redis.call('EXPIRE', f, ttl)
-  redis.call('ZREM', P..':i:'..id, stream)
-end
-"""
-
 # P, id, stream, call, owner, ttl, now → 1: begun; 0: the session is gone
 BEGIN = Script(
     """
@@ -107,11 +65,11 @@ return 1
 """
 )
 
-# P, id, stream, owner, number, data, with data?, last?, ttl running, ttl finished, place among
-# what is finished → 1: kept
+# P, id, stream, owner, number, data, with data?, last?, ttl running, ttl finished, now,
+# unread? → 1: kept
 APPEND = Script(
     _ADD
-    + _FINISH
+    + MAKE_ROOM
     + """
 local P, id, stream = ARGV[1], ARGV[2], ARGV[3]
 local m, e = P..':m:'..id..':'..stream, P..':e:'..id..':'..stream
@@ -125,9 +83,13 @@ if ARGV[7] == '1' and tonumber(ARGV[5]) > tonumber(state[2]) then
 end
 local ttl = ARGV[9]
 if ARGV[8] == '1' and not state[3] then
+  make_room(P, id, stream, ARGV[11] - ARGV[10])
+  local index = P..(ARGV[12] == '1' and ':u:' or ':f:')..id
   redis.call('HSET', m, 'finished', 1)
   ttl = ARGV[10]
-  finish(P, id, stream, ttl, ARGV[11])
+  redis.call('ZADD', index, ARGV[11], stream)
+  redis.call('EXPIRE', index, ttl)
+  redis.call('ZREM', P..':i:'..id, stream)
 end
 if not state[3] then
   redis.call('EXPIRE', m, ttl)

@@ -6,7 +6,7 @@ Keys, all behind the prefix P:
     P:ids               sorted set of equal scores: sessions in the order of their ids
     P:unbound           sorted set: sessions without a principal → created
     P:i:ID              sorted set: streams of a session that are not finished → when begun
-    P:f:ID              sorted set: those that are → when; what is unread has KEEP_FINISHED_S more
+    P:f:ID, P:u:ID      sorted sets: those that are, read and unread → when they ended
     P:m:ID:STREAM       hash: owner, call, last, bytes, finished; follower, reached
     P:e:ID:STREAM       stream: 0-NUMBER → message
     P:q:ID:ASKER        hash: question → answer
@@ -26,7 +26,7 @@ local function drop(P, id)
   redis.call('ZREM', P..':ids', id)
   redis.call('ZREM', P..':unbound', id)
   redis.call('DEL', P..':m:'..id..':session', P..':e:'..id..':session')
-  for _, index in ipairs({P..':i:'..id, P..':f:'..id}) do
+  for _, index in ipairs({P..':i:'..id, P..':f:'..id, P..':u:'..id}) do
     for _, stream in ipairs(redis.call('ZRANGE', index, 0, -1)) do
       redis.call('DEL', P..':m:'..id..':'..stream, P..':e:'..id..':'..stream)
     end
