@@ -61,12 +61,37 @@ async def test_the_same_record_changed_by_both_keeps_both_changes(pair):
 
         await store.update(one.id, add)
 
+    told = [[], []]
+    for backend, signals in zip(pair, told, strict=True):
+        backend.bus.listen(Kind.CHANGED, signals.append)
     async with trio.open_nursery() as nursery:
         for number in range(10):
             nursery.start_soon(subscribe, a.store, f"a{number}")
             nursery.start_soon(subscribe, b.store, f"b{number}")
-    found = await a.store.get(one.id, alive_since=ALWAYS)
-    assert len(found.subscriptions) == 20
+    for backend, signals in zip(pair, told, strict=True):
+        await seen(signals, 10)  # each hears what the other did, and has nothing older than that
+        found = await backend.store.get(one.id, alive_since=ALWAYS)
+        assert len(found.subscriptions) == 20
+
+
+async def test_a_record_that_changed_on_its_way_is_not_used_again(pair, monkeypatch):
+    a, b = pair
+    one = session(subject="alice", issuer="")
+    await b.store.create(one, max_unbound=10)
+    changed = []
+    a.bus.listen(Kind.CHANGED, changed.append)
+    real = a.store._link.pipeline
+
+    async def overtaken(*commands):
+        found = await real(*commands)
+        if not changed:
+            await b.store.update(one.id, lambda now: replace(now, log_level="error"))
+            await seen(changed)
+        return found
+
+    monkeypatch.setattr(a.store._link, "pipeline", overtaken)
+    await a.store.get(one.id, alive_since=ALWAYS)  # as it was when it was asked for
+    assert (await a.store.get(one.id, alive_since=ALWAYS)).log_level == "error"
 
 
 async def test_our_own_signals_do_not_come_back(pair):

@@ -53,6 +53,8 @@ class RedisStore:
         self._prefix = link.address.prefix
         self._ttl_s = int(timeout_s) + TTL_SLACK_S
         self._cache: OrderedDict[SessionId, _Cached] = OrderedDict()
+        self._changes = 0  # heard of, here and elsewhere
+        self._changed: OrderedDict[SessionId, int] = OrderedDict()  # → the last change of it
         self._dirty: dict[SessionId, float] = {}
         self._missed = False  # signals, perhaps
         bus.listen(Kind.CHANGED, self._changed_elsewhere)
@@ -71,7 +73,7 @@ class RedisStore:
             max_unbound,
             self._ttl_s,
         )
-        self._remember(session, session.last_activity)
+        self._remember(session, session.last_activity, self._changes)
         return [self._forget(session_id) for session_id in _ids(dropped)]
 
     async def get(self, session_id: SessionId, *, alive_since: float) -> Session | None:
@@ -83,6 +85,7 @@ class RedisStore:
         return cached.session
 
     async def _read(self, session_id: SessionId) -> _Cached | None:
+        since = self._changes
         record, activity = await self._link.pipeline(
             ("GET", f"{self._prefix}:s:{session_id}"),
             ("ZSCORE", f"{self._prefix}:activity", session_id),
@@ -93,7 +96,7 @@ class RedisStore:
         session = _session(record)
         known = session.last_activity if activity is None else float(activity)
         known = max(known, self._dirty.get(session_id, known))
-        return self._remember(replace(session, last_activity=known), known)
+        return self._remember(replace(session, last_activity=known), known, since)
 
     def touch(self, session_id: SessionId, now: float) -> None:
         cached = self._cache.get(session_id)
@@ -103,6 +106,7 @@ class RedisStore:
 
     async def update(self, session_id: SessionId, change: Change) -> Session | None:
         for _ in range(REPLACE_TRIES):
+            since = self._changes
             old = await self._link.call("GET", f"{self._prefix}:s:{session_id}")
             if old is None:
                 self._forget(session_id)
@@ -112,7 +116,9 @@ class RedisStore:
             if await self._replace(session_id, old, after):
                 self._bus.publish(Signal(Kind.CHANGED, session_id))
                 known = self._cache.get(session_id)
-                self._remember(after, after.last_activity if known is None else known.activity)
+                activity = after.last_activity if known is None else known.activity
+                self._remember(after, activity, since)
+                self._note_change(session_id)
                 return after
         raise StoreError("The session is changed by too many at once.", fix="Try again.")
 
@@ -215,8 +221,13 @@ class RedisStore:
             there.update(one for one, count in zip(batch, found, strict=True) if count)
         return [session_id for session_id in ids if session_id not in there]
 
-    def _remember(self, session: Session, activity: float) -> _Cached:
-        cached = self._cache[session.id] = _Cached(session, activity, trio.current_time())
+    def _remember(self, session: Session, activity: float, since: int) -> _Cached:
+        """Use a record from here on, unless it changed again while it was on its way to us."""
+        cached = _Cached(session, activity, trio.current_time())
+        if self._changed.get(session.id, 0) > since:
+            self._cache.pop(session.id, None)
+            return cached
+        self._cache[session.id] = cached
         self._cache.move_to_end(session.id)
         if len(self._cache) > CACHE_ENTRIES:
             self._cache.popitem(last=False)
@@ -232,7 +243,16 @@ class RedisStore:
         self._missed = True
 
     def _changed_elsewhere(self, signal: Signal) -> None:
-        self._cache.pop(SessionId(signal.session_id), None)
+        session_id = SessionId(signal.session_id)
+        self._cache.pop(session_id, None)
+        self._note_change(session_id)
+
+    def _note_change(self, session_id: SessionId) -> None:
+        self._changes += 1
+        self._changed[session_id] = self._changes
+        self._changed.move_to_end(session_id)
+        if len(self._changed) > CACHE_ENTRIES:
+            self._changed.popitem(last=False)
 
 
 def _session(record: bytes) -> Session:
