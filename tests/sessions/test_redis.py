@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from mcpd.errors import ConfigError, StoreError
 from mcpd.sessions.bus import Kind, Signal
 from mcpd.sessions.log import KeptCall
-from mcpd.sessions.redis.link import ANSWER_S, Address
+from mcpd.sessions.redis.link import ANSWER_S, Address, Link
 from mcpd.sessions.redis.liveness import LEASE_S
 from mcpd.sessions.redis.opening import open_redis
 from tests.redis_server import RedisServer
@@ -80,16 +80,16 @@ async def test_a_record_that_changed_on_its_way_is_not_used_again(pair, monkeypa
     await b.store.create(one, max_unbound=10)
     changed = []
     a.bus.listen(Kind.CHANGED, changed.append)
-    real = a.store._link.pipeline
+    real = Link.pipeline
 
-    async def overtaken(*commands):
-        found = await real(*commands)
-        if not changed:
+    async def overtaken(link, *commands):
+        found = await real(link, *commands)
+        if link is a.store._link and not changed:
             await b.store.update(one.id, lambda now: replace(now, log_level="error"))
             await seen(changed)
         return found
 
-    monkeypatch.setattr(a.store._link, "pipeline", overtaken)
+    monkeypatch.setattr(Link, "pipeline", overtaken)
     await a.store.get(one.id, alive_since=ALWAYS)  # as it was when it was asked for
     assert (await a.store.get(one.id, alive_since=ALWAYS)).log_level == "error"
 
