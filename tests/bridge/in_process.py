@@ -116,3 +116,12 @@ class Server:
 
 def answer_to(request_id, result):
     return msgspec.json.encode({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+
+@asynccontextmanager
+async def opened(nursery, server):
+    """A client of a bridge to this server, after the handshake."""
+    await nursery.start(server.scripted.run)
+    async with bridged(server.scripted) as client:
+        await client.open()
+        yield client

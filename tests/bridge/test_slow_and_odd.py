@@ -13,7 +13,7 @@ from mcpd.bridge.upstream import Upstream
 from mcpd.errors import ConfigError
 from mcpd.http.client import HttpClient
 from mcpd.http.dial import find_way
-from tests.bridge.in_process import Server, answer_to, bridged
+from tests.bridge.in_process import Server, answer_to, bridged, opened
 from tests.scripted import Scripted, reply
 
 
@@ -71,9 +71,7 @@ async def test_a_path_without_get_is_no_lost_session(nursery):
                 await super().play(stream)
 
     server = WithoutGet()
-    await nursery.start(server.scripted.run)
-    async with bridged(server.scripted) as client:
-        await client.open()
+    async with opened(nursery, server) as client:
         await client.ask(1)
         await trio.sleep(0.3)
     assert server.session == 1
@@ -93,9 +91,7 @@ async def test_a_notification_that_is_never_answered_holds_up_nothing_for_long(
             await super().play(stream)
 
     server = Silent()
-    await nursery.start(server.scripted.run)
-    async with bridged(server.scripted) as client:
-        await client.open()
+    async with opened(nursery, server) as client:
         await client.send(method="notifications/x")
         await client.send(method="notifications/y")
         assert (await client.ask(1))["result"] == {}
@@ -114,9 +110,7 @@ async def test_a_request_that_waits_for_its_turn_can_be_cancelled(nursery, monke
             await super().play(stream)
 
     server = Silent()
-    await nursery.start(server.scripted.run)
-    async with bridged(server.scripted) as client:
-        await client.open()
+    async with opened(nursery, server) as client:
         await client.send(id=1, method="ping")
         await client.send(method="notifications/cancelled", params={"requestId": 1})
         await trio.sleep(0.3)
@@ -140,9 +134,7 @@ async def test_a_renewal_that_stops_half_way_is_made_anew(nursery):
                 await super().play(stream)
 
     server = Breaks()
-    await nursery.start(server.scripted.run)
-    async with bridged(server.scripted) as client:
-        await client.open()
+    async with opened(nursery, server) as client:
         await client.ask(1, "resources/subscribe", uri="note://a")
         server.alive, server.breaks = False, 1
         assert "does not begin another one" in (await client.ask(2))["error"]["message"]
@@ -167,9 +159,7 @@ async def test_400_that_speaks_of_a_session_is_not_always_a_lost_one(nursery, wo
                 await super().play(stream)
 
     server = Refuses()
-    await nursery.start(server.scripted.run)
-    async with bridged(server.scripted) as client:
-        await client.open()
+    async with opened(nursery, server) as client:
         assert (await client.ask(1, "tools/call", name="end_session"))["error"]["message"] == words
     assert server.session == 1
 
