@@ -10,7 +10,6 @@ import datetime
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import trio
 
+from benchmarks.client import free_port
 from mcpd.http.dial import find_way
 from mcpd.replay.outcome import Outcome
 from mcpd.replay.player import Player, play_all
@@ -36,6 +36,7 @@ ROOT = HERE.parent
 SERVERS = ("mcpd", "python-sdk", "fastmcp", "typescript-sdk")
 AT_ONCE = 4
 START_S = 30.0
+Known = tuple[str, str, str]  # server, a part of the mismatch, and what is behind it
 REASONS = HERE / "reasons.txt"
 
 
@@ -55,13 +56,6 @@ class Server:
 def transcripts() -> list[Transcript]:
     files = sorted((HERE / "transcripts").rglob("*.txt"))
     return [read(file.read_text(), f"{file.parent.name}/{file.stem}") for file in files]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -142,8 +136,7 @@ def reason(outcome: Outcome) -> str:
     return text if len(text) < 300 else f"{text[:297]}..."
 
 
-def known_reasons() -> list[tuple[str, str, str]]:
-    """Server, a part of the mismatch, and what is behind it."""
+def known_reasons() -> list[Known]:
     found = []
     for line in REASONS.read_text().splitlines():
         if line.strip() and not line.startswith("#"):
@@ -152,21 +145,20 @@ def known_reasons() -> list[tuple[str, str, str]]:
     return found
 
 
-def why(server: Server, outcome: Outcome, known: list[tuple[str, str, str]]) -> str:
+def why(server: Server, outcome: Outcome, known: list[Known]) -> Known | None:
     told = f"{outcome.name}: {reason(outcome)}"
-    for name, part, text in known:
+    for one in known:
+        name, part, _ = one
         if name in (server.name, "*") and re.search(part, told):
-            return text
-    return "not looked into"
+            return one
+    return None
 
 
-def tell_unused(servers: list[Server]) -> None:
+def unused(servers: list[Server]) -> list[Known]:
     """A reason that explains nothing any more is a leftover."""
     known = known_reasons()
     used = {why(server, outcome, known) for server in servers for outcome in server.failures}
-    for name, part, text in known:
-        if text not in used:
-            print(f"{REASONS.name}: nothing fails by {name} | {part} | any more", file=sys.stderr)
+    return [one for one in known if one not in used]
 
 
 def markdown(servers: list[Server]) -> str:
@@ -201,7 +193,9 @@ def markdown(servers: list[Server]) -> str:
                   "| --- | --- | --- |"]  # fmt: skip
         grouped: dict[tuple[str, str], list[str]] = defaultdict(list)
         for outcome in server.failures:
-            grouped[reason(outcome), why(server, outcome, known)].append(outcome.name)
+            found = why(server, outcome, known)
+            told = "not looked into" if found is None else found[2]
+            grouped[reason(outcome), told].append(outcome.name)
         for (text, told), where in sorted(grouped.items(), key=lambda item: -len(item[1])):
             shown = text.replace("|", "\\|")
             listed = ", ".join(where[:4]) + (
@@ -223,12 +217,12 @@ def main() -> None:
         failed = len(servers[-1].failures)
         print(f"{name}: {len(wanted) - failed} of {len(wanted)}", file=sys.stderr)
     text = markdown(servers)
-    if arguments.only is None:
-        tell_unused(servers)
     if arguments.write:
         (HERE / "RESULTS.md").write_text(text)
     else:
         print(text)
+    if arguments.only is None and (left := unused(servers)):
+        raise SystemExit(f"{REASONS.name}: nothing fails any more by {left}")
 
 
 if __name__ == "__main__":
