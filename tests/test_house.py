@@ -58,12 +58,31 @@ def test_nothing_imports_upwards(path):
         assert allowed, f"{path.name} in {here} imports {module}"
 
 
+STORES = ROOT / "mcpd" / "sessions"
+
+
 def test_only_the_server_names_concrete_stores():
+    """Everything else knows the contracts. The folders of ``sessions`` are the concrete stores."""
+    kinds = {path.name for path in STORES.iterdir() if (path / "__init__.py").exists()}
+    assert kinds == {"memory", "sqlite", "redis"}
     for path in FILES:
-        if path.is_relative_to(ROOT / "mcpd" / "server"):
+        within = path.relative_to(ROOT / "mcpd").parts
+        if within[0] == "server":
             continue
-        named = {"mcpd.sessions.sqlite", "mcpd.sessions.memory"} & set(imports(path))
-        assert not named, path
+        named = {
+            module.split(".")[2]
+            for module in imports(path)
+            if module.startswith("mcpd.sessions.") and module.split(".")[2] in kinds
+        }
+        assert named <= {within[1]} if within[0] == "sessions" else not named, path
+
+
+def test_http_and_rpc_know_nothing_of_mcp():
+    for path in FILES:
+        if path.relative_to(ROOT / "mcpd").parts[0] == "http":
+            words = re.sub(r"mcpd[.\w]*", "", path.read_text())
+            found = re.search(r"mcp", words.partition("\n")[2], re.IGNORECASE)
+            assert not found, f"{path}: {words[max(0, found.start() - 40) : found.end() + 40]}"
 
 
 def test_only_one_file_compares_revisions():

@@ -133,7 +133,7 @@ def _split(url: str) -> SplitResult:
         raise ConfigError(
             "The URL must begin with http:// or https:// and name a host.",
             received=_shown(url),
-            fix="Write it like http://127.0.0.1:8000/mcp/",
+            fix="Write it like http://127.0.0.1:8000/path",
         )
     if parts.username is not None:
         raise ConfigError("The URL must not hold a user or a password.", fix="Use a token.")

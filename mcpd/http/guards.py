@@ -12,12 +12,22 @@ from mcpd.errors import Forbidden, MisdirectedRequest
 from mcpd.http.messages import HeaderPairs, Request
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_ALLOW_HEADERS = (
-    b"Authorization, Content-Type, Accept, Last-Event-ID, Mcp-Session-Id, X-Session-ID,"
-    b" MCP-Protocol-Version, Mcp-Method, Mcp-Name"
-)
-_EXPOSE_HEADERS = b"Mcp-Session-Id, X-Session-ID, MCP-Protocol-Version, WWW-Authenticate"
 _PREFLIGHT_MAX_AGE_S = b"600"
+
+
+@dataclass(frozen=True, slots=True)
+class CorsHeaders:
+    """Header fields that pages of other origins may send and read, beside those that every page may.
+
+    Args:
+        allowed: names of request fields, as they are shown.
+        allowed_prefix: request fields whose names begin so are allowed too; in lower case.
+        exposed: names of response fields.
+    """
+
+    allowed: tuple[bytes, ...] = (b"Authorization", b"Content-Type", b"Accept", b"Last-Event-ID")
+    allowed_prefix: bytes = b""
+    exposed: tuple[bytes, ...] = (b"WWW-Authenticate",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +40,14 @@ class Guard:
         loopback_origins: pages served by this machine may call too (development mode).
         ip_literals: an address as Host is accepted. Rebinding needs a name, so this is safe,
             and needed where a server is reached by address.
+        cors: header fields that admitted pages may use.
     """
 
     hosts: frozenset[str] = LOOPBACK_NAMES
     origins: frozenset[str] = frozenset()
     loopback_origins: bool = True
     ip_literals: bool = False
+    cors: CorsHeaders = CorsHeaders()
 
     def check_host(self, host: str | None) -> None:
         """Refuse a name that is not ours.
@@ -74,6 +86,26 @@ class Guard:
                 fix=f"Start it with --allow-origin {origin[:255]} if you trust that page.",
             )
 
+    def cors_headers(self, origin: str, *, credentials: bool) -> HeaderPairs:
+        """What lets a page of ``origin`` read the answer (Fetch standard, section 3.3)."""
+        return (
+            (b"access-control-allow-origin", origin.encode("latin-1") if credentials else b"*"),
+            (b"access-control-expose-headers", b", ".join(self.cors.exposed)),
+            (b"vary", b"Origin"),
+        )
+
+    def preflight_headers(self, request: Request, methods: bytes) -> HeaderPairs:
+        """The answer to a preflight, beyond ``cors_headers`` (Fetch standard, section 4.8)."""
+        asked = request.headers.joined(b"access-control-request-headers").lower()
+        names = [name.strip() for name in asked.encode("latin-1").split(b",")]
+        prefix = self.cors.allowed_prefix
+        extra = [name for name in names if prefix and name.startswith(prefix)]
+        return (
+            (b"access-control-allow-methods", methods),
+            (b"access-control-allow-headers", b", ".join([*self.cors.allowed, *extra])),
+            (b"access-control-max-age", _PREFLIGHT_MAX_AGE_S),
+        )
+
 
 def host_name(host: str) -> str:
     """Host without its port, in lower case; IPv6 keeps its brackets."""
@@ -81,27 +113,6 @@ def host_name(host: str) -> str:
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0].removesuffix(".")
-
-
-def cors_headers(origin: str, *, credentials: bool) -> HeaderPairs:
-    """What lets a page of ``origin`` read the answer (Fetch standard, section 3.3)."""
-    headers: HeaderPairs = (
-        (b"access-control-allow-origin", origin.encode("latin-1") if credentials else b"*"),
-        (b"access-control-expose-headers", _EXPOSE_HEADERS),
-        (b"vary", b"Origin"),
-    )
-    return headers
-
-
-def preflight_headers(request: Request, methods: bytes) -> HeaderPairs:
-    """Answer to "may I send this?" beyond the CORS headers themselves."""
-    wanted = request.headers.joined(b"access-control-request-headers").lower().encode("latin-1")
-    extra = [name.strip() for name in wanted.split(b",") if name.strip().startswith(b"mcp-param-")]
-    return (
-        (b"access-control-allow-methods", methods),
-        (b"access-control-allow-headers", b", ".join([_ALLOW_HEADERS, *extra])),
-        (b"access-control-max-age", _PREFLIGHT_MAX_AGE_S),
-    )
 
 
 def _is_ip_literal(name: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from mcpd.errors import InternalError, McpdError, MethodNotAllowed, NotFound
 from mcpd.http.answers import problem
-from mcpd.http.guards import Guard, cors_headers, preflight_headers
+from mcpd.http.guards import Guard
 from mcpd.http.messages import Answer, Endpoint, HeaderPairs, Request, Response
 
 log = logging.getLogger("mcpd.http")
@@ -70,14 +70,14 @@ class Router:
         origin = request.headers.one(b"origin") or ""
         if not self._guard.allows_origin(origin):
             if route is not None and route.any_origin:
-                return cors_headers(origin, credentials=False)
+                return self._guard.cors_headers(origin, credentials=False)
             self._guard.check_origin(origin)
-        return cors_headers(origin, credentials=True)
+        return self._guard.cors_headers(origin, credentials=True)
 
     def _options_headers(self, request: Request, route: Route) -> HeaderPairs:
         allow = ((b"allow", route.allow),)
         if b"access-control-request-method" in request.headers and b"origin" in request.headers:
-            return allow + preflight_headers(request, route.allow)
+            return allow + self._guard.preflight_headers(request, route.allow)
         return allow
 
     def _not_found(self, path: str) -> NotFound:

@@ -22,7 +22,7 @@ def event(data: bytes, *, name: str = "message", event_id: str | None = None) ->
 
 
 def prime(event_id: str) -> bytes:
-    """An id and no data: from here on the client can come back (MCP 2025-11-25, transports)."""
+    """An id and no data: a client that has read it can come back with Last-Event-ID."""
     return b"id: %b\ndata: \n\n" % event_id.encode("ascii")
 
 

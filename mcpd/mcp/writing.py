@@ -12,7 +12,7 @@ import trio
 
 from mcpd.errors import StoreError
 from mcpd.sessions.log import Event, KeptCall, StreamLog, question_id
-from mcpd.sessions.memory_log import Ring
+from mcpd.sessions.ring import Ring
 
 PATIENCE_S = 60.0  # for a log that is away: calls under way wait for it
 FIRST_RETRY_S = 0.1

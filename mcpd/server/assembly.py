@@ -11,7 +11,7 @@ from mcpd.auth.tokens import TokenRules, Verifier
 from mcpd.config import Config
 from mcpd.errors import ConfigError
 from mcpd.http.forwarded import TrustedProxies
-from mcpd.http.guards import LOOPBACK_NAMES, Guard, host_name
+from mcpd.http.guards import LOOPBACK_NAMES, CorsHeaders, Guard, host_name
 from mcpd.http.messages import AccessLog, Endpoint
 from mcpd.http.routes import Route, Router
 from mcpd.http.site import Site
@@ -35,6 +35,12 @@ from mcpd.sessions.backend import Backend
 from mcpd.sessions.service import Sessions
 
 REGISTRATION_BURST = 10
+_SHOWN_NAMES = (b"Mcp-Session-Id", b"X-Session-ID", b"MCP-Protocol-Version")
+CORS = CorsHeaders(
+    (*CorsHeaders().allowed, *_SHOWN_NAMES, b"Mcp-Method", b"Mcp-Name"),
+    allowed_prefix=b"mcp-param-",
+    exposed=(*_SHOWN_NAMES, *CorsHeaders().exposed),
+)
 
 
 @dataclass(slots=True)
@@ -194,6 +200,7 @@ def make_guard(config: Config, *, local: bool) -> Guard:
         frozenset(origins),
         loopback_origins=not config.production,
         ip_literals=not local,
+        cors=CORS,
     )
 
 
