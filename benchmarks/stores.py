@@ -19,13 +19,13 @@ import trio
 from benchmarks.client import free_port
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.log import KeptCall
-from mcpd.sessions.memory import MemoryStore
-from mcpd.sessions.memory_log import MemoryLog
+from mcpd.sessions.memory.log import MemoryLog
+from mcpd.sessions.memory.store import MemoryStore
 from mcpd.sessions.record import Session, State, new_session_id
 from mcpd.sessions.redis.log import RedisLog
 from mcpd.sessions.redis.opening import open_redis
-from mcpd.sessions.sqlite import SqliteStore
-from mcpd.sessions.sqlite_log import SqliteLog
+from mcpd.sessions.sqlite.log import SqliteLog
+from mcpd.sessions.sqlite.store import SqliteStore
 
 AT_ONCE = 100
 EXPIRED = 1000

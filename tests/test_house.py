@@ -80,7 +80,7 @@ def test_only_the_server_names_concrete_stores():
 def test_http_and_rpc_know_nothing_of_mcp():
     for path in FILES:
         if path.relative_to(ROOT / "mcpd").parts[0] == "http":
-            words = re.sub(r"mcpd[.\w]*", "", path.read_text())
+            words = re.sub(r"(?i)mcpd[.\w]*", "", path.read_text())
             found = re.search(r"mcp", words.partition("\n")[2], re.IGNORECASE)
             assert not found, f"{path}: {words[max(0, found.start() - 40) : found.end() + 40]}"
 

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from mcpd.errors import INTERNAL_ERROR, McpdError
-from mcpd.mcp.mirrored import KEYWORD, is_header_name, reachable, value_at
-from mcpd.mcp.modern import (
+from mcpd.mcp.envelope.headers import KEYWORD, is_header_name, reachable, value_at
+from mcpd.mcp.envelope.modern import (
     NAME_MEMBERS,
     EnvelopeParams,
     encode_value,

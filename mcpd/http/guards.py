@@ -17,7 +17,7 @@ _PREFLIGHT_MAX_AGE_S = b"600"
 
 @dataclass(frozen=True, slots=True)
 class CorsHeaders:
-    """Header fields that pages of other origins may send and read, beside those that every page may.
+    """Header fields that admitted pages may send and read.
 
     Args:
         allowed: names of request fields, as they are shown.

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mcpd.mcp.job import Job, Result
+from mcpd.mcp.request import Job, Result
 
 _encode = msgspec.json.Encoder().encode
 

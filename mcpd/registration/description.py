@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcpd.http.messages import Request
-from mcpd.mcp.host import Host
+from mcpd.mcp.catalog.catalog import Host
 from mcpd.mcp.revisions import NEWEST_HANDSHAKE, VERSION_NAMES
 
 TOKEN_HINT = "Make a token with: mcpd token create --sub YOUR_NAME"

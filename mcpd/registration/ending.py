@@ -8,7 +8,7 @@ from mcpd.auth.gate import Gate
 from mcpd.errors import BadRequest
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, Request
-from mcpd.mcp.transports.handshake import named_session
+from mcpd.mcp.envelope.handshake import named_session
 from mcpd.registration.bodies import MAX_REGISTRATION_BYTES
 from mcpd.sessions.service import Sessions
 

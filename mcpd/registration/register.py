@@ -13,9 +13,9 @@ from mcpd.errors import BadRequest, MethodNotAllowed, TooManyRequests
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, Request, Response
 from mcpd.limits.buckets import Buckets
+from mcpd.mcp.envelope.handshake import HEADER_SESSION, HEADER_SESSION_ALIAS
 from mcpd.mcp.methods.lifecycle import MAX_CAPABILITIES_BYTES
-from mcpd.mcp.opening import new_session
-from mcpd.mcp.transports.handshake import HEADER_SESSION, HEADER_SESSION_ALIAS
+from mcpd.mcp.transports.opening import new_session
 from mcpd.registration.bodies import (
     MAX_REGISTRATION_BYTES,
     Kind,

@@ -11,7 +11,7 @@ from types import ModuleType
 from mcpd.app.app import App
 from mcpd.app.environment import set_state_dir
 from mcpd.errors import ConfigError, McpdError
-from mcpd.mcp.host import Host
+from mcpd.mcp.catalog.catalog import Host
 
 BUILT_IN = "mcpd.toolkits.tasks:app"
 

@@ -16,8 +16,8 @@ from mcpd.http.messages import AccessLog, Endpoint
 from mcpd.http.routes import Route, Router
 from mcpd.http.site import Site
 from mcpd.limits.buckets import Buckets
-from mcpd.mcp.host import Host
-from mcpd.mcp.job import Services
+from mcpd.mcp.catalog.catalog import Host
+from mcpd.mcp.request import Services
 from mcpd.mcp.revisions import versions
 from mcpd.mcp.transports.http_sse import MESSAGES_PATH, HttpSse
 from mcpd.mcp.transports.streamable_http import StreamableHttp

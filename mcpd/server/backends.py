@@ -9,11 +9,11 @@ from mcpd.config import Config
 from mcpd.errors import ConfigError
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.log import KEEP_FINISHED_S
-from mcpd.sessions.memory import MemoryStore
-from mcpd.sessions.memory_log import MemoryLog
-from mcpd.sessions.sqlite import SqliteStore
-from mcpd.sessions.sqlite_log import SqliteLog
-from mcpd.sessions.sqlite_shelf import SqliteShelf
+from mcpd.sessions.memory.log import MemoryLog
+from mcpd.sessions.memory.store import MemoryStore
+from mcpd.sessions.sqlite.log import SqliteLog
+from mcpd.sessions.sqlite.store import SqliteStore
+from mcpd.sessions.sqlite.tasks import SqliteShelf
 
 KINDS = "memory, sqlite, sqlite:PATH or redis://HOST:6379/0"
 

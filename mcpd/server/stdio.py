@@ -7,7 +7,7 @@ import trio
 
 from mcpd.auth.seal import Sealer
 from mcpd.config import Config
-from mcpd.mcp.host import Host
+from mcpd.mcp.catalog.catalog import Host
 from mcpd.mcp.transports.stdio import serve_stdio
 from mcpd.rpc.lines import own_stdio, suppress_gone
 from mcpd.server.apps import enter_lifespans, load_apps

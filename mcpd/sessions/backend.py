@@ -7,8 +7,8 @@ import trio
 
 from mcpd.sessions.bus import Bus
 from mcpd.sessions.log import StreamLog
-from mcpd.sessions.shelf import TaskShelf
 from mcpd.sessions.store import SessionStore
+from mcpd.sessions.task_records import TaskShelf
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from mcpd import App, Context
 from mcpd.app.function import WrongArguments
 from mcpd.app.tool import Tool
 from mcpd.errors import DeclarationError
-from mcpd.mcp.mirrored import mirrored_parameters
+from mcpd.mcp.envelope.headers import mirrored_parameters
 
 
 def only(app: App) -> Tool:

@@ -9,7 +9,7 @@ from mcpd.app.context import Context
 from mcpd.auth.seal import BrokenSeal, Sealer
 from mcpd.auth.secrets import Secret
 from mcpd.errors import ToolError
-from mcpd.mcp.asking import simple_form
+from mcpd.mcp.questions.server_requests import simple_form
 from tests.in_process import modern, serving
 from tests.mcp.everything import CAPABLE, Capable, ask_modern, everything
 
@@ -117,7 +117,7 @@ async def test_state_is_bound_to_its_request_its_user_and_its_bytes(server):
 
 async def test_state_expires(server, monkeypatch):
     rounds = Rounds(server)
-    monkeypatch.setattr("mcpd.mcp.rounds.STATE_TTL_S", -1)
+    monkeypatch.setattr("mcpd.mcp.questions.input_required.STATE_TTL_S", -1)
     state = (await rounds.first())["requestState"]
     status, message = await rounds.post(inputResponses=NAME, requestState=state)
     assert (status, "expired" in message["error"]["message"]) == (400, True)
@@ -213,7 +213,7 @@ def test_seals():
 
 
 async def test_a_client_that_does_not_answer_is_not_waited_for_for_ever(server, monkeypatch):
-    monkeypatch.setattr("mcpd.mcp.asking.ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("mcpd.mcp.questions.server_requests.ANSWER_TIMEOUT_S", 0.2)
     session = Capable(server)
     await session.open()
     params = {"name": "test_elicitation", "arguments": {"message": "?"}}

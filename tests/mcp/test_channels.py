@@ -10,13 +10,13 @@ import pytest
 import trio
 
 from mcpd.auth.seal import Sealer
-from mcpd.mcp.host import Host
+from mcpd.mcp.catalog.catalog import Host
 from mcpd.mcp.transports.stdio import serve_stdio
 from mcpd.server.apps import load_apps
 from mcpd.server.services import make_services
 from mcpd.sessions.backend import Backend
-from mcpd.sessions.memory import MemoryStore
-from mcpd.sessions.memory_log import MemoryLog
+from mcpd.sessions.memory.log import MemoryLog
+from mcpd.sessions.memory.store import MemoryStore
 from mcpd.sessions.service import Sessions
 from tests.in_process import META
 from tests.mcp.everything import ANSWERS, CAPABLE, FIXTURE, everything

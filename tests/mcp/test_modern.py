@@ -5,7 +5,7 @@ import base64
 import pytest
 import trio
 
-from mcpd.mcp.modern import decode_value
+from mcpd.mcp.envelope.modern import decode_value
 from tests.in_process import META, modern, modern_headers, serving
 from tests.mcp.demo_app import make_app
 

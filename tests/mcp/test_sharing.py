@@ -280,7 +280,7 @@ def updated(event):
 
 @pytest.mark.parametrize("dies", [False, True])
 async def test_a_message_goes_out_on_the_newest_of_several_streams(cluster, monkeypatch, dies):
-    monkeypatch.setattr("mcpd.mcp.following.LOOK_AT_TURN_S", 0.2)
+    monkeypatch.setattr("mcpd.mcp.streams.reader.LOOK_AT_TURN_S", 0.2)
     a, b, c = cluster.servers
     client = await opened(c)
     assert (await client.call("resources/subscribe", {"uri": "note://a"})).status == 200

@@ -7,13 +7,13 @@ import trio.testing
 
 from mcpd import App, Context
 from mcpd.errors import DeclarationError
-from mcpd.mcp.following import End
-from mcpd.mcp.streams import Streams
+from mcpd.mcp.streams.hub import Streams
+from mcpd.mcp.streams.reader import End
+from mcpd.mcp.streams.writer import StreamLost
 from mcpd.mcp.tasks.record import MOVES, Status
-from mcpd.mcp.writing import StreamLost
 from mcpd.sessions.bus import Bus
 from mcpd.sessions.log import MAX_EVENTS, SESSION_STREAM, KeptCall, new_stream_id
-from mcpd.sessions.memory_log import MemoryLog
+from mcpd.sessions.memory.log import MemoryLog
 from mcpd.sessions.record import SessionId
 from tests.in_process import META, modern, modern_headers, serving
 from tests.mcp.everything import ANSWERS, CAPABLE, TASKS, Capable, everything
@@ -86,7 +86,7 @@ async def test_a_plain_answer_leaves_no_trace_in_the_log(server, monkeypatch):
 
 async def test_an_answer_that_nobody_got_waits_for_its_client(server, monkeypatch):
     """However many other calls its session makes meanwhile."""
-    monkeypatch.setattr("mcpd.sessions.memory_log.MAX_FINISHED", 3)
+    monkeypatch.setattr("mcpd.sessions.memory.log.MAX_FINISHED", 3)
     session = Capable(server)
     await session.open()
     arguments = {"seconds": 0.1, "key": "k"}

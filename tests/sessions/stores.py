@@ -12,8 +12,8 @@ from mcpd.server.backends import memory_backend
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.record import Session, new_session_id
 from mcpd.sessions.redis.opening import open_redis
-from mcpd.sessions.sqlite import SqliteStore
-from mcpd.sessions.sqlite_log import SqliteLog
+from mcpd.sessions.sqlite.log import SqliteLog
+from mcpd.sessions.sqlite.store import SqliteStore
 from tests.redis_server import RedisServer
 
 KINDS = ["memory", "sqlite", "redis"]

@@ -5,7 +5,7 @@ import trio
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import BadRequest, InvalidRequest, SessionNotFound, StoreError
-from mcpd.sessions.memory import MemoryStore
+from mcpd.sessions.memory.store import MemoryStore
 from mcpd.sessions.presence import MAX_STREAMS, Presence
 from mcpd.sessions.record import (
     MOVES,

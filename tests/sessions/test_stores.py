@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from mcpd.errors import ConfigError, StoreError
 from mcpd.sessions.record import Session, SessionId, new_session_id
-from mcpd.sessions.sqlite import SqliteStore
+from mcpd.sessions.sqlite.store import SqliteStore
 from mcpd.sessions.store import EXPIRE_BATCH, Counts, SessionStore
 from tests.sessions.stores import KINDS, fresh, opened, session
 
@@ -170,7 +170,7 @@ async def test_sqlite_survives_a_restart_with_activity_flushed(tmp_path):
 
 
 async def test_a_session_pushed_out_of_the_cache_keeps_its_activity(tmp_path, monkeypatch):
-    monkeypatch.setattr("mcpd.sessions.sqlite._CACHE_ENTRIES", 2)
+    monkeypatch.setattr("mcpd.sessions.sqlite.store._CACHE_ENTRIES", 2)
     store = SqliteStore(tmp_path / "s.sqlite")
     sessions = [session(number) for number in range(5)]
     await put(store, *sessions)

@@ -7,9 +7,9 @@ import msgspec
 from mcpd.app.app import Completer
 from mcpd.app.function import call_contained, is_async
 from mcpd.errors import InvalidParams
+from mcpd.mcp.catalog.catalog import Host
 from mcpd.mcp.failures import explained
-from mcpd.mcp.host import Host
-from mcpd.mcp.job import Job, Method, Result, limit_rate, read_params
+from mcpd.mcp.request import Job, Method, Result, limit_rate, read_params
 
 MAX_VALUES = 100  # the specification's
 

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from mcpd.errors import InvalidParams
-from mcpd.mcp.host import Host
-from mcpd.mcp.job import Job, Method, NoticeHandler, NoticeJob, Result, read_params
+from mcpd.mcp.catalog.catalog import Host
+from mcpd.mcp.request import Job, Method, NoticeHandler, NoticeJob, Result, read_params
 from mcpd.mcp.revisions import Revision, negotiate
 from mcpd.rpc.messages import Notice, RequestId
 from mcpd.sessions.record import (

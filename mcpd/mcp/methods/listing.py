@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mcpd.mcp.job import Job, Method, Result, read_params
+from mcpd.mcp.request import Job, Method, Result, read_params
 
 
 class _ListParams(msgspec.Struct):

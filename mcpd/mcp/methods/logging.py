@@ -3,8 +3,8 @@
 import msgspec
 
 from mcpd.errors import InvalidParams
-from mcpd.mcp.caller import LEVEL_ORDER
-from mcpd.mcp.job import Job, Method, Result, read_params
+from mcpd.mcp.envelope.caller import LEVEL_ORDER
+from mcpd.mcp.request import Job, Method, Result, read_params
 
 
 class _SetLevelParams(msgspec.Struct):

@@ -8,11 +8,11 @@ from msgspec.structs import replace
 from mcpd.app.context import Context
 from mcpd.app.function import WrongArguments
 from mcpd.errors import InvalidParams
+from mcpd.mcp.catalog.tool_results import content_for
 from mcpd.mcp.failures import explained
-from mcpd.mcp.job import Job, Method, Result, read_params
+from mcpd.mcp.make_context import with_context
 from mcpd.mcp.methods.listing import list_method
-from mcpd.mcp.speaking import with_context
-from mcpd.mcp.tool_results import content_for
+from mcpd.mcp.request import Job, Method, Result, read_params
 
 
 class _GetParams(msgspec.Struct):

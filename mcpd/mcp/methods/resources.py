@@ -7,12 +7,12 @@ import msgspec
 from mcpd.app.context import Context
 from mcpd.app.function import WrongArguments
 from mcpd.errors import InvalidParams
-from mcpd.mcp.broadcast import MAX_URIS
 from mcpd.mcp.failures import explained
-from mcpd.mcp.job import Job, Method, Result, read_params
+from mcpd.mcp.make_context import with_context
 from mcpd.mcp.methods.listing import list_method
+from mcpd.mcp.request import Job, Method, Result, read_params
 from mcpd.mcp.revisions import Revision
-from mcpd.mcp.speaking import with_context
+from mcpd.mcp.streams.change_feed import MAX_URIS
 
 
 class ResourceNotFound(InvalidParams):

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from mcpd.errors import InvalidParams, NotAcceptable
-from mcpd.mcp.broadcast import LIST_CHANGED, MAX_URIS, TASK_CHANGED
-from mcpd.mcp.job import Job, Method, Result, read_params
+from mcpd.mcp.request import Job, Method, Result, read_params
+from mcpd.mcp.streams.change_feed import LIST_CHANGED, MAX_URIS, TASK_CHANGED
 from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
 from mcpd.mcp.tasks.record import Task, detailed_form
 from mcpd.rpc.messages import encode_notice

@@ -7,7 +7,7 @@ import trio
 
 from mcpd.errors import InvalidParams, ToolError
 from mcpd.mcp.failures import first_failure
-from mcpd.mcp.job import Job, Method, Result, read_params
+from mcpd.mcp.request import Job, Method, Result, read_params
 from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
 from mcpd.mcp.tasks.record import (
     RELATED_TASK,

@@ -9,16 +9,16 @@ from mcpd.app.context import Context
 from mcpd.app.function import WrongArguments
 from mcpd.app.tool import Tool
 from mcpd.errors import InvalidParams, MissingClientCapability, ToolError
+from mcpd.mcp.catalog.catalog import Offered
+from mcpd.mcp.catalog.tool_results import call_result, error_result
 from mcpd.mcp.encoding import encode
 from mcpd.mcp.failures import explain_failure
-from mcpd.mcp.host import Offered
-from mcpd.mcp.job import Job, Method, Result, limit_rate, read_params
+from mcpd.mcp.make_context import with_context
 from mcpd.mcp.methods.listing import list_method
-from mcpd.mcp.speaking import with_context
+from mcpd.mcp.request import Job, Method, Result, limit_rate, read_params
+from mcpd.mcp.task_run import Run, Work
 from mcpd.mcp.tasks.choice import Choice, choose
 from mcpd.mcp.tasks.record import RELATED_TASK, handshake_form, modern_form
-from mcpd.mcp.tasks.work import Run, Work
-from mcpd.mcp.tool_results import call_result, error_result
 from mcpd.rpc.messages import EMPTY_PARAMS
 
 

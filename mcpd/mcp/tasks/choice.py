@@ -7,7 +7,7 @@ import msgspec
 
 from mcpd.app.tool import Tool
 from mcpd.errors import InvalidParams, MethodNotFound, MissingClientCapability
-from mcpd.mcp.caller import Caller
+from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.tasks.record import EXTENSION
 
 

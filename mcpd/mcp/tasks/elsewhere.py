@@ -14,7 +14,7 @@ from mcpd.mcp.tasks.record import Status, Task
 from mcpd.mcp.tasks.snapshot import DistantTask, Letter
 from mcpd.rpc.messages import error_object
 from mcpd.sessions.bus import Bus, Kind, Signal
-from mcpd.sessions.shelf import TaskShelf
+from mcpd.sessions.task_records import TaskShelf
 
 log = logging.getLogger("mcpd.tasks")
 

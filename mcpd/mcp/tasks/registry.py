@@ -14,12 +14,12 @@ import trio
 from mcpd.app.questions import BadAnswer
 from mcpd.auth.principals import Principal
 from mcpd.errors import InvalidParams, ToolError, TooManyRequests
+from mcpd.mcp.streams.writer import patiently
 from mcpd.mcp.tasks.elsewhere import Elsewhere
 from mcpd.mcp.tasks.record import Status, Task
 from mcpd.mcp.tasks.snapshot import DistantTask, Letter
-from mcpd.mcp.writing import patiently
 from mcpd.sessions.bus import Bus
-from mcpd.sessions.shelf import TaskShelf
+from mcpd.sessions.task_records import TaskShelf
 
 log = logging.getLogger("mcpd.tasks")
 

@@ -6,11 +6,11 @@ import trio
 
 from mcpd.errors import InvalidRequest, McpdError
 from mcpd.http.messages import Answer
-from mcpd.mcp import exchange
-from mcpd.mcp.caller import Caller
-from mcpd.mcp.job import Job, NoticeJob, Services
+from mcpd.mcp import dispatch
+from mcpd.mcp.envelope.caller import Caller
+from mcpd.mcp.envelope.handshake import Arrival, handshake_caller
+from mcpd.mcp.request import Job, NoticeJob, Services
 from mcpd.mcp.revisions import Revision
-from mcpd.mcp.transports.handshake import Arrival, handshake_caller
 from mcpd.mcp.transports.wire import ACCEPTED, message_response
 from mcpd.rpc.messages import Call, Message, Notice, decode_batch, encode_batch, encode_error
 
@@ -72,10 +72,10 @@ async def take_batch(services: Services, arrival: Arrival, body: bytes) -> Answe
 
 async def _answer(services: Services, message: Message, caller: Caller) -> bytes | None:
     if isinstance(message, Call):
-        return await exchange.answer_or_error(Job(services, message, caller))
+        return await dispatch.answer_or_error(Job(services, message, caller))
     if isinstance(message, Notice):
         try:
-            await exchange.take_notice(NoticeJob(services, message, caller))
+            await dispatch.take_notice(NoticeJob(services, message, caller))
         except McpdError:
             return None  # a notification is never answered
     return None

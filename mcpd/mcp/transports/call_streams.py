@@ -11,12 +11,12 @@ from mcpd.auth.principals import Principal
 from mcpd.errors import HandlerTimeout, InternalError, McpdError
 from mcpd.http import sse
 from mcpd.http.messages import EventSink, EventStream, Response
-from mcpd.mcp import exchange
-from mcpd.mcp.following import End, Follower
-from mcpd.mcp.job import Job, Method, Services
+from mcpd.mcp import dispatch
+from mcpd.mcp.request import Job, Method, Services
 from mcpd.mcp.revisions import Revision
+from mcpd.mcp.streams.reader import End, Follower
+from mcpd.mcp.streams.writer import CallStream, StreamLost
 from mcpd.mcp.transports.wire import CANCELLED, Accepts, error_response, message_response
-from mcpd.mcp.writing import CallStream, StreamLost
 from mcpd.rpc.messages import Call, RequestId, encode_call, encode_error
 from mcpd.sessions.log import (
     SESSION_STREAM,
@@ -97,7 +97,7 @@ async def serve_call(job: Job, method: Method, stream: CallStream) -> None:
         speaking = Job(job.services, job.call, job.caller, notify, stream)
         body: bytes | None = None
         try:
-            body = await exchange.answer(speaking, method)
+            body = await dispatch.answer(speaking, method)
         except McpdError as error:
             body = encode_error(job.call.id, error)
     if scope.cancelled_caught and not stream.lost:

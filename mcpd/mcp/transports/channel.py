@@ -9,16 +9,17 @@ import trio
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import InvalidRequest, McpdError
-from mcpd.mcp import exchange, modern
-from mcpd.mcp.caller import Caller, caller_of_session
+from mcpd.mcp import dispatch
 from mcpd.mcp.encoding import encode
-from mcpd.mcp.job import Job, Method, NoticeJob, Services
+from mcpd.mcp.envelope import modern
+from mcpd.mcp.envelope.caller import Caller, caller_of_session
 from mcpd.mcp.methods.lifecycle import (
     cancelled_request,
     initialize_result,
     negotiated,
     read_initialize,
 )
+from mcpd.mcp.request import Job, Method, NoticeJob, Services
 from mcpd.mcp.revisions import ASSUMED_WITHOUT_HEADER, HANDSHAKE
 from mcpd.mcp.transports.batch import answer_batch, check_batches
 from mcpd.rpc.messages import (
@@ -143,7 +144,7 @@ class Channel:
             await self._services.questions.answer(session.id, message)
         else:
             job = NoticeJob(self._services, message, self._caller(session))
-            await exchange.take_notice(job)
+            await dispatch.take_notice(job)
 
     async def _call(self, call: Call) -> bytes | None:
         envelope = modern.read_envelope(call)
@@ -155,16 +156,16 @@ class Channel:
         if session is None:
             raise _no_session()
         job = Job(self._services, call, self._caller(session), self._send)
-        return await exchange.answer(job, exchange.find_method(job))
+        return await dispatch.answer(job, dispatch.find_method(job))
 
     async def _modern(self, call: Call, envelope: modern.EnvelopeParams) -> bytes | None:
         caller = modern.climb(call, envelope, None, self._principal)
         job = Job(self._services, call, caller, self._send)
-        method = exchange.find_method(job)
+        method = dispatch.find_method(job)
         with trio.CancelScope() as scope:
             self._scopes[call.id] = scope
             try:
-                return await exchange.answer(job, method)
+                return await dispatch.answer(job, method)
             except trio.Cancelled:
                 await self._say_goodbye(job, method, by_client=scope.cancel_called)
                 raise

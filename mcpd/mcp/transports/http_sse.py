@@ -13,11 +13,11 @@ from mcpd.auth.gate import Gate
 from mcpd.errors import BadRequest, McpdError, StoreError, Unavailable
 from mcpd.http import sse
 from mcpd.http.messages import Answer, EventSink, EventStream, Request
-from mcpd.mcp.job import Services
-from mcpd.mcp.opening import new_session
+from mcpd.mcp.request import Services
+from mcpd.mcp.streams.writer import patiently
 from mcpd.mcp.transports.channel import Channel, read
+from mcpd.mcp.transports.opening import new_session
 from mcpd.mcp.transports.wire import ACCEPTED, check_json, refusal
-from mcpd.mcp.writing import patiently
 from mcpd.sessions.log import SESSION_STREAM, StreamLog
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.service import gone

@@ -4,7 +4,7 @@ import trio
 
 from mcpd.auth.principals import LOCAL_PRINCIPAL
 from mcpd.errors import ContentTooLarge, TooManyRequests
-from mcpd.mcp.job import Services
+from mcpd.mcp.request import Services
 from mcpd.mcp.transports.channel import Batch, Channel, Send, read
 from mcpd.rpc.lines import LineWriter, read_lines
 from mcpd.rpc.messages import Call, encode_error

@@ -13,18 +13,11 @@ from mcpd.auth.gate import Gate
 from mcpd.errors import InvalidRequest, McpdError, MethodNotAllowed, UnsupportedProtocolVersion
 from mcpd.http import sse
 from mcpd.http.messages import Answer, EventSink, EventStream, Headers, Request, Response
-from mcpd.mcp import exchange, modern
-from mcpd.mcp.caller import Caller
-from mcpd.mcp.conversation import Notify
+from mcpd.mcp import dispatch
 from mcpd.mcp.encoding import encode
-from mcpd.mcp.job import Farewell, Job, Method, NoticeJob, Services
-from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
-from mcpd.mcp.mirrored import check_mirrored
-from mcpd.mcp.opening import opened_by_initialize
-from mcpd.mcp.revisions import HANDSHAKE
-from mcpd.mcp.transports.batch import take_batch
-from mcpd.mcp.transports.call_streams import call_stream, find_call, session_stream
-from mcpd.mcp.transports.handshake import (
+from mcpd.mcp.envelope import modern
+from mcpd.mcp.envelope.caller import Caller
+from mcpd.mcp.envelope.handshake import (
     HEADER_SESSION,
     Arrival,
     EnvelopeFault,
@@ -33,6 +26,14 @@ from mcpd.mcp.transports.handshake import (
     named_session,
     no_session,
 )
+from mcpd.mcp.envelope.headers import check_mirrored
+from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
+from mcpd.mcp.questions.conversation import Notify
+from mcpd.mcp.request import Farewell, Job, Method, NoticeJob, Services
+from mcpd.mcp.revisions import HANDSHAKE
+from mcpd.mcp.transports.batch import take_batch
+from mcpd.mcp.transports.call_streams import call_stream, find_call, session_stream
+from mcpd.mcp.transports.opening import opened_by_initialize
 from mcpd.mcp.transports.wire import (
     ACCEPTED,
     CANCELLED,
@@ -153,12 +154,12 @@ class StreamableHttp:
 
     async def _serve(self, arrival: Arrival, call: Call, caller: Caller) -> Answer:
         job = Job(self._services, call, caller)
-        method = exchange.find_method(job)
-        if arrival.accepted.events and exchange.may_stream(job, method):
+        method = dispatch.find_method(job)
+        if arrival.accepted.events and dispatch.may_stream(job, method):
             if arrival.session is not None and caller.session is not None:
                 return call_stream(job, method, arrival.session, arrival.accepted)
             return self._stream(arrival, job, method)
-        body = await exchange.answer(job, method)
+        body = await dispatch.answer(job, method)
         return CANCELLED if body is None else message_response(body, arrival.accepted)
 
     def _stream(self, arrival: Arrival, job: Job, method: Method) -> EventStream:
@@ -174,7 +175,7 @@ class StreamableHttp:
 
             streaming = Job(job.services, job.call, job.caller, notify)
             try:
-                body = await exchange.answer(streaming, method)
+                body = await dispatch.answer(streaming, method)
             except trio.Cancelled:
                 if method.farewell is not None:
                     await _say_goodbye(streaming, method.farewell, notify)
@@ -224,7 +225,7 @@ class StreamableHttp:
                 return ACCEPTED  # none is defined there over HTTP; unknown ones are ignored
             raise no_session()
         caller = handshake_caller(arrival)
-        await exchange.take_notice(NoticeJob(self._services, notice, caller))
+        await dispatch.take_notice(NoticeJob(self._services, notice, caller))
         return ACCEPTED
 
     async def _reply(self, arrival: Arrival, reply: Reply) -> Answer:

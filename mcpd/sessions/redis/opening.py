@@ -5,8 +5,8 @@ from mcpd.sessions.redis.bus import RedisBus
 from mcpd.sessions.redis.link import Address, Link
 from mcpd.sessions.redis.liveness import LEASE_S, Liveness
 from mcpd.sessions.redis.log import RedisLog
-from mcpd.sessions.redis.shelf import RedisShelf
 from mcpd.sessions.redis.store import TTL_SLACK_S, RedisStore
+from mcpd.sessions.redis.tasks import RedisShelf
 
 
 def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: float) -> Backend:

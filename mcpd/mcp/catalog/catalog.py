@@ -12,9 +12,9 @@ from mcpd.app.prompt import Prompt
 from mcpd.app.resource import Resource
 from mcpd.app.tool import Tool
 from mcpd.errors import DeclarationError
-from mcpd.mcp import listings
-from mcpd.mcp.mirrored import mirrored_parameters
-from mcpd.mcp.modern import META_SERVER_INFO
+from mcpd.mcp.catalog import descriptions
+from mcpd.mcp.envelope.headers import mirrored_parameters
+from mcpd.mcp.envelope.modern import META_SERVER_INFO
 from mcpd.mcp.revisions import REVISIONS, VERSION_NAMES, Revision
 from mcpd.mcp.tasks.record import EXTENSION
 
@@ -151,7 +151,7 @@ class Host:
         found = self._lists.get((kind, revision))
         if found is None:
             found = self._lists[kind, revision] = list(self._encode_list(kind, revision))
-        return found[listings.page_number(kind, cursor, len(found))]
+        return found[descriptions.page_number(kind, cursor, len(found))]
 
     @property
     def discovery(self) -> msgspec.Raw:
@@ -186,18 +186,18 @@ class Host:
         return {**result, "ttlMs": CACHE_TTL_MS, "cacheScope": "public"}
 
     def _encode_list(self, kind: str, revision: Revision) -> Iterator[msgspec.Raw]:
-        for page in listings.pages(kind, self._described(kind, revision), self._page_size):
+        for page in descriptions.pages(kind, self._described(kind, revision), self._page_size):
             result = self.complete(self.cacheable(page, revision), revision)
             yield msgspec.Raw(msgspec.json.encode(result))
 
     def _described(self, kind: str, revision: Revision) -> list[dict[str, Any]]:
         if kind == "tools":
-            return [listings.describe_tool(o.part, revision) for o in self.tools.values()]
+            return [descriptions.describe_tool(o.part, revision) for o in self.tools.values()]
         if kind == "prompts":
-            return [listings.describe_prompt(o.part, revision) for o in self.prompts.values()]
+            return [descriptions.describe_prompt(o.part, revision) for o in self.prompts.values()]
         wants_templates = kind == "resourceTemplates"
         return [
-            listings.describe_resource(offered.part, revision)
+            descriptions.describe_resource(offered.part, revision)
             for offered in self.resources.values()
             if (offered.part.template is not None) == wants_templates
         ]

@@ -14,10 +14,10 @@ import trio
 
 from mcpd.app.questions import Question
 from mcpd.errors import StoreError, ToolError
-from mcpd.mcp.caller import Caller
-from mcpd.mcp.conversation import Notify
+from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.failures import first_failure
-from mcpd.mcp.writing import CallStream, patiently
+from mcpd.mcp.questions.conversation import Notify
+from mcpd.mcp.streams.writer import CallStream, patiently
 from mcpd.rpc.messages import Reply, encode_notice
 from mcpd.sessions.bus import Bus, Kind, Signal
 from mcpd.sessions.log import StreamLog, new_asker, question_id

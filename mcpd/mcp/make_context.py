@@ -8,9 +8,9 @@ import msgspec
 from mcpd.app.app import App
 from mcpd.app.context import Context
 from mcpd.app.questions import Question
-from mcpd.mcp.conversation import Ask, CallConversation, progress_token
-from mcpd.mcp.job import Job, Result
-from mcpd.mcp.rounds import Rounds, find_required
+from mcpd.mcp.questions.conversation import Ask, CallConversation, progress_token
+from mcpd.mcp.questions.input_required import Rounds, find_required
+from mcpd.mcp.request import Job, Result
 
 
 class _Meta(msgspec.Struct):

@@ -11,15 +11,15 @@ import trio
 from mcpd.auth.seal import Sealer
 from mcpd.errors import InvalidParams, TooManyRequests
 from mcpd.limits.buckets import Buckets
-from mcpd.mcp.asking import Questions
-from mcpd.mcp.broadcast import Broadcast
-from mcpd.mcp.caller import Caller
-from mcpd.mcp.conversation import Notify
-from mcpd.mcp.host import Host
-from mcpd.mcp.running import Running
-from mcpd.mcp.streams import Streams
+from mcpd.mcp.catalog.catalog import Host
+from mcpd.mcp.envelope.caller import Caller
+from mcpd.mcp.in_flight import Running
+from mcpd.mcp.questions.conversation import Notify
+from mcpd.mcp.questions.server_requests import Questions
+from mcpd.mcp.streams.change_feed import Broadcast
+from mcpd.mcp.streams.hub import Streams
+from mcpd.mcp.streams.writer import CallStream
 from mcpd.mcp.tasks.registry import Tasks
-from mcpd.mcp.writing import CallStream
 from mcpd.rpc.messages import Call, Notice
 from mcpd.sessions.service import Sessions
 

@@ -8,7 +8,6 @@ import logging as stdlib_logging
 from mcpd.errors import InternalError, McpdError, MethodNotFound
 from mcpd.http.messages import current_request_id
 from mcpd.mcp.encoding import encode
-from mcpd.mcp.job import Job, Method, NoticeJob
 from mcpd.mcp.methods import (
     completion,
     lifecycle,
@@ -19,6 +18,7 @@ from mcpd.mcp.methods import (
     tasks,
     tools,
 )
+from mcpd.mcp.request import Job, Method, NoticeJob
 from mcpd.mcp.revisions import VERSION_NAMES
 from mcpd.rpc.messages import encode_error, encode_result
 

@@ -14,9 +14,9 @@ from itertools import count
 import trio
 
 from mcpd.errors import StoreError
-from mcpd.mcp.following import Follower, Place, StreamKey
-from mcpd.mcp.owed import Owed
-from mcpd.mcp.writing import CallStream
+from mcpd.mcp.streams.reader import Follower, Place, StreamKey
+from mcpd.mcp.streams.retry_queue import Owed
+from mcpd.mcp.streams.writer import CallStream
 from mcpd.sessions.bus import Bus, Kind, Signal
 from mcpd.sessions.log import SESSION_STREAM, KeptCall, StreamLog
 from mcpd.sessions.record import SessionId

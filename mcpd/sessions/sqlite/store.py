@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from mcpd.errors import StoreError
 from mcpd.sessions.record import Session, SessionId
-from mcpd.sessions.sqlite_schema import open_database
+from mcpd.sessions.sqlite.schema import open_database
 from mcpd.sessions.store import EXPIRE_BATCH, Change, Counts
 
 _COLUMNS = "id, created_at, last_activity, issuer, subject, record"

@@ -13,7 +13,7 @@ import msgspec
 from mcpd.auth.principals import Principal
 from mcpd.errors import HeaderMismatch, InvalidParams, UnsupportedProtocolVersion
 from mcpd.http.messages import Headers
-from mcpd.mcp.caller import LEVEL_ORDER, Caller
+from mcpd.mcp.envelope.caller import LEVEL_ORDER, Caller
 from mcpd.mcp.revisions import BY_NAME, VERSION_NAMES, Revision
 from mcpd.rpc.messages import Call
 

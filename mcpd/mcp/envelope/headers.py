@@ -13,7 +13,7 @@ import msgspec
 from mcpd.app.tool import Tool
 from mcpd.errors import BadRequest, DeclarationError, HeaderMismatch
 from mcpd.http.messages import Headers
-from mcpd.mcp.modern import decode_value
+from mcpd.mcp.envelope.modern import decode_value
 
 KEYWORD = "x-mcp-header"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2

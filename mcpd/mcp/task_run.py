@@ -11,9 +11,9 @@ from mcpd.app.app import App
 from mcpd.app.context import Context
 from mcpd.app.questions import Question
 from mcpd.errors import InternalError, McpdError, ToolError
-from mcpd.mcp.conversation import Ask, CallConversation
-from mcpd.mcp.job import Job, Result
-from mcpd.mcp.rounds import Rounds, find_required
+from mcpd.mcp.questions.conversation import Ask, CallConversation
+from mcpd.mcp.questions.input_required import Rounds, find_required
+from mcpd.mcp.request import Job, Result
 from mcpd.mcp.tasks.record import OpenQuestion, Status, Task
 from mcpd.rpc.messages import error_object
 

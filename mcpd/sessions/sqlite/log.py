@@ -11,7 +11,6 @@ from collections.abc import Callable
 import msgspec
 
 from mcpd.errors import SessionNotFound
-from mcpd.sessions import sqlite_rows as rows
 from mcpd.sessions.log import (
     KEEP_FINISHED_S,
     MAX_BYTES,
@@ -22,7 +21,8 @@ from mcpd.sessions.log import (
     Page,
 )
 from mcpd.sessions.record import SessionId
-from mcpd.sessions.sqlite_rows import STREAM
+from mcpd.sessions.sqlite import rows
+from mcpd.sessions.sqlite.rows import STREAM
 from mcpd.sqlite import Database
 
 READ_EVENTS = 100  # in one page

@@ -10,9 +10,9 @@ from mcpd.app.context import LogLevel
 from mcpd.app.questions import Question, missing_capability
 from mcpd.errors import MissingClientCapability
 from mcpd.http.messages import current_request_id
-from mcpd.mcp.caller import Caller
+from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.revisions import Revision
-from mcpd.mcp.writing import CallStream
+from mcpd.mcp.streams.writer import CallStream
 from mcpd.rpc.messages import encode_notice
 
 Notify = Callable[[bytes], Awaitable[None]]  # an encoded message, on this request's stream

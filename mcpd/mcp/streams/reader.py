@@ -8,7 +8,7 @@ from typing import Protocol
 import trio
 
 from mcpd.errors import StoreError
-from mcpd.mcp.writing import CallStream
+from mcpd.mcp.streams.writer import CallStream
 from mcpd.sessions.bus import Bus
 from mcpd.sessions.log import SESSION_STREAM, Event, StreamLog
 from mcpd.sessions.record import SessionId

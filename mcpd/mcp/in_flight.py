@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from mcpd.mcp.rounds import InputRequired
+from mcpd.mcp.questions.input_required import InputRequired
 from mcpd.rpc.messages import RequestId
 from mcpd.sessions.bus import Bus, Kind, Signal
 from mcpd.sessions.presence import Presence

@@ -11,13 +11,13 @@ import msgspec
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import InternalError, McpdError, StoreError
-from mcpd.mcp import exchange
-from mcpd.mcp.caller import caller_of_session
-from mcpd.mcp.job import Job, Method, Services
+from mcpd.mcp import dispatch
+from mcpd.mcp.catalog.tool_results import error_result
+from mcpd.mcp.envelope.caller import caller_of_session
+from mcpd.mcp.request import Job, Method, Services
 from mcpd.mcp.revisions import ASSUMED_WITHOUT_HEADER, HANDSHAKE
-from mcpd.mcp.tool_results import error_result
+from mcpd.mcp.streams.writer import CallStream, StreamLost, patiently
 from mcpd.mcp.transports.call_streams import serve_call
-from mcpd.mcp.writing import CallStream, StreamLost, patiently
 from mcpd.rpc.messages import Call, decode, encode_error, encode_result
 from mcpd.sessions.log import Event, KeptCall
 
@@ -54,7 +54,7 @@ class Recovery:
             raise TypeError("only calls are kept")
         try:
             job = await self._job(kept, call)
-            method = exchange.find_method(job)
+            method = dispatch.find_method(job)
         except McpdError as error:
             await _finish(stream, encode_error(call.id, error))
             return

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mcpd.auth.principals import Principal
 from mcpd.errors import BadRequest
 from mcpd.http.messages import Headers, Request
-from mcpd.mcp.caller import Caller, caller_of_session
+from mcpd.mcp.envelope.caller import Caller, caller_of_session
 from mcpd.mcp.revisions import ASSUMED_WITHOUT_HEADER, BY_NAME, HANDSHAKE, VERSION_NAMES
 from mcpd.mcp.transports.wire import Accepts
 from mcpd.sessions.record import Session

@@ -15,7 +15,7 @@ import trio
 
 from mcpd.app.app import App, ListKind
 from mcpd.errors import StoreError
-from mcpd.mcp.streams import Streams
+from mcpd.mcp.streams.hub import Streams
 from mcpd.rpc.messages import encode_notice
 from mcpd.sessions.bus import Kind, Signal
 from mcpd.sessions.record import SessionId

@@ -1,0 +1,1 @@
+"""What this server offers, and how each revision describes it."""

@@ -1,0 +1,1 @@
+"""What a message says of its sender, in the terms of either era."""

@@ -1,0 +1,1 @@
+"""Sessions, streams and answers in this process: for development, and behind stdio."""

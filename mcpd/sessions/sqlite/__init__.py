@@ -1,0 +1,1 @@
+"""Sessions, streams, answers and tasks in one SQLite file."""
