@@ -17,15 +17,13 @@ import msgspec
 import trio
 
 from benchmarks.client import free_port
+from mcpd.server.backends import memory_backend, sqlite_backend
 from mcpd.sessions.backend import Backend
-from mcpd.sessions.log import KeptCall
-from mcpd.sessions.memory.log import MemoryLog
-from mcpd.sessions.memory.store import MemoryStore
 from mcpd.sessions.record import Session, State, new_session_id
-from mcpd.sessions.redis.log import RedisLog
+from mcpd.sessions.redis.events import RedisEvents
 from mcpd.sessions.redis.opening import open_redis
-from mcpd.sessions.sqlite.log import SqliteLog
 from mcpd.sessions.sqlite.store import SqliteStore
+from mcpd.sessions.streams import KeptCall
 
 AT_ONCE = 100
 EXPIRED = 1000
@@ -58,7 +56,7 @@ def typical(age_s: float) -> Session:
 async def store(kind: str, folder: Path) -> AsyncIterator[tuple[Backend, Callable[[], int]]]:
     """A fresh store, and how many bytes it takes now."""
     if kind == "memory":
-        yield Backend(MemoryStore(), MemoryLog()), resident
+        yield memory_backend(), resident
     elif kind == "sqlite":
         path = folder / "s.sqlite"
         sqlite = SqliteStore(path)
@@ -66,8 +64,7 @@ async def store(kind: str, folder: Path) -> AsyncIterator[tuple[Backend, Callabl
         def size() -> int:
             return sum(Path(f"{path}{end}").stat().st_size for end in ("", "-wal"))
 
-        log = SqliteLog(sqlite.database, "bench", keep_running_s=TIMEOUT_S)
-        yield Backend(sqlite, log), size
+        yield sqlite_backend(sqlite, "bench", keep_running_s=TIMEOUT_S), size
         sqlite.close()
     else:
         port = free_port()
@@ -157,15 +154,15 @@ async def measure(kind: str, count: int) -> None:
 
 async def stream_cost(backend: Backend, size: Callable[[], int]) -> str:
     """What a finished call of ten messages leaves for a while, in Redis."""
-    if not isinstance(backend.log, RedisLog):
+    if not isinstance(backend.events, RedisEvents):
         return ""
     sessions = [typical(0) for _ in range(500)]
     await fill(backend, sessions)
     before = size()
     for session in sessions:
-        await backend.log.begin(KeptCall(session.id, "0123456789abcdef", b"x" * 200, "u"))
+        await backend.events.begin(KeptCall(session.id, "0123456789abcdef", b"x" * 200, "u"))
         for number in range(1, 11):
-            await backend.log.append(
+            await backend.events.append(
                 session.id, "0123456789abcdef", number, b"x" * 150, last=number == 10
             )
     return f"; a stream of 10 messages {(size() - before) / len(sessions):,.0f} bytes"

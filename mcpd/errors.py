@@ -258,6 +258,15 @@ class InternalError(McpdError):
     """500: a fault of ours. The log has it under the id that the message names."""
 
 
+def fault(logged_as: str) -> InternalError:
+    """What is said of a fault that only the log explains.
+
+    Args:
+        logged_as: the id under which the log has it.
+    """
+    return InternalError(f"A fault of this server, logged as {logged_as}.")
+
+
 class ConfigError(McpdError):
     """A setting is wrong; the process cannot start, or keeps its old settings."""
 

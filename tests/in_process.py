@@ -1,9 +1,9 @@
-"""A whole server without sockets: the House of given settings, served over memory streams."""
+"""A whole server without sockets: built from given settings, served over memory streams."""
 
 import itertools
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from mcpd.auth.tokens import create_token
 from mcpd.config import Config
 from mcpd.http import messages
 from mcpd.http.connection import Connection
+from mcpd.observer import Observer, RequestServed
 from mcpd.server import assembly
-from mcpd.server.apps import enter_lifespans
-from mcpd.server.assembly import House
 from mcpd.server.keys import find_secrets
+from mcpd.server.running import running
 from tests.peer import Peer, Reply
 
 META = {
@@ -31,8 +31,10 @@ BOTH = ("accept", "application/json, text/event-stream")
 
 
 @dataclass
-class Server:
-    house: House
+class Serving:
+    """A server that serves, and who connects to it."""
+
+    server: assembly.Server
     nursery: trio.Nursery
     config: Config
     log: list[tuple[str, int]]
@@ -44,7 +46,7 @@ class Server:
     def connect(self, *, address: str = "127.0.0.1", token: str | None = None) -> Peer:
         ours, theirs = trio.testing.memory_stream_pair()
         peer = messages.Peer(address, is_loopback=address.startswith("127."))
-        connection = Connection(theirs, peer, next(self._ids), self.house.site)
+        connection = Connection(theirs, peer, next(self._ids), self.server.state)
         self.connections.append(connection)
         self.nursery.start_soon(connection.run)
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
@@ -68,26 +70,19 @@ class Server:
 @asynccontextmanager
 async def serving(
     tmp_path: Path, apps: list[App] | None = None, **settings: Any
-) -> AsyncIterator[Server]:
+) -> AsyncIterator[Serving]:
     """Serve until the block ends; every connection is then cut."""
     config = Config(**{"state_dir": tmp_path, "store": "memory", **settings})
     log: list[tuple[str, int]] = []
-    load_apps = assembly.load_apps
-    if apps is not None:
-        assembly.load_apps = lambda names: apps  # type: ignore[assignment]
-    try:
-        house = assembly.build(
-            config, {}, lambda r, status, size, s: log.append((r.path, status)), local=True
-        )
-    finally:
-        assembly.load_apps = load_apps
-    async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
-        await house.backend.start(nursery)
-        await enter_lifespans(stack, house.host, tmp_path)
-        nursery.start_soon(house.site.timers.run)
-        await nursery.start(house.services.running.run)
-        house.services.start_upkeep(nursery)
-        yield Server(house, nursery, config, log)
+    observer = Observer()
+    observer.listen(RequestServed, lambda served: log.append((served.path, served.status)))
+    server = assembly.build(config, {}, observer, local=True, apps=apps)
+    upkeep = server.state.timers.run
+    async with (
+        running(server.backend, server.runtime, tmp_path, upkeep),
+        trio.open_nursery() as nursery,
+    ):
+        yield Serving(server, nursery, config, log)
         nursery.cancel_scope.cancel()
 
 

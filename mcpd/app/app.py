@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, Protocol, TypeVar, overload
 
 from mcpd.app.content import Annotations, Icon
 from mcpd.app.prompt import Prompt, declare_prompt
@@ -14,6 +14,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
 Completer = Callable[[str, Mapping[str, str]], Awaitable[Sequence[str]] | Sequence[str]]
 ListKind = Literal["tools", "resources", "prompts"]
+
+
+class ChangeListener(Protocol):
+    """Is told what changed in an app; called from any thread."""
+
+    def list_changed(self, kind: ListKind) -> None:
+        """A list is not what it was."""
+
+    def resource_updated(self, uri: str) -> None:
+        """A resource is not what it was."""
 
 
 @asynccontextmanager
@@ -59,8 +69,7 @@ class App:
         self.resources: dict[str, Resource] = {}  # by URI, templates too
         self.prompts: dict[str, Prompt] = {}
         self.completers: dict[tuple[str, str], Completer] = {}
-        self.on_list_changed: list[Callable[[ListKind], None]] = []
-        self.on_resource_updated: list[Callable[[str], None]] = []
+        self._listeners: list[ChangeListener] = []
 
     # --- tools --------------------------------------------------------------------------------
 
@@ -195,8 +204,8 @@ class App:
 
     def resource_updated(self, uri: str) -> None:
         """Tell the clients that subscribed to this resource that it changed."""
-        for listener in self.on_resource_updated:
-            listener(uri)
+        for listener in self._listeners:
+            listener.resource_updated(uri)
 
     # --- prompts and completion ---------------------------------------------------------------
 
@@ -268,6 +277,10 @@ class App:
 
     # --- changes ------------------------------------------------------------------------------
 
+    def listen(self, listener: ChangeListener) -> None:
+        """Tell a server of each change from here on; listeners hear it in the order they came."""
+        self._listeners.append(listener)
+
     def _add(self, kind: ListKind, table: dict[str, Any], key: str, item: Any) -> None:
         if key in table:
             raise DeclarationError(f"{self.name} has two {kind} named {key}.")
@@ -279,5 +292,5 @@ class App:
         self._changed(kind)
 
     def _changed(self, kind: ListKind) -> None:
-        for listener in self.on_list_changed:
-            listener(kind)
+        for listener in self._listeners:
+            listener.list_changed(kind)

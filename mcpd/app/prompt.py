@@ -23,6 +23,11 @@ class Prompt:
     meta: dict[str, Any] | None
     function: Function
 
+    @property
+    def wants_context(self) -> bool:
+        """Whether it may speak to the client before it returns."""
+        return self.function.wants_context
+
     def arguments(self) -> list[dict[str, Any]]:
         """MCP, PromptArgument: one for each parameter."""
         required = set(self.function.schema.get("required", []))

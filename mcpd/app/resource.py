@@ -35,6 +35,16 @@ class Resource:
     meta: dict[str, Any] | None
     function: Function
 
+    @property
+    def wants_context(self) -> bool:
+        """Whether it may speak to the client before it returns."""
+        return self.function.wants_context
+
+    @property
+    def is_template(self) -> bool:
+        """Whether it stands for many URIs."""
+        return self.template is not None
+
     def match(self, uri: str) -> dict[str, str] | None:
         """The arguments that this URI stands for; None: it is not this resource."""
         if self.template is None:

@@ -12,7 +12,7 @@ import trio
 from mcpd.app.content import CONTENT_TYPES, Content, Icon, Text, ToolResult
 from mcpd.app.context import Context
 from mcpd.app.function import Function
-from mcpd.app.schemas import JsonSchema, check_schema, is_object_schema, result_type, schema_of
+from mcpd.app.schemas import JsonSchema, check_schema, result_type, schema_of
 from mcpd.errors import DeclarationError
 
 TaskSupport = Literal["forbidden", "optional", "required", "late"]
@@ -71,6 +71,11 @@ class Tool:
     function: Function
     _result: msgspec.json.Decoder[Any] | None
     _encoder: msgspec.json.Encoder = field(default_factory=msgspec.json.Encoder)
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether it may speak to the client before it returns."""
+        return self.function.wants_context
 
     async def run(
         self, arguments: msgspec.Raw, context: Context | None, threads: trio.CapacityLimiter
@@ -168,8 +173,3 @@ def declare_tool(
         function=declared,
         _result=None if promised is None else msgspec.json.Decoder(promised),
     )
-
-
-def wraps_result(tool: Tool) -> bool:
-    """Whether revisions that want objects get ``{"result": value}``."""
-    return tool.output_schema is not None and not is_object_schema(tool.output_schema)

@@ -15,6 +15,11 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     token_type: str = "access"
 
+    @property
+    def key(self) -> str:
+        """The identity in one word, for tables."""
+        return f"{self.issuer} {self.subject}"
+
     def owns(self, issuer: str | None, subject: str | None) -> bool:
         """Whether this is the principal of that name."""
         return self.subject == subject and self.issuer == issuer

@@ -12,6 +12,7 @@ from typing import Any
 
 import jwt
 
+from mcpd.auth.authenticator import Identity
 from mcpd.auth.principals import SCOPE_EXECUTE, Principal
 from mcpd.auth.secrets import Secret
 from mcpd.errors import InsufficientScope, Unauthorized
@@ -34,26 +35,23 @@ class TokenRules:
     scope: str = SCOPE_EXECUTE
 
 
-@dataclass(frozen=True, slots=True)
-class _Verified:
-    principal: Principal
-    expires_at: float  # Unix seconds, leeway included
-
-
 class Verifier:
-    """Check Authorization headers against a set of secrets.
-
-    ``verify`` is synchronous and, for a token seen before, one digest and one look-up.
+    """Our own tokens, as a kind of credential: checked against a set of secrets. For a token seen
+    before that is one digest and one look-up.
     """
 
     def __init__(self, secrets: tuple[Secret, ...], rules: TokenRules = TokenRules()) -> None:
         self._secrets = secrets
         self._by_kid = {secret.kid: secret for secret in secrets}
         self._rules = rules
-        self._cache: dict[bytes, _Verified] = {}
+        self._cache: dict[bytes, Identity] = {}
 
-    def verify(self, authorization: bytes | None, now: float) -> Principal:
-        """The principal of an Authorization header's value at ``now`` (Unix seconds).
+    def recognizes(self, authorization: bytes | None) -> bool:
+        """Any bearer token may be one of ours."""
+        return authorization is not None and authorization[:7].lower() == b"bearer "
+
+    async def verify(self, authorization: bytes | None, now: float) -> Identity:
+        """The identity of an Authorization header's value at ``now`` (Unix seconds).
 
         Raises:
             Unauthorized: no token, or one that is not valid; says why, never shows it.
@@ -62,15 +60,15 @@ class Verifier:
         digest = hashlib.sha256(authorization).digest() if authorization else b""
         known = self._cache.get(digest)
         if known is not None and now < known.expires_at:
-            return known.principal
+            return known
         self._cache.pop(digest, None)
         verified = self._verify(_bearer_token(authorization, self._rules.scope), now)
         if len(self._cache) >= CACHE_ENTRIES:
             del self._cache[next(iter(self._cache))]
         self._cache[digest] = verified
-        return verified.principal
+        return verified
 
-    def _verify(self, token: str, now: float) -> _Verified:
+    def _verify(self, token: str, now: float) -> Identity:
         claims = self._claims(token)
         expires_at = _check_times(claims, now, self._rules)
         principal = _principal(claims, self._rules.scope)
@@ -82,7 +80,7 @@ class Verifier:
                     "insufficient_scope", "The token lacks a scope.", self._rules.scope
                 ),
             )
-        return _Verified(principal, expires_at)
+        return Identity(principal, expires_at)
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         """Check signature, issuer and audience; times are checked apart, against our clock."""

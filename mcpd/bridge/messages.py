@@ -6,15 +6,24 @@ from typing import Any
 import msgspec
 
 from mcpd.errors import INTERNAL_ERROR, McpdError
-from mcpd.mcp.envelope.headers import KEYWORD, is_header_name, reachable, value_at
-from mcpd.mcp.envelope.modern import (
+from mcpd.mcp.envelope.headers import (
+    KEYWORD,
     NAME_MEMBERS,
-    EnvelopeParams,
     encode_value,
-    is_modern,
-    read_envelope,
+    is_header_name,
+    reachable,
+    value_at,
 )
-from mcpd.rpc.messages import Call, Message, Notice, Reply, decode, decode_batch, is_batch
+from mcpd.mcp.envelope.params import Params, read_common
+from mcpd.rpc.messages import (
+    Call,
+    Message,
+    Notification,
+    RpcResponse,
+    decode,
+    decode_batch,
+    is_batch,
+)
 from mcpd.version import __version__
 
 MAX_BATCH = 1000
@@ -54,7 +63,10 @@ def read_line(line: bytes) -> Line:
     for message in found:
         if isinstance(message, McpdError):
             raise message
-    return Line(line, [message for message in found if isinstance(message, Call | Notice | Reply)])
+    return Line(
+        line,
+        [message for message in found if isinstance(message, Call | Notification | RpcResponse)],
+    )
 
 
 class _Head(msgspec.Struct):
@@ -175,30 +187,30 @@ class Mirrors:
 
     _tools: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
-    def headers(self, message: Call | Notice) -> _Pairs | None:
+    def headers(self, message: Call | Notification) -> _Pairs | None:
         """For a message of the modern era; None: it is not one."""
         try:
-            envelope = read_envelope(Call(_NO_ID, message.method, message.params))
+            params = read_common(message.params)
         except McpdError:
             return None
-        if not is_modern(envelope, None) or not isinstance(envelope.meta, msgspec.Struct):
+        version = params.meta.version
+        if version is msgspec.UNSET:
             return None
-        version = envelope.meta.version
         pairs = [
             (b"mcp-protocol-version", _field(str(version))),
             (b"mcp-method", _field(message.method)),
         ]
         member = NAME_MEMBERS.get(message.method)
-        name = getattr(envelope, member) if member is not None else None
+        name = params.member(member) if member is not None else None
         if isinstance(name, str):
             pairs.append((b"mcp-name", _field(name)))
-        return pairs + self._parameters(message, envelope)
+        return pairs + self._parameters(message, params)
 
-    def _parameters(self, message: Call | Notice, envelope: EnvelopeParams) -> _Pairs:
-        mirrored = self._tools.get(envelope.name) if isinstance(envelope.name, str) else None
+    def _parameters(self, message: Call | Notification, params: Params) -> _Pairs:
+        mirrored = self._tools.get(params.name) if isinstance(params.name, str) else None
         if message.method != "tools/call" or not mirrored:
             return []
-        arguments = msgspec.json.decode(message.params).get("arguments")
+        arguments = msgspec.json.decode(params.arguments)
         found = ((name, value_at(arguments, path)) for name, path in mirrored.items())
         return [
             (f"mcp-param-{name.lower()}".encode("ascii"), _field(_text(value)))
@@ -217,9 +229,6 @@ class Mirrors:
                 self._tools[tool["name"]] = {
                     name: path for name, path, _ in declared if is_header_name(name)
                 }
-
-
-_NO_ID: Any = b"0"
 
 
 def _text(value: Any) -> str:

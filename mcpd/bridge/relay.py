@@ -32,7 +32,7 @@ from mcpd.bridge.session import Session, session_id_of
 from mcpd.bridge.upstream import Upstream
 from mcpd.errors import ContentTooLarge, InvalidRequest, McpdError, TooManyRequests
 from mcpd.rpc.lines import LineWriter, read_lines
-from mcpd.rpc.messages import Notice, encode_error, readable_id
+from mcpd.rpc.messages import Notification, encode_error, readable_id
 
 log = logging.getLogger("mcpd.bridge")
 
@@ -121,7 +121,7 @@ class Bridge:
         try:
             if line.calls:
                 await self._begin(line)
-            elif len(line.messages) == 1 and isinstance(line.messages[0], Notice):
+            elif len(line.messages) == 1 and isinstance(line.messages[0], Notification):
                 self._notify(line.messages[0], line)
             else:
                 self._spawn(self._post, line)
@@ -164,7 +164,7 @@ class Bridge:
             for key in keys:
                 self._open.pop(key, None)
 
-    def _notify(self, notice: Notice, line: Line) -> None:
+    def _notify(self, notice: Notification, line: Line) -> None:
         if notice.method == "notifications/cancelled" and self._cancel(notice):
             return
         is_initialized = notice.method == "notifications/initialized"
@@ -177,7 +177,7 @@ class Bridge:
             if self.old is None:
                 self.session.begun.set()
 
-    def _cancel(self, notice: Notice) -> bool:
+    def _cancel(self, notice: Notification) -> bool:
         """Whether that is all there is to do."""
         given = msgspec.json.decode(notice.params).get("requestId")
         key = msgspec.json.encode(given)
@@ -202,7 +202,7 @@ class Bridge:
             await self.old.post(line.body)
             return
         message = line.messages[0]
-        modern = self._mirrors.headers(message) if isinstance(message, Notice) else None
+        modern = self._mirrors.headers(message) if isinstance(message, Notification) else None
         headers = self.session.headers if modern is None else modern
         response = await self.upstream.begin(
             "POST", [*POSTED, *headers], line.body, repeatable=True

@@ -27,14 +27,14 @@ from mcpd.bridge.reading import (
 )
 from mcpd.bridge.upstream import Upstream
 from mcpd.http.client import Broken, IncomingResponse
-from mcpd.rpc.messages import Call, encode_notice
+from mcpd.rpc.messages import Call, encode_notification
 
 log = logging.getLogger("mcpd.bridge")
 
 RENEW_S = 30.0  # to begin again; every other request waits for it
 MAX_KEPT = 1000  # requests that are repeated in a new session
 SET_UP = ("logging/setLevel", "resources/subscribe")
-INITIALIZED = encode_notice("notifications/initialized", {})
+INITIALIZED = encode_notification("notifications/initialized", {})
 _own_ids = map('"mcpd-bridge-{}"'.format, count(1))
 
 
@@ -154,7 +154,7 @@ class Session:
                 raise _none_other()
         for kind, declared in self._terms.capabilities.items():
             if isinstance(declared, dict) and declared.get("listChanged"):
-                await self._take(encode_notice(f"notifications/{kind}/list_changed", {}))
+                await self._take(encode_notification(f"notifications/{kind}/list_changed", {}))
         self._listen_anew()
 
     async def _begin_again(self, initialize: Call) -> None:

@@ -16,7 +16,7 @@ from mcpd.doctor.probes import MODERN, Doctor, Facts
 from mcpd.errors import EXIT_FAILURE
 from mcpd.http.client import HttpClient
 from mcpd.http.dial import find_way
-from mcpd.mcp.envelope.modern import META_SERVER_INFO
+from mcpd.mcp.envelope.params import META_SERVER_INFO
 
 LIMIT_S = 120.0  # for everything
 

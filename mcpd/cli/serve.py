@@ -14,7 +14,7 @@ import trio
 from mcpd.cli.settings import add_settings, first_error, load_settings
 from mcpd.config import Config, Loaded
 from mcpd.errors import McpdError
-from mcpd.server.assembly import House
+from mcpd.server.assembly import Server
 from mcpd.server.daemon import Daemon, raise_file_limit
 from mcpd.server.stdio import run_stdio
 from mcpd.server.supervisor import Supervisor
@@ -107,22 +107,22 @@ def _toml(value: object) -> str:
     return f'"{text}"'
 
 
-def _quiet(house: House, urls: list[str]) -> None:
+def _quiet(server: Server, urls: list[str]) -> None:
     """Nobody reads standard output of a service."""
 
 
-def _print_next_step(house: House, urls: list[str]) -> None:
+def _print_next_step(server: Server, urls: list[str]) -> None:
     """What to paste next."""
     url = urls[0]
-    base = house.config.public_url or url
+    base = server.config.public_url or url
     state = ""
-    if house.config.state_dir is not None:
-        state = f" --state-dir {house.config.state_dir}"
-    elif house.config.jwt_secret_file is not None:
-        state = f" --jwt-secret-file {house.config.jwt_secret_file}"
+    if server.config.state_dir is not None:
+        state = f" --state-dir {server.config.state_dir}"
+    elif server.config.jwt_secret_file is not None:
+        state = f" --jwt-secret-file {server.config.jwt_secret_file}"
     where = url if url.startswith("unix:") else f"{base}/mcp/"
-    lines = [f"Serving {house.host.info['name']} at {where}", ""]
-    if house.gate.required:
+    lines = [f"Serving {server.catalog.info['name']} at {where}", ""]
+    if server.authenticator.required:
         lines += [
             "Make a token, and see that it works:",
             f"  TOKEN=$({_me()} token create --sub me{state})",

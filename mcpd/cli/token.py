@@ -8,6 +8,7 @@ import sys
 import time
 
 import jwt
+import trio
 
 from mcpd.auth.principals import SCOPE_EXECUTE
 from mcpd.auth.tokens import TOKEN_TYPES, TokenRules, Verifier, create_token
@@ -93,7 +94,8 @@ def _inspect(config: Config) -> int:
     source = find_secrets(config, os.environ, create=False)
     rules = TokenRules(config.jwt_issuer, config.jwt_audience, config.jwt_leeway_s)
     try:
-        Verifier(source.secrets, rules).verify(f"Bearer {token}".encode(), time.time())
+        verifier = Verifier(source.secrets, rules)
+        trio.run(verifier.verify, f"Bearer {token}".encode(), time.time())
     except McpdError as error:
         told = f"not valid here, by the secret of {source.origin}: {error.message} {error.fix}"
         print(told, file=sys.stderr)

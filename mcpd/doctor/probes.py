@@ -14,7 +14,7 @@ import trio
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected
 from mcpd.http.event_reader import EventReader
-from mcpd.mcp.envelope.modern import META_CAPABILITIES, META_VERSION
+from mcpd.mcp.envelope.params import META_CAPABILITIES, META_VERSION
 from mcpd.version import __version__
 
 ANSWER_S = 6.0  # for a response

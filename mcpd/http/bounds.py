@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mcpd.errors import ContentTooLarge
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -31,3 +33,12 @@ DRAIN_FRESH_S = 1.0  # for the first request of a connection that came just befo
 GOODBYE_S = 2.0  # for the last answer and the half-close
 LINGER_S = 2.0  # for a peer to notice a refusal while it still sends
 LINGER_BYTES = 1024 * 1024
+
+
+def too_large(max_bytes: int) -> ContentTooLarge:
+    """413: the body passes its bound."""
+    return ContentTooLarge(
+        f"The body has more than the {max_bytes} bytes that are read here.",
+        fix="Send less at once, or raise max_body_bytes.",
+        data={"max_bytes": max_bytes},
+    )

@@ -9,16 +9,17 @@ from math import inf
 
 import trio
 
-from mcpd.errors import InternalError, McpdError, PeerError
+from mcpd.errors import McpdError, PeerError, fault
 from mcpd.http import answers, closing, sse
 from mcpd.http import bounds as fixed
 from mcpd.http.heads import Head
-from mcpd.http.link import Link, Phase
-from mcpd.http.messages import Answer, EventStream, Peer, Request, Response, current_request
+from mcpd.http.link import Link
+from mcpd.http.messages import Answer, EventStream, Peer, Request, Response
 from mcpd.http.parser import RequestParser
-from mcpd.http.refusals import timeout_refusal, too_large
-from mcpd.http.site import Site
+from mcpd.http.phases import TIMEOUTS, Phase
+from mcpd.http.state import ServerState
 from mcpd.http.stream_sink import StreamSink
+from mcpd.observer import RequestServed, begin
 
 log = logging.getLogger("mcpd.http")
 
@@ -26,19 +27,21 @@ CLIENT_GONE = 499  # in the access log alone: nobody was there to be answered
 
 
 class Connection:
-    """Serve one stream until it closes, idles out, breaks a bound, or the site drains."""
+    """Serve one stream until it closes, idles out, breaks a bound, or the server drains."""
 
     __slots__ = (
         "_answer_begun", "_began", "_head", "_link", "_number", "_open_ended", "_parser",
-        "_peer", "_site", "_unlogged", "id",
+        "_peer", "_server", "_unlogged", "id",
     )  # fmt: skip
 
-    def __init__(self, stream: trio.abc.Stream, peer: Peer, connection_id: int, site: Site) -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, peer: Peer, connection_id: int, server: ServerState
+    ) -> None:
         self.id = connection_id
-        self._site = site
+        self._server = server
         self._peer = peer
-        self._link = Link(stream, site.timers, site.bounds)
-        self._parser = RequestParser(site.bounds.max_head_bytes)
+        self._link = Link(stream, server.timers, server.bounds)
+        self._parser = RequestParser(server.bounds.max_head_bytes)
         self._head: Head | None = None  # of the request being served
         self._number = 0
         self._began = 0.0
@@ -46,7 +49,7 @@ class Connection:
         self._unlogged: Request | None = None
         self._open_ended: trio.CancelScope | None = None
 
-    # --- the life of a connection -------------------------------------------------------------
+    # --- its life ------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve until the end and close the stream. What it raises is a bug, in a group."""
@@ -95,11 +98,11 @@ class Connection:
         """A deadline ended the connection: say which, if the peer can still be told."""
         if phase is Phase.WRITING:
             closing.abort(self._link.stream)
-        refusal = timeout_refusal(phase, self._site.bounds)
-        if refusal is None or self._answer_begun:
+        late = TIMEOUTS.get(phase)
+        if late is None or self._answer_begun:
             return
         await self._link.stop_watch()
-        await self._refuse(refusal)
+        await self._refuse(late(self._server.bounds))
 
     async def _refuse(self, error: McpdError) -> None:
         fields = {"connection": f"{self.id:x}", "peer": self._peer.address, "status": error.status}
@@ -110,9 +113,9 @@ class Connection:
     # --- requests -----------------------------------------------------------------------------
 
     async def _next_head(self) -> Head | None:
-        parser, bounds, link = self._parser, self._site.bounds, self._link
+        parser, bounds, link = self._parser, self._server.bounds, self._link
         self._head, self._answer_begun = None, False
-        fresh_s = fixed.DRAIN_FRESH_S if self._site.draining else bounds.head_timeout_s
+        fresh_s = fixed.DRAIN_FRESH_S if self._server.draining else bounds.head_timeout_s
         link.arm(Phase.IDLE, bounds.idle_timeout_s if self._number else fresh_s)
         while True:
             head = parser.next_head()
@@ -121,7 +124,7 @@ class Connection:
             if parser.has_bytes:
                 if link.phase is Phase.IDLE:
                     link.arm(Phase.HEAD, bounds.head_timeout_s)
-            elif self._site.draining and self._number:
+            elif self._server.draining and self._number:
                 return None
             data = await link.receive(fixed.READ_BYTES)
             if not data:
@@ -134,34 +137,31 @@ class Connection:
         self._number += 1
         self._began = trio.current_time()
         request = self._unlogged = self._request(head)
-        current_request.set(request)
         self._link.keep = False
-        self._link.run_until(self._began + self._site.bounds.request_timeout_s)
+        self._link.run_until(self._began + self._server.bounds.request_timeout_s)
         answer = await self._answer(request)
         if isinstance(answer, EventStream):
             return await self._stream(request, answer)
         return await self._respond(request, answer)
 
     def _request(self, head: Head) -> Request:
-        peer, host, trusted = self._peer, head.host, self._site.trusted
+        peer, host, trusted = self._peer, head.host, self._server.trusted
         if trusted:
             peer = trusted.resolve(peer, head.headers)
             host = peer.host or host
         return Request(
             head.method, head.path, head.query, head.headers, host, peer,
-            self.id, self._number, self,
+            begin(f"{self.id:x}", f"{self._number:x}"), head.memory, self,
         )  # fmt: skip
 
     async def _answer(self, request: Request) -> Answer:
         try:
-            return await self._site.endpoint(request)
+            return await self._server.endpoint(request)
         except McpdError as error:
             return answers.problem(error)
         except Exception:
             log.exception("request failed")
-            return answers.problem(
-                InternalError(f"A fault of this server, logged as {request.id}.")
-            )
+            return answers.problem(fault(request.id))
 
     def keep_on_disconnect(self) -> None:
         """See Request.keep_on_disconnect."""
@@ -173,19 +173,19 @@ class Connection:
         """See Request.body."""
         parser, length = self._parser, self._head.body_length if self._head else 0
         if length is not None and length > max_bytes:
-            raise too_large(max_bytes)
+            raise fixed.too_large(max_bytes)
         piece = parser.next_body()
         if piece is not None and len(piece) == length:  # the usual case: all of it is here
             return piece
         await self._link.stop_watch()  # from here on we read ourselves
         if piece is None and parser.waits_for_continue:
             await self._link.send(answers.CONTINUE)
-        self._link.arm(Phase.BODY, self._site.bounds.body_timeout_s)
+        self._link.arm(Phase.BODY, self._server.bounds.body_timeout_s)
         parts, size = [], 0
         while piece := (piece or await self._next_piece()):
             size += len(piece)
             if size > max_bytes:
-                raise too_large(max_bytes)
+                raise fixed.too_large(max_bytes)
             parts.append(piece)
             piece = None
         self._link.resume()
@@ -206,7 +206,7 @@ class Connection:
         return head.body_length is not None and head.body_length <= fixed.UNREAD_BODY_BYTES
 
     async def _skip_body(self) -> None:
-        self._link.arm(Phase.BODY, self._site.bounds.body_timeout_s)
+        self._link.arm(Phase.BODY, self._server.bounds.body_timeout_s)
         while await self._next_piece():
             pass
 
@@ -229,14 +229,14 @@ class Connection:
         return not close
 
     async def _stream(self, request: Request, stream: EventStream) -> bool:
-        head, bounds, link = self._head, self._site.bounds, self._link
+        head, bounds, link = self._head, self._server.bounds, self._link
         if head is None or link.nursery is None:
             return False
         close = self._must_close() or head.http_10 or not self._parser.body_complete
         sink = StreamSink(
             self._write_stream,
             answers.stream_head_bytes(stream.headers, close=close, http_10=head.http_10),
-            self._site.timers,
+            self._server.timers,
             link.nursery,
             heartbeat_s=bounds.heartbeat_s,
             http_10=head.http_10,
@@ -259,7 +259,9 @@ class Connection:
 
     def _log(self, request: Request, status: int, size: int) -> None:
         self._unlogged = None
-        self._site.access_log(request, status, size, trio.current_time() - self._began)
+        peer, seconds = request.peer.address, trio.current_time() - self._began
+        what = (request.activity, request.method, request.path)
+        self._server.observer.tell(RequestServed(*what, peer, status, size, seconds))
 
     async def _run_stream(
         self, stream: EventStream, sink: StreamSink
@@ -271,7 +273,7 @@ class Connection:
         self._parser.forget_heads()
         response = None
         with trio.CancelScope() as self._open_ended:
-            if self._site.draining:
+            if self._server.draining:
                 self._open_ended.cancel()
             response = await stream.run(sink)
         ended = self._open_ended.cancelled_caught
@@ -286,7 +288,7 @@ class Connection:
 
     def _must_close(self) -> bool:
         head = self._head
-        return head is None or head.wants_close or self._site.draining or self._link.gone
+        return head is None or head.wants_close or self._server.draining or self._link.gone
 
     def _bytes_of(self, response: Response, *, close: bool) -> bytes:
         head = self._head

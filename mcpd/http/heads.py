@@ -4,8 +4,8 @@ h11 parses; this file adds what h11 leaves to its caller or lets through, becaus
 request smuggling lives (RFC 9112, sections 2.2, 3.2, 5.2, 6.1, 6.3).
 """
 
-from dataclasses import dataclass
-from typing import NoReturn
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
 import h11
@@ -38,6 +38,7 @@ class Head:
     wants_close: bool
     expects_continue: bool
     body_length: int | None  # None: chunked
+    memory: dict[type, Any] = field(default_factory=dict)  # what later stages made of it
 
 
 def check_head(raw: bytes, event: h11.Request) -> Head:

@@ -4,7 +4,6 @@ The watch for a peer that goes away is a second task; it starts only when a requ
 WATCH_AFTER_S, so that ordinary requests pay nothing for it. Deadlines live on the shared wheel.
 """
 
-from enum import Enum, auto
 from math import inf
 
 import trio
@@ -16,17 +15,8 @@ from mcpd.http.bounds import (
     WRITE_PIECE_BYTES,
     Bounds,
 )
+from mcpd.http.phases import MOVES, Phase
 from mcpd.http.timers import Timed, Timers
-
-
-class Phase(Enum):
-    """What the connection is doing, and so what a passed deadline means."""
-
-    IDLE = auto()  # between requests: close
-    HEAD = auto()  # answer 408
-    BODY = auto()  # answer 408
-    RUNNING = auto()  # answer 503
-    WRITING = auto()  # the peer does not read: drop it
 
 
 class Link(Timed):
@@ -58,8 +48,13 @@ class Link(Timed):
 
     def arm(self, phase: Phase, seconds: float) -> None:
         """Enter a phase that may take this long."""
-        self.phase = phase
+        self._enter(phase)
         self._timers.arm(self, trio.current_time() + seconds)
+
+    def _enter(self, phase: Phase) -> None:
+        if phase not in MOVES[self.phase]:
+            raise RuntimeError(f"a connection does not go from {self.phase} to {phase}")
+        self.phase = phase
 
     def run_until(self, limit: float) -> None:
         """Enter RUNNING until ``limit`` (Trio clock); watch the peer if it takes long."""
@@ -68,7 +63,7 @@ class Link(Timed):
 
     def resume(self) -> None:
         """Go back to RUNNING after a read or a write in between."""
-        self.phase = Phase.RUNNING
+        self._enter(Phase.RUNNING)
         if self._watch_scope is None:
             self._timers.arm(self, min(self._limit, trio.current_time() + WATCH_AFTER_S))
         else:
@@ -168,7 +163,7 @@ class Link(Timed):
     async def _send_piece(self, data: bytes) -> None:
         if self.broken or (self.gone and not self.keep):
             return
-        self.phase = Phase.WRITING
+        self._enter(Phase.WRITING)
         self._timers.arm(self, trio.current_time() + self._bounds.write_timeout_s)
         try:
             await self.stream.send_all(data)

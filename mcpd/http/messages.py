@@ -1,16 +1,13 @@
 """The values that pass through the HTTP layer: Request in, Response or EventStream out."""
 
-import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from mcpd.errors import BadRequest
+from mcpd.observer import Activity
 
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
-
-_RUN = secrets.token_hex(2)
 
 JSON_HEADERS: HeaderPairs = ((b"content-type", b"application/json"),)
 
@@ -92,15 +89,14 @@ class Request:
     headers: Headers
     host: str | None  # of an absolute-form target, a trusted proxy, or the Host header
     peer: Peer
-    connection_id: int
-    number: int  # counts the requests of the connection
+    activity: Activity  # what the observer knows of it
+    memory: dict[type, Any]  # what was made of this head before; empty for a new one
     _reader: BodyReader
-    notes: dict[str, str] = field(default_factory=dict)  # for the log: session, method, user
 
     @property
     def id(self) -> str:
-        """An id for the logs; another run of the server makes others."""
-        return f"{_RUN}-{self.connection_id:x}-{self.number:x}"
+        """Names it in the log and to its client."""
+        return self.activity.id
 
     async def body(self, max_bytes: int) -> bytes:
         """Read the whole body.
@@ -159,12 +155,3 @@ class EventStream:
 
 Answer = Response | EventStream
 Endpoint = Callable[[Request], Awaitable[Answer]]
-AccessLog = Callable[[Request, int, int, float], None]  # request, status, bytes, seconds
-
-current_request: ContextVar[Request | None] = ContextVar("mcpd_request", default=None)
-
-
-def current_request_id() -> str:
-    """The id of the request served here, as logs have it; "-": none."""
-    request = current_request.get()
-    return "-" if request is None else request.id

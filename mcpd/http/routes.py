@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from mcpd.errors import InternalError, McpdError, MethodNotAllowed, NotFound
+from mcpd.errors import McpdError, MethodNotAllowed, NotFound, fault
 from mcpd.http.answers import problem
 from mcpd.http.guards import Guard
 from mcpd.http.messages import Answer, Endpoint, HeaderPairs, Request, Response
@@ -48,7 +48,7 @@ class Router:
             answer = problem(error)
         except Exception:
             log.exception("request failed", extra={"fields": {"request": request.id}})
-            answer = problem(InternalError(f"A fault of this server, logged as {request.id}."))
+            answer = problem(fault(request.id))
         return _with_headers(answer, cors)
 
     async def _serve(self, request: Request, route: Route | None) -> Answer:

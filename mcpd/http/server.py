@@ -16,7 +16,7 @@ from mcpd.http.bounds import LINGER_S
 from mcpd.http.connection import Connection
 from mcpd.http.forwarded import UNIX_ADDRESS
 from mcpd.http.messages import Peer
-from mcpd.http.site import Site
+from mcpd.http.state import ServerState
 
 log = logging.getLogger("mcpd.http")
 
@@ -27,10 +27,10 @@ WrapTls = Callable[[trio.SocketStream], trio.SSLStream[trio.SocketStream]]
 
 
 class HttpServer:
-    """Serve a site on listeners; each connection is a task of the nursery given to ``serve``."""
+    """Serve on listeners; each connection is a task of the nursery given to ``serve``."""
 
-    def __init__(self, site: Site, *, wrap_tls: WrapTls | None = None) -> None:
-        self._site = site
+    def __init__(self, server: ServerState, *, wrap_tls: WrapTls | None = None) -> None:
+        self._server = server
         self._wrap_tls = wrap_tls
         self._numbers = itertools.count(1)
         self._connections: set[Connection] = set()
@@ -73,7 +73,7 @@ class HttpServer:
 
     def drain(self) -> None:
         """Let running requests finish; everything else ends now."""
-        self._site.draining = True
+        self._server.draining = True
         for connection in list(self._connections):
             connection.drain()
 
@@ -92,7 +92,7 @@ class HttpServer:
         if refusal is not None:
             await self._turn_away(stream, refusal)
             return
-        connection = Connection(stream, peer, next(self._numbers), self._site)
+        connection = Connection(stream, peer, next(self._numbers), self._server)
         self._connections.add(connection)
         self._per_address[peer.address] += 1
         try:
@@ -104,7 +104,7 @@ class HttpServer:
             self._forget_address(peer.address)
 
     def _one_too_many(self, peer: Peer) -> Unavailable | None:
-        bounds = self._site.bounds
+        bounds = self._server.bounds
         if len(self._connections) >= bounds.max_connections:
             what = f"This server holds its {bounds.max_connections} connections already."
             setting = "max_connections"

@@ -1,31 +1,55 @@
-"""Token buckets, one for each key. Pure: time is an argument."""
+"""Token buckets. Pure: time is an argument."""
 
 from collections import OrderedDict
 
 MAX_KEYS = 50_000
+NEVER_S = 3600.0  # told when a bucket is never filled
+
+
+class Bucket:
+    """Allows ``per_s`` events a second, and ``burst`` of them at once.
+
+    Args:
+        now: in seconds, on the same clock as for ``take``.
+    """
+
+    __slots__ = ("_burst", "_level", "_per_s", "_then")
+
+    def __init__(self, per_s: float, burst: float, now: float) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._level = float(burst)
+        self._then = now
+
+    def take(self, now: float) -> float:
+        """Take one; 0.0 if it was there, else the seconds until there will be one."""
+        passed_s = max(0.0, now - self._then)  # a clock that was set back takes nothing away
+        self._level = min(self._burst, self._level + passed_s * self._per_s)
+        self._then = now
+        if self._level >= 1.0:
+            self._level -= 1.0
+            return 0.0
+        return (1.0 - self._level) / self._per_s if self._per_s > 0 else NEVER_S
 
 
 class Buckets:
-    """Allow ``per_minute`` events a minute for each key, and ``burst`` of them at once.
+    """A bucket for each key.
 
     Keys beyond MAX_KEYS push out the ones unused for longest, whose buckets are full again by
     then in all but a flood, and a flood of keys is what the cap on what they open is for.
     """
 
     def __init__(self, *, per_minute: float, burst: int) -> None:
-        self._rate = per_minute / 60.0
-        self._burst = float(burst)
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._per_s = per_minute / 60.0
+        self._burst = burst
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def take(self, key: str, now: float) -> float:
         """Take one; 0.0 if it was there, else the seconds until there will be one."""
-        level, then = self._buckets.get(key, (self._burst, now))
-        level = min(self._burst, level + (now - then) * self._rate)
-        allowed = level >= 1.0
-        self._buckets[key] = (level - 1.0 if allowed else level, now)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(self._per_s, self._burst, now)
+            if len(self._buckets) > MAX_KEYS:
+                self._buckets.popitem(last=False)
         self._buckets.move_to_end(key)
-        if len(self._buckets) > MAX_KEYS:
-            self._buckets.popitem(last=False)
-        if allowed:
-            return 0.0
-        return (1.0 - level) / self._rate if self._rate > 0 else 3600.0
+        return bucket.take(now)

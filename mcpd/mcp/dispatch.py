@@ -1,13 +1,14 @@
-"""One message in, one answer out: the core. It knows methods, not transports.
+"""One message in, one outcome out: the core. It knows methods, not transports.
 
 A new area of MCP is a file in ``methods`` and a line here.
 """
 
 import logging as stdlib_logging
+from dataclasses import dataclass
 
-from mcpd.errors import InternalError, McpdError, MethodNotFound
-from mcpd.http.messages import current_request_id
-from mcpd.mcp.encoding import encode
+from mcpd.errors import McpdError, MethodNotFound, fault
+from mcpd.mcp.envelope.caller import Caller
+from mcpd.mcp.envelope.params import Params
 from mcpd.mcp.methods import (
     completion,
     lifecycle,
@@ -18,9 +19,12 @@ from mcpd.mcp.methods import (
     tasks,
     tools,
 )
-from mcpd.mcp.request import Job, Method, NoticeJob
+from mcpd.mcp.questions.conversation import Outlet
+from mcpd.mcp.request import McpNotification, McpRequest, Method
 from mcpd.mcp.revisions import VERSION_NAMES
-from mcpd.rpc.messages import encode_error, encode_result
+from mcpd.mcp.runtime import Runtime
+from mcpd.observer import current
+from mcpd.rpc.messages import Call, RequestId, encode_error, encode_result
 
 METHODS: dict[str, Method] = {
     **lifecycle.METHODS,
@@ -32,72 +36,93 @@ METHODS: dict[str, Method] = {
     **subscriptions.METHODS,
     **tasks.METHODS,
 }
-NOTICES = lifecycle.NOTICES
+NOTIFICATIONS = lifecycle.NOTIFICATIONS
 
 log = stdlib_logging.getLogger("mcpd.mcp")
 
 
-def find_method(job: Job) -> Method:
-    """The method of a job, in its revision's era.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a request.
+
+    Attributes:
+        response: encoded; None: the client cancelled the request and gets none.
+        error: what the response says, if it is an error: a transport may have a status for it.
+    """
+
+    response: bytes | None
+    error: McpdError | None = None
+
+
+CANCELLED = Outcome(None)
+
+
+def failed(request_id: RequestId | None, error: McpdError) -> Outcome:
+    """The outcome that an error is."""
+    return Outcome(encode_error(request_id, error), error)
+
+
+def find_method(name: str, caller: Caller) -> Method:
+    """The method of this name, in the caller's revision.
 
     Raises:
         MethodNotFound: it does not exist there.
     """
-    method, revision = METHODS.get(job.call.method), job.caller.revision
+    method, revision = METHODS.get(name), caller.revision
     exists = method is not None and (method.modern if revision.modern else method.handshake)
     if method is None or not exists or (method.needs_tasks and not revision.tasks):
         raise MethodNotFound(
-            f"The method {job.call.method[:64]} does not exist in {job.caller.revision.name}.",
-            data={"supported": VERSION_NAMES} if job.call.method == "initialize" else None,
+            f"The method {name[:64]} does not exist in {revision.name}.",
+            data={"supported": VERSION_NAMES} if name == "initialize" else None,
         )
     return method
 
 
-def may_stream(job: Job, method: Method) -> bool:
-    """Whether serving the job may send notifications before its result."""
-    return method.streams is not None and method.streams(job)
-
-
-async def answer(job: Job, method: Method) -> bytes | None:
-    """The encoded response; None: the client cancelled the call and gets none.
+def make_request(runtime: Runtime, call: Call, caller: Caller, params: Params) -> McpRequest:
+    """A request with its method and what it names.
 
     Raises:
-        McpdError: to be put into the transport's words; a fault of ours is logged first.
-
-    Cancellation: reaches the tool; nothing is answered.
+        MethodNotFound: see ``find_method``.
     """
-    session = job.caller.session
-    if session is None or method.streams is None:
-        return await _respond(job, method)
-    with job.services.running.track(session.id, job.call.id) as tracked:
-        response = await _respond(job, method)
-    return None if tracked.cancelled else response
+    method = find_method(call.method, caller)
+    target = None if method.find is None else method.find(runtime.catalog, params)
+    return McpRequest(runtime, call, caller, params, method, target)
 
 
-async def answer_or_error(job: Job) -> bytes | None:
-    """Like ``answer``, with errors encoded too: for batches."""
+async def serve(request: McpRequest, outlet: Outlet | None = None) -> Outcome:
+    """Serve a request to its end; an error is an outcome too.
+
+    Args:
+        outlet: for what it sends before its result; None: it cannot.
+
+    Cancellation: reaches the tool, and there is no outcome.
+    """
+    session = request.caller.session
+    if session is None or not request.method.may_stream:
+        return await _respond(request, outlet)
+    with request.runtime.in_flight.track(session.id, request.call.id) as tracked:
+        outcome = await _respond(request, outlet)
+    return CANCELLED if tracked.cancelled else outcome
+
+
+async def _respond(request: McpRequest, outlet: Outlet | None) -> Outcome:
+    call = request.call
     try:
-        return await answer(job, find_method(job))
+        result = request.encode(await request.method.handle(request, outlet))
     except McpdError as error:
-        return encode_error(job.call.id, error)
+        return failed(call.id, error)
+    except Exception:
+        log.exception("%s failed", call.method)
+        return failed(call.id, fault(current.get().id))
+    return Outcome(encode_result(call.id, result))
 
 
-async def _respond(job: Job, method: Method) -> bytes:
-    try:
-        return encode_result(job.call.id, encode(job, await method.handle(job)))
-    except McpdError:
-        raise
-    except Exception as error:
-        log.exception("%s failed", job.call.method)
-        raise InternalError(f"A fault of this server, logged as {current_request_id()}.") from error
-
-
-async def take_notice(job: NoticeJob) -> None:
+async def accept(notification: McpNotification) -> None:
     """Act on a notification; unknown ones are ignored (JSON-RPC 2.0, section 4.1).
 
     Raises:
         McpdError: it could not be accepted.
     """
-    handler = NOTICES.get(job.notice.method)
+    handler = NOTIFICATIONS.get(notification.notification.method)
     if handler is not None:
-        await handler(job)
+        await handler(notification)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import trio
 
 from mcpd.errors import InternalError, McpdError
-from mcpd.http.messages import current_request_id
+from mcpd.observer import current
 
 log = logging.getLogger("mcpd.tools")
 
@@ -20,7 +20,7 @@ def explain_failure(name: str, error: Exception) -> str:
     if isinstance(leaf, McpdError):
         return leaf.message
     log.error("%s failed", name, exc_info=error)
-    return f"{name} failed. The server's log has the reason under {current_request_id()}."
+    return f"{name} failed. The server's log has the reason under {current.get().id}."
 
 
 @contextmanager

@@ -22,7 +22,7 @@ log = logging.getLogger("mcpd.mcp")
 _Key = tuple[SessionId, RequestId]
 
 
-class Running:
+class CallsInFlight:
     """The calls of all sessions of this process."""
 
     def __init__(self, presence: Presence, bus: Bus, *, limit_s: float = math.inf) -> None:
@@ -54,7 +54,7 @@ class Running:
 
     def _spawn(self, job: Callable[..., Awaitable[None]], *args: Any) -> None:
         if self._nursery is None:
-            raise RuntimeError("Running.run owns the calls and does not run")
+            raise RuntimeError("CallsInFlight.run owns the calls and does not run")
         self._nursery.start_soon(job, *args)
 
     async def _run_call(self, job: Callable[..., Awaitable[None]], *args: Any) -> None:

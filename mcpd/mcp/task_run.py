@@ -1,19 +1,21 @@
 """A tool's run as a task: it outlives its request and ends in its record."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import trio
 
-from mcpd.app.app import App
 from mcpd.app.context import Context
 from mcpd.app.questions import Question
 from mcpd.errors import InternalError, McpdError, ToolError
-from mcpd.mcp.questions.conversation import Ask, CallConversation
-from mcpd.mcp.questions.input_required import Rounds, find_required
-from mcpd.mcp.request import Job, Result
+from mcpd.mcp.catalog.provider import Provider
+from mcpd.mcp.envelope.caller import Caller
+from mcpd.mcp.make_context import Run
+from mcpd.mcp.questions.conversation import CallConversation
+from mcpd.mcp.questions.input_required import InputRounds, find_required
+from mcpd.mcp.request import McpRequest, Result
 from mcpd.mcp.tasks.record import OpenQuestion, Status, Task
 from mcpd.rpc.messages import error_object
 
@@ -21,51 +23,51 @@ ANSWER_TIMEOUT_S = 24 * 3600.0  # the task's time to live ends it earlier
 
 log = logging.getLogger("mcpd.tasks")
 
-Run = Callable[[Context | None], Awaitable[Result]]
-Encode = Callable[[Job, Result], bytes]
-
 
 class TaskConversation(CallConversation):
     """A conversation that goes on after its request was answered."""
 
-    def __init__(self, job: Job, work: "Work", ask: Ask) -> None:
-        super().__init__(job.caller, msgspec.UNSET, None, ask)
-        self._work = work
+    def __init__(self, caller: Caller, task_run: "TaskRun") -> None:
+        super().__init__(caller, msgspec.UNSET, None, task_run)
+        self._task_run = task_run
 
     async def progress(self, progress: float, total: float | None, message: str | None) -> None:
         """Tasks have no progress notifications; the message becomes the task's."""
-        self._work.say(message or "")
+        self._task_run.say(message or "")
         await trio.lowlevel.checkpoint()
 
     async def detach(self) -> None:
         """From here on the call is a task."""
-        self._work.detach()
+        self._task_run.detach()
         await trio.lowlevel.checkpoint()
 
 
-class Work:
+class TaskRun:
     """One run. Before ``detach`` it belongs to its request, afterwards to its task."""
 
-    def __init__(self, job: Job, app: App, run: Run, encode: Encode, *, ttl_ms: int | None) -> None:
-        self._job = job
-        self._app = app
+    def __init__(
+        self, request: McpRequest, provider: Provider, run: Run, *, ttl_ms: int | None
+    ) -> None:
+        self._request = request
+        self._provider = provider
         self._run = run
-        self._encode = encode
         self._ttl_ms = ttl_ms
         self._scope = trio.CancelScope()
         self._settled = trio.Event()  # detached, or over before that
         self.task: Task | None = None
         self._outcome: Result | None = None
         self._error: McpdError | None = None
-        self._rounds: Rounds | None = None
-        if job.caller.revision.modern:
-            self._rounds = Rounds(job.call, job.caller.principal, job.services.sealer)
+        self._rounds: InputRounds | None = None
+        if request.caller.revision.modern:
+            self._rounds = InputRounds(
+                request.call, request.params, request.caller.principal, request.runtime.sealer
+            )
 
     def detach(self) -> Task:
         """Make the task, if there is none yet; its request can be answered now."""
         if self.task is None:
-            tasks = self._job.services.tasks
-            self.task = tasks.create(self._job.caller.principal, self._ttl_ms)
+            tasks = self._request.runtime.tasks
+            self.task = tasks.create(self._request.caller.principal, self._ttl_ms)
             self.task.scope = self._scope
             self._settled.set()
         return self.task
@@ -75,11 +77,11 @@ class Work:
         if self.task is not None and message:
             message.encode()  # what is no text fails here, in the tool
             self.task.message = message
-            self.task.touch(self._job.services.tasks.clock())
+            self.task.touch(self._request.runtime.tasks.clock())
 
     def begin(self) -> None:
         """Start the run, in a task that outlives this request."""
-        self._job.services.running.start_task(self._work)
+        self._request.runtime.in_flight.start_task(self._work)
 
     async def wait_settled(self) -> Result | None:
         """The result of a run that ended before it was detached; None: it is a task now.
@@ -102,8 +104,8 @@ class Work:
     async def _work(self) -> None:
         try:
             with self._scope:
-                conversation = TaskConversation(self._job, self, self._ask)
-                state = self._job.services.host.states.get(self._app)
+                conversation = TaskConversation(self._request.caller, self)
+                state = self._request.runtime.catalog.states.get(self._provider)
                 self._finish(await self._run(Context(conversation, state)))
         except trio.Cancelled:
             raise
@@ -135,11 +137,11 @@ class Work:
     def _finish(self, result: Result) -> None:
         self._outcome = result
         if self.task is not None:
-            self.task.result = msgspec.Raw(self._encode(self._job, result))
+            self.task.result = msgspec.Raw(self._request.encode(result))
             # 2025-11-25 counts a result with isError as a failure; the extension does not.
             failed = self._rounds is None and isinstance(result, dict) and result.get("isError")
             status = Status.FAILED if failed else Status.COMPLETED
-            if not self.task.move(status, self._job.services.tasks.clock()):
+            if not self.task.move(status, self._request.runtime.tasks.clock()):
                 self.task.result = None
 
     def _fail(self, error: McpdError) -> None:
@@ -147,15 +149,20 @@ class Work:
         if self.task is not None:
             self.task.error = error_object(error)
             self.task.message = error.message
-            if not self.task.move(Status.FAILED, self._job.services.tasks.clock()):
+            if not self.task.move(Status.FAILED, self._request.runtime.tasks.clock()):
                 self.task.error = None
 
-    async def _ask(self, questions: Sequence[Question]) -> list[Any]:
+    async def ask(self, questions: Sequence[Question]) -> list[Any]:
+        """See ``Asker``: before the run is detached its questions are the call's, then the task's.
+
+        Raises:
+            ToolError: the client does not answer, or cannot be asked yet.
+        """
         task = self.task
         if task is None:
             if self._rounds is None:
                 raise ToolError("Questions of a call that is to become a task come after detach.")
-            return self._rounds.ask(questions)
+            return await self._rounds.ask(questions)
         for question in questions:
             msgspec.json.encode(question.params)  # what cannot be asked fails here, in the tool
         opened = []
@@ -163,7 +170,7 @@ class Work:
             found = OpenQuestion(question)
             task.questions[task.new_key(question)] = found
             opened.append(found)
-        tasks = self._job.services.tasks
+        tasks = self._request.runtime.tasks
         if not task.move(Status.INPUT_REQUIRED, tasks.clock()):
             task.touch(tasks.clock())
         with trio.fail_after(ANSWER_TIMEOUT_S):

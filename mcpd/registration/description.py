@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcpd.http.messages import Request
-from mcpd.mcp.catalog.catalog import Host
+from mcpd.mcp.catalog.catalog import Catalog
 from mcpd.mcp.revisions import NEWEST_HANDSHAKE, VERSION_NAMES
 
 TOKEN_HINT = "Make a token with: mcpd token create --sub YOUR_NAME"
@@ -18,7 +18,7 @@ class Description:
     version: str
     public_url: str | None
     auth_required: bool
-    host: Host
+    catalog: Catalog
 
     def base(self, request: Request) -> str:
         """Where clients reach us: as configured, else as this request did."""
@@ -56,7 +56,7 @@ class Description:
 
     def features(self) -> dict[str, bool]:
         """The member ``capabilities`` of a registration: what works here, now."""
-        there = self.host.capabilities
+        there = self.catalog.capabilities
         features = {name: name in there for name in ("tools", "resources", "prompts")}
         return {**features, "logging": "logging" in there, "progress": True}
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mcpd.auth.gate import Gate
+from mcpd.auth.authenticator import Authenticator
 from mcpd.errors import BadRequest
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, Request
-from mcpd.mcp.envelope.handshake import named_session
+from mcpd.mcp.envelope.headers import session_named
 from mcpd.registration.bodies import MAX_REGISTRATION_BYTES
 from mcpd.sessions.service import Sessions
 
@@ -25,7 +25,7 @@ class Unregister:
     """A session with a principal is ended by that principal; one without, by its id."""
 
     sessions: Sessions
-    gate: Gate
+    authenticator: Authenticator
 
     async def post(self, request: Request) -> Answer:
         """End the session that the body or the header names."""
@@ -35,11 +35,11 @@ class Unregister:
                 "No session is named.",
                 fix='Send {"session_id": "..."} or the header Mcp-Session-Id.',
             )
-        request.notes["session"] = named[:64]
+        request.activity.session = named[:64]
         session = await self.sessions.find(named)
         if session.subject is not None:
-            principal = self.gate.authenticate(request.headers.raw(b"authorization"))
-            session = await self.sessions.claim(session, principal)
+            identity = await self.authenticator.authenticate(request.headers.raw(b"authorization"))
+            session = await self.sessions.claim(session, identity.principal)
         await self.sessions.end(session)
         return json_response({"success": True, "message": "The session has ended."})
 
@@ -52,4 +52,4 @@ class Unregister:
                 "The body is not a JSON object with a string session_id.",
                 fix='Send {"session_id": "..."}.',
             ) from error
-        return named or named_session(request.headers)
+        return named or session_named(request.headers)

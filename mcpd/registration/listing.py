@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from mcpd.auth.gate import Gate
+from mcpd.auth.authenticator import Authenticator
 from mcpd.auth.principals import SCOPE_ADMIN
 from mcpd.errors import BadRequest, InsufficientScope
 from mcpd.http.answers import json_response
@@ -22,12 +22,12 @@ class Listing:
     """``open_to_loopback``: the server is bound to loopback in development mode."""
 
     sessions: Sessions
-    gate: Gate
+    authenticator: Authenticator
     open_to_loopback: bool
 
     async def get(self, request: Request) -> Answer:
         """One page, by ``?limit=N&after=SESSION_ID``."""
-        self._authorize(request)
+        await self._authorize(request)
         limit, after = _page(request.query)
         sessions = self.sessions
         store = sessions.store
@@ -44,11 +44,11 @@ class Listing:
             body["next"] = f"/registrations?limit={limit}&after={page[-1].id}"
         return json_response(body, headers=((b"cache-control", b"no-store"),))
 
-    def _authorize(self, request: Request) -> None:
+    async def _authorize(self, request: Request) -> None:
         if self.open_to_loopback and request.peer.is_loopback:
             return
-        principal = self.gate.authenticate(request.headers.raw(b"authorization"))
-        if SCOPE_ADMIN not in principal.scopes:
+        identity = await self.authenticator.authenticate(request.headers.raw(b"authorization"))
+        if SCOPE_ADMIN not in identity.principal.scopes:
             raise InsufficientScope(
                 f"Listing registrations takes the scope {SCOPE_ADMIN}.",
                 fix=f"mcpd token create --sub YOUR_NAME --scope execute:mcp --scope {SCOPE_ADMIN}",

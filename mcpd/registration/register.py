@@ -1,6 +1,5 @@
 """POST /register: open a session and tell the client everything it needs to go on."""
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,8 +11,8 @@ from msgspec.structs import replace
 from mcpd.errors import BadRequest, MethodNotAllowed, TooManyRequests
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, Request, Response
-from mcpd.limits.buckets import Buckets
-from mcpd.mcp.envelope.handshake import HEADER_SESSION, HEADER_SESSION_ALIAS
+from mcpd.limits.policy import Limits
+from mcpd.mcp.envelope.headers import HEADER_SESSION, HEADER_SESSION_ALIAS
 from mcpd.mcp.methods.lifecycle import MAX_CAPABILITIES_BYTES
 from mcpd.mcp.transports.opening import new_session
 from mcpd.registration.bodies import (
@@ -40,8 +39,7 @@ class Registrations:
 
     sessions: Sessions
     description: Description
-    buckets: Buckets
-    limit_loopback: bool = False
+    limits: Limits
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)  # kind, outcome
 
     async def post(self, request: Request) -> Answer:
@@ -58,7 +56,7 @@ class Registrations:
         session = self._session(request, members)
         await self.sessions.open(session)
         self.outcomes["session", "accepted"] += 1
-        request.notes["session"] = session.id
+        request.activity.session = session.id
         return self._welcome(request, session)
 
     async def get(self, request: Request) -> Answer:
@@ -76,16 +74,13 @@ class Registrations:
         )
 
     def _limit(self, request: Request) -> None:
-        if request.peer.is_loopback and not self.limit_loopback:
+        if request.peer.is_loopback and not self.limits.limit_loopback:
             return
-        wait_s = self.buckets.take(request.peer.address, self.sessions.clock())
-        if wait_s > 0:
+        try:
+            self.limits.registrations.check(request.peer.address, self.sessions.clock())
+        except TooManyRequests:
             self.outcomes["unknown", "limited"] += 1
-            raise TooManyRequests(
-                "Your address registers too often.",
-                fix="Keep the session id, or raise registrations_per_minute.",
-                headers=((b"retry-after", b"%d" % math.ceil(wait_s)),),
-            )
+            raise
 
     def _session(self, request: Request, members: dict[str, Any]) -> Session:
         info, capabilities = client_of(members)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from mcpd.mcp.envelope.modern import META_VERSION
+from mcpd.mcp.envelope.params import META_VERSION
 
 # Names of secrets, without case, dashes and underscores: they are written in every way.
 _SECRET_NAMES = frozenset({"code", "codeverifier", "codechallenge", "state", "jwt"})

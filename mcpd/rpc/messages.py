@@ -30,7 +30,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """A notification: it is never answered."""
 
     method: str
@@ -38,7 +38,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class RpcResponse:
     """The client's answer to a request of ours."""
 
     id: RequestId
@@ -46,7 +46,7 @@ class Reply:
     error: msgspec.Raw | None
 
 
-Message = Call | Notice | Reply
+Message = Call | Notification | RpcResponse
 
 
 class _Envelope(msgspec.Struct):
@@ -117,12 +117,12 @@ def _classify(envelope: _Envelope) -> Message:
             raise InvalidRequest(f'"method" has more than {_MAX_METHOD_CHARS} characters.')
         params = _params(envelope.params)
         if isinstance(envelope.id, msgspec.UnsetType):
-            return Notice(envelope.method, params)
+            return Notification(envelope.method, params)
         return Call(_request_id(envelope.id), envelope.method, params)
     return _reply(envelope)
 
 
-def _reply(envelope: _Envelope) -> Reply:
+def _reply(envelope: _Envelope) -> RpcResponse:
     has_result = not isinstance(envelope.result, msgspec.UnsetType)
     has_error = not isinstance(envelope.error, msgspec.UnsetType)
     if isinstance(envelope.id, msgspec.UnsetType) or has_result == has_error:
@@ -130,7 +130,7 @@ def _reply(envelope: _Envelope) -> Reply:
             'A message has "method", or an "id" with exactly one of "result" and "error".'
         )
     result, error = envelope.result, envelope.error
-    return Reply(
+    return RpcResponse(
         _request_id(envelope.id),
         None if isinstance(result, msgspec.UnsetType) else result,
         None if isinstance(error, msgspec.UnsetType) else error,
@@ -200,7 +200,7 @@ def encode_call(call: Call) -> bytes:
     return b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (call.id, method, call.params)
 
 
-def encode_notice(method: str, params: object) -> bytes:
+def encode_notification(method: str, params: object) -> bytes:
     """A notification."""
     return msgspec.json.encode({"jsonrpc": "2.0", "method": method, "params": params})
 

@@ -11,7 +11,7 @@ from types import ModuleType
 from mcpd.app.app import App
 from mcpd.app.environment import set_state_dir
 from mcpd.errors import ConfigError, McpdError
-from mcpd.mcp.catalog.catalog import Host
+from mcpd.mcp.catalog.catalog import Catalog
 
 BUILT_IN = "mcpd.toolkits.tasks:app"
 
@@ -115,18 +115,20 @@ def _make_folder(path: Path) -> None:
         ) from error
 
 
-async def enter_lifespans(stack: AsyncExitStack, host: Host, state_path: Path) -> None:
+async def enter_lifespans(stack: AsyncExitStack, catalog: Catalog, state_path: Path) -> None:
     """Enter each app's lifespan and keep what it yields for ``ctx.state``.
 
     Raises:
         ConfigError: one failed.
     """
     set_state_dir(state_path)
-    if host.apps:
+    if catalog.providers:
         _make_folder(state_path)
-    for app in host.apps:
+    for app in catalog.providers:
+        if not isinstance(app, App):
+            continue  # only apps have lifespans
         try:
-            host.states[app] = await stack.enter_async_context(app.lifespan(app))
+            catalog.states[app] = await stack.enter_async_context(app.lifespan(app))
         except McpdError:
             raise
         except Exception as error:

@@ -1,10 +1,11 @@
 """The rooms put together: from settings to one endpoint. No sockets, no tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from mcpd.auth.gate import Gate
+from mcpd.app.app import App
+from mcpd.auth.authenticator import Authenticator, CredentialKind
 from mcpd.auth.seal import Sealer
 from mcpd.auth.secrets import SecretSource
 from mcpd.auth.tokens import TokenRules, Verifier
@@ -12,15 +13,16 @@ from mcpd.config import Config
 from mcpd.errors import ConfigError
 from mcpd.http.forwarded import TrustedProxies
 from mcpd.http.guards import LOOPBACK_NAMES, CorsHeaders, Guard, host_name
-from mcpd.http.messages import AccessLog, Endpoint
+from mcpd.http.messages import Endpoint
 from mcpd.http.routes import Route, Router
-from mcpd.http.site import Site
-from mcpd.limits.buckets import Buckets
-from mcpd.mcp.catalog.catalog import Host
-from mcpd.mcp.request import Services
+from mcpd.http.state import ServerState
+from mcpd.limits.policy import make_limits
+from mcpd.mcp.catalog.catalog import Catalog
 from mcpd.mcp.revisions import versions
+from mcpd.mcp.runtime import Runtime, make_runtime
 from mcpd.mcp.transports.http_sse import MESSAGES_PATH, HttpSse
 from mcpd.mcp.transports.streamable_http import StreamableHttp
+from mcpd.observer import Observer
 from mcpd.registration.convenience import Convenience
 from mcpd.registration.description import Description
 from mcpd.registration.ending import Unregister
@@ -30,11 +32,9 @@ from mcpd.registration.register import Registrations
 from mcpd.server.apps import load_apps
 from mcpd.server.backends import is_shared, open_backend
 from mcpd.server.keys import find_secrets
-from mcpd.server.services import make_services
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.service import Sessions
 
-REGISTRATION_BURST = 10
 _SHOWN_NAMES = (b"Mcp-Session-Id", b"X-Session-ID", b"MCP-Protocol-Version")
 CORS = CorsHeaders(
     (*CorsHeaders().allowed, *_SHOWN_NAMES, b"Mcp-Method", b"Mcp-Name"),
@@ -43,29 +43,42 @@ CORS = CorsHeaders(
 )
 
 
-@dataclass(slots=True)
-class House:
-    """Everything that one server is made of."""
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Everything that one server is made of.
+
+    Attributes:
+        state: what its HTTP connections share.
+        secret_origin: where its secret came from, in words; empty: it needs none.
+    """
 
     config: Config
-    host: Host
     backend: Backend
-    sessions: Sessions
-    gate: Gate
-    sealer: Sealer
-    services: Services
-    site: Site
+    runtime: Runtime
+    authenticator: Authenticator
+    state: ServerState
     registrations: Registrations
     secret_origin: str
 
+    @property
+    def catalog(self) -> Catalog:
+        """What it offers."""
+        return self.runtime.catalog
+
 
 def build(
-    config: Config, environ: Mapping[str, str], access_log: AccessLog, *, local: bool
-) -> House:
+    config: Config,
+    environ: Mapping[str, str],
+    observer: Observer,
+    *,
+    local: bool,
+    apps: Sequence[App] | None = None,
+) -> Server:
     """Build a server from settings.
 
     Args:
         local: only this machine can connect; tells what may be left open.
+        apps: served in the place of those that the settings name.
 
     Raises:
         ConfigError: a setting, a file, or a store is not usable.
@@ -76,52 +89,32 @@ def build(
             "auth = none is only possible on loopback, and the sockets are not.",
             fix="Bind them to 127.0.0.1, or use tokens.",
         )
-    host = _host(config)
+    catalog = _catalog(config, load_apps(config.app) if apps is None else apps)
     secrets = find_secrets(config, environ, create=True)
-    gate = Gate(None if config.auth == "none" else make_verifier(config, secrets))
-    sealer = Sealer("request state", secrets.secrets)  # what one process seals, others open
+    authenticator = Authenticator(credential_kinds(config, secrets))
     backend = open_backend(config)
-    sessions = Sessions(
-        backend.store,
-        timeout_s=config.session_timeout_s,
-        max_unbound=config.max_unauthenticated_sessions,
-        bus=backend.bus,
-    )
-    services = make_services(
-        host,
-        sessions,
-        sealer,
-        backend,
-        calls_per_minute=config.calls_per_minute,
-        request_timeout_s=config.request_timeout_s,
-    )
-    description = _describe(config, host, gate)
-    registrations = Registrations(
-        sessions,
-        description,
-        Buckets(per_minute=config.registrations_per_minute, burst=REGISTRATION_BURST),
-        limit_loopback=config.limit_loopback,
-    )
-    routes = _mcp_routes(services, gate, config) + _health_routes(Health(sessions, description))
+    runtime = _runtime(config, catalog, backend, secrets)
+    description = _describe(config, catalog, authenticator)
+    registrations = Registrations(runtime.sessions, description, runtime.limits)
+    routes = _mcp_routes(runtime, authenticator, config)
+    routes += _health_routes(Health(runtime.sessions, description))
     if config.handshake:
         routes += _registration_routes(registrations, any_origin=not config.production)
-        listing = Listing(sessions, gate, local and not config.production)
-        routes += _session_routes(listing, Unregister(sessions, gate))
-    site = Site(
+        listing = Listing(runtime.sessions, authenticator, local and not config.production)
+        routes += _session_routes(listing, Unregister(runtime.sessions, authenticator))
+    state = ServerState(
         Router(routes, make_guard(config, local=local), hint="The MCP endpoint is /mcp/."),
         config.bounds(),
-        access_log if config.access_log else _no_access_log,
+        observer,
         TrustedProxies.parse(config.trusted_proxies),
     )
     origin = "" if config.auth == "none" else secrets.origin
-    return House(
-        config, host, backend, sessions, gate, sealer, services, site, registrations, origin
-    )
+    return Server(config, backend, runtime, authenticator, state, registrations, origin)
 
 
-def _host(config: Config) -> Host:
-    return Host(
-        load_apps(config.app),
+def _catalog(config: Config, apps: Sequence[App]) -> Catalog:
+    return Catalog(
+        apps,
         page_size=config.page_size,
         tool_threads=config.tool_threads,
         versions=versions(handshake=config.handshake),
@@ -129,20 +122,38 @@ def _host(config: Config) -> Host:
     )
 
 
-def _describe(config: Config, host: Host, gate: Gate) -> Description:
-    return Description(
-        name=str(host.info["name"]),
-        version=str(host.info["version"]),
-        public_url=config.public_url,
-        auth_required=gate.required,
-        host=host,
+def _runtime(config: Config, catalog: Catalog, backend: Backend, secrets: SecretSource) -> Runtime:
+    sessions = Sessions(
+        backend.store,
+        timeout_s=config.session_timeout_s,
+        max_unbound=config.max_unauthenticated_sessions,
+        bus=backend.bus,
+    )
+    limits = make_limits(
+        calls_per_minute=config.calls_per_minute,
+        registrations_per_minute=config.registrations_per_minute,
+        limit_loopback=config.limit_loopback,
+    )
+    sealer = Sealer("request state", secrets.secrets)  # what one process seals, others open
+    return make_runtime(
+        catalog, sessions, sealer, backend, limits, request_timeout_s=config.request_timeout_s
     )
 
 
-def _mcp_routes(services: Services, gate: Gate, config: Config) -> list[Route]:
+def _describe(config: Config, catalog: Catalog, authenticator: Authenticator) -> Description:
+    return Description(
+        name=str(catalog.info["name"]),
+        version=str(catalog.info["version"]),
+        public_url=config.public_url,
+        auth_required=authenticator.required,
+        catalog=catalog,
+    )
+
+
+def _mcp_routes(runtime: Runtime, authenticator: Authenticator, config: Config) -> list[Route]:
     max_body_bytes = config.max_body_bytes
     transport = StreamableHttp(
-        services, gate, max_body_bytes=max_body_bytes, handshake=config.handshake
+        runtime, authenticator, max_body_bytes=max_body_bytes, handshake=config.handshake
     )
     endpoints: dict[str, Endpoint] = {
         "POST": transport.post,
@@ -154,7 +165,7 @@ def _mcp_routes(services: Services, gate: Gate, config: Config) -> list[Route]:
         return routes
     initialize = Convenience(transport, "initialize").serve
     list_tools = Convenience(transport, "tools/list").serve
-    http_sse = HttpSse(services, gate, max_body_bytes=max_body_bytes)
+    http_sse = HttpSse(runtime, authenticator, max_body_bytes=max_body_bytes)
     return [
         *routes,
         Route("/mcp/initialize", {"POST": initialize}),
@@ -181,10 +192,14 @@ def _registration_routes(registrations: Registrations, *, any_origin: bool) -> l
     return [Route(path, endpoints, any_origin=any_origin) for path in paths]
 
 
-def make_verifier(config: Config, source: SecretSource) -> Verifier:
-    """A fresh verifier, with an empty cache."""
+def credential_kinds(config: Config, source: SecretSource) -> list[CredentialKind]:
+    """The authenticator's table: every kind of credential that this server takes. A fresh one
+    remembers nothing.
+    """
+    if config.auth == "none":
+        return []
     rules = TokenRules(config.jwt_issuer, config.jwt_audience, config.jwt_leeway_s)
-    return Verifier(source.secrets, rules)
+    return [Verifier(source.secrets, rules)]
 
 
 def make_guard(config: Config, *, local: bool) -> Guard:
@@ -202,7 +217,3 @@ def make_guard(config: Config, *, local: bool) -> Guard:
         ip_literals=not local,
         cors=CORS,
     )
-
-
-def _no_access_log(*_: object) -> None:
-    """Used when the access log is off."""

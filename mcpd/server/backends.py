@@ -8,12 +8,18 @@ from pathlib import Path
 from mcpd.config import Config
 from mcpd.errors import ConfigError
 from mcpd.sessions.backend import Backend
-from mcpd.sessions.log import KEEP_FINISHED_S
-from mcpd.sessions.memory.log import MemoryLog
+from mcpd.sessions.memory.answers import MemoryAnswers
+from mcpd.sessions.memory.events import MemoryEvents
+from mcpd.sessions.memory.kept import KeptSessions
 from mcpd.sessions.memory.store import MemoryStore
-from mcpd.sessions.sqlite.log import SqliteLog
+from mcpd.sessions.memory.watches import MemoryWatches
+from mcpd.sessions.sqlite.answers import SqliteAnswers
+from mcpd.sessions.sqlite.events import SqliteEvents
+from mcpd.sessions.sqlite.ownership import SqliteOwnership
 from mcpd.sessions.sqlite.store import SqliteStore
 from mcpd.sessions.sqlite.tasks import SqliteShelf
+from mcpd.sessions.sqlite.watches import SqliteWatches
+from mcpd.sessions.streams import KEEP_FINISHED_S
 
 KINDS = "memory, sqlite, sqlite:PATH or redis://HOST:6379/0"
 
@@ -34,9 +40,7 @@ def open_backend(config: Config, *, alone: bool = True) -> Backend:
     if kind == "sqlite":
         store = SqliteStore(sqlite_path(config), alone=alone)
         process = new_process_name()
-        log = SqliteLog(store.database, process, keep_running_s=keep_running_s)
-        shelf = SqliteShelf(store.database, process)
-        return Backend(store, log, tasks=shelf, process=process)
+        return sqlite_backend(store, process, keep_running_s=keep_running_s)
     if kind in ("redis", "rediss", "unix"):
         return _redis(config, keep_running_s)
     raise ConfigError("There is no such store.", received=kind[:64], fix=f"It is {KINDS}.")
@@ -52,7 +56,29 @@ def is_shared(config: Config) -> bool:
 def memory_backend(clock: Callable[[], float] = time.time) -> Backend:
     """Everything in this process."""
     store = MemoryStore()
-    return Backend(store, MemoryLog(clock, is_there=store.has))
+    kept = KeptSessions(store.has)
+    events = MemoryEvents(kept, clock)
+    return Backend(store, events, MemoryAnswers(kept), MemoryWatches(kept, events))
+
+
+def sqlite_backend(
+    store: SqliteStore,
+    process: str,
+    *,
+    keep_running_s: float,
+    clock: Callable[[], float] = time.time,
+) -> Backend:
+    """Everything in one file."""
+    file = store.database
+    return Backend(
+        store,
+        SqliteEvents(file, process, keep_running_s=keep_running_s, clock=clock),
+        SqliteAnswers(file),
+        SqliteWatches(file, clock=clock),
+        SqliteOwnership(file, process, keep_running_s=keep_running_s, clock=clock),
+        tasks=SqliteShelf(file, process, clock=clock),
+        process=process,
+    )
 
 
 def _redis(config: Config, keep_running_s: float) -> Backend:

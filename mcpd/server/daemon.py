@@ -9,16 +9,15 @@ import os
 import resource
 import signal
 from collections.abc import Callable, MutableMapping
-from contextlib import AsyncExitStack
 from functools import partial
 
 import trio
 
 from mcpd.config import Config
-from mcpd.errors import ConfigError, StoreError
+from mcpd.errors import ConfigError
 from mcpd.http.server import HttpServer
-from mcpd.server.apps import enter_lifespans
-from mcpd.server.assembly import House, build, make_verifier
+from mcpd.observer import Observer, RequestServed
+from mcpd.server.assembly import Server, build, credential_kinds
 from mcpd.server.keys import find_secrets
 from mcpd.server.listeners import (
     addresses,
@@ -28,6 +27,8 @@ from mcpd.server.listeners import (
     open_listeners,
     remove_unix,
 )
+from mcpd.server.running import running
+from mcpd.server.stopping import Stopping
 from mcpd.server.systemd import Notifier
 from mcpd.server.tls import Tls
 from mcpd.server.worker import READY, Inheritance
@@ -35,10 +36,7 @@ from mcpd.telemetry.logs import LogWriter, set_level
 
 log = logging.getLogger("mcpd.server")
 
-LAST_WORDS_S = 1.0  # for clients of running calls to be told to come back, within the drain
-FLUSH_AT_END_S = 10.0  # for activity times to reach the store when stopping
-
-Announce = Callable[[House, list[str]], None]
+Announce = Callable[[Server, list[str]], None]
 Reload = Callable[[], Config]
 
 
@@ -50,7 +48,7 @@ class Daemon:
         environ: the process's environment; variables meant for us alone are taken out.
         writer: where logs go; its flusher runs here.
         reload_config: reads the settings again on SIGHUP.
-        announce: told the house and its URLs once requests are served.
+        announce: told the server and its URLs once requests are served.
         inheritance: what a supervisor gave to this process, if it has one.
     """
 
@@ -71,7 +69,6 @@ class Daemon:
         self._announce = announce
         self._inheritance = inheritance
         self._notifier = Notifier(environ)
-        self._stops = 0
         self._needs_secrets = config.auth != "none"
 
     async def run(self) -> None:
@@ -93,57 +90,58 @@ class Daemon:
 
     async def _run(self, listeners: list[trio.SocketListener]) -> None:
         config = self._config
-        house = build(config, self._environ, self._writer.access, local=are_local(listeners))
+        observer = Observer()
+        if config.access_log:
+            observer.listen(RequestServed, self._writer.access)
+        server = build(config, self._environ, observer, local=are_local(listeners))
         try:
-            tls = _tls(config)
-            http = HttpServer(house.site, wrap_tls=tls.wrap if tls else None)
-            async with trio.open_nursery() as upkeep:
-                await upkeep.start(self._writer.run)
-                await house.backend.start(upkeep)
-                upkeep.start_soon(house.site.timers.run)
-                upkeep.start_soon(house.sessions.run_upkeep)
-                house.services.start_upkeep(upkeep)
-                upkeep.start_soon(self._notifier.feed_watchdog)
-                async with AsyncExitStack() as lifespans:
-                    await enter_lifespans(lifespans, house.host, config.state_path)
-                    await self._serve(house, http, listeners, tls)
-                await _leave_store(house)
-                upkeep.cancel_scope.cancel()
+            async with trio.open_nursery() as outer:
+                await outer.start(self._writer.run)
+                outer.start_soon(self._notifier.feed_watchdog)
+                async with running(
+                    server.backend, server.runtime, config.state_path, server.state.timers.run
+                ) as calls:
+                    await self._serve(server, listeners, calls)
+                    log.info("stopped")
+                outer.cancel_scope.cancel()
             if self._inheritance is None:
                 remove_unix(config, listeners)
         finally:
-            house.backend.store.close()
+            server.backend.store.close()
 
     async def _serve(
-        self,
-        house: House,
-        http: HttpServer,
-        listeners: list[trio.SocketListener],
-        tls: Tls | None,
+        self, server: Server, listeners: list[trio.SocketListener], calls: trio.CancelScope
     ) -> None:
-        accepting, running = trio.CancelScope(), house.services.running
+        tls = _tls(self._config)
+        http = HttpServer(server.state, wrap_tls=tls.wrap if tls else None)
         urls = addresses(listeners, "https" if tls else "http")
         async with trio.open_nursery() as signals:
-            calls = await signals.start(running.run)
             async with trio.open_nursery() as connections:
-                stop = partial(self._stop, house, http, accepting, connections, calls)
-                await signals.start(self._take_signals, stop, partial(self._reload, house, tls))
-                with accepting:
+                stopping = Stopping(
+                    http,
+                    server.runtime.streams,
+                    connections.cancel_scope,
+                    calls,
+                    self._config.drain_timeout_s,
+                )
+                reload = partial(self._reload, server, tls)
+                await signals.start(self._take_signals, stopping, reload)
+                with stopping.accepting:
                     async with trio.open_nursery() as accept:
                         await accept.start(
                             partial(http.serve, listeners, handler_nursery=connections)
                         )
-                        self._ready(house, urls, signals)
+                        self._ready(server, urls, signals, stopping)
                 await http.close_after_waiting(listeners, handler_nursery=connections)
                 http.drain()
-                signals.start_soon(_end_streams, house, http, self._config.drain_timeout_s)
+                signals.start_soon(stopping.end_streams, server.state.bounds.retry_hint_ms)
             with trio.CancelScope(deadline=connections.cancel_scope.deadline):
-                await running.wait_idle()
-            house.services.streams.abandon()
+                await server.runtime.in_flight.wait_idle()
             signals.cancel_scope.cancel()
-        log.info("stopped")
 
-    def _ready(self, house: House, urls: list[str], signals: trio.Nursery) -> None:
+    def _ready(
+        self, server: Server, urls: list[str], signals: trio.Nursery, stopping: Stopping
+    ) -> None:
         given = self._inheritance
         if given is None:
             log_addresses(log, urls)
@@ -152,20 +150,21 @@ class Daemon:
             log.info("worker %d serves", os.getpid())
             given.say(READY)
             signals.start_soon(given.beat)
-            signals.start_soon(self._stop_when_orphaned, given)
-        self._announce(house, urls)
+            signals.start_soon(self._stop_when_orphaned, given, stopping)
+        self._announce(server, urls)
 
-    async def _stop_when_orphaned(self, given: Inheritance) -> None:
+    async def _stop_when_orphaned(self, given: Inheritance, stopping: Stopping) -> None:
         await given.wait_orphaned()
         log.warning("the supervisor is gone")
-        if not self._stops:  # a second one would mean at once
-            os.kill(os.getpid(), signal.SIGTERM)
+        if not stopping.has_begun:
+            self._notifier.stopping()
+            stopping.begin()
 
     # --- signals ------------------------------------------------------------------------------
 
     async def _take_signals(
         self,
-        stop: Callable[[int], None],
+        stopping: Stopping,
         reload: Callable[[], None],
         *,
         task_status: trio.TaskStatus[None],
@@ -178,34 +177,13 @@ class Daemon:
                     reload()
                 elif number == signal.SIGUSR2:
                     log.warning("a rolling restart takes --workers 2 or more")
+                elif stopping.has_begun:
+                    stopping.force()
                 else:
-                    self._stops += 1
-                    stop(self._stops)
+                    self._notifier.stopping()
+                    stopping.begin()
 
-    def _stop(
-        self,
-        house: House,
-        http: HttpServer,
-        accepting: trio.CancelScope,
-        connections: trio.Nursery,
-        calls: trio.CancelScope,
-        times: int,
-    ) -> None:
-        """First: stop accepting and let running requests finish. Again: at once."""
-        if times > 1:
-            log.warning("stopping at once")
-            house.services.streams.abandon()
-            http.abort()
-            connections.cancel_scope.cancel()
-            calls.cancel()
-            return
-        limit_s = self._config.drain_timeout_s
-        log.info("draining: %d connections, at most %g s", http.connection_count, limit_s)
-        self._notifier.stopping()
-        connections.cancel_scope.deadline = trio.current_time() + limit_s
-        accepting.cancel()
-
-    def _reload(self, house: House, tls: Tls | None) -> None:
+    def _reload(self, server: Server, tls: Tls | None) -> None:
         """Secrets, certificates and log level; what cannot be read stays as it was."""
         self._notifier.reloading()
         try:
@@ -219,8 +197,8 @@ class Daemon:
             log.error("reload failed, the old settings stay: %s %s", error.message, error.fix)
         else:
             if source is not None:
-                house.gate.verifier = make_verifier(self._config, source)
-                house.sealer.use(source.secrets)
+                server.authenticator.use(credential_kinds(self._config, source))
+                server.runtime.sealer.use(source.secrets)
             set_level(config.log_level)
             log.info("reloaded secrets, certificates and log level")
         self._notifier.ready("reloaded")
@@ -230,30 +208,6 @@ def _tls(config: Config) -> Tls | None:
     if config.tls_certificate is None or config.tls_key is None:
         return None
     return Tls(config.tls_certificate, config.tls_key)
-
-
-async def _end_streams(house: House, http: HttpServer, limit_s: float) -> None:
-    """Near the end of the drain the connections of running calls end in words; at its end all
-    do, writes that are shielded included.
-    """
-    words_s = min(LAST_WORDS_S, limit_s / 2)
-    await trio.sleep(limit_s - words_s)
-    house.services.streams.cut_calls(house.site.bounds.retry_hint_ms)
-    await trio.sleep(words_s)
-    http.abort()
-
-
-async def _leave_store(house: House) -> None:
-    """Write what is behind, and leave unfinished calls to other processes."""
-    with trio.move_on_after(FLUSH_AT_END_S, shield=True):
-        try:
-            await house.backend.log.release()
-        except StoreError as error:  # other processes notice by themselves, a little later
-            log.info("the store was not told that this process ends: %s", error.message)
-        try:
-            await house.backend.store.flush()
-        except StoreError as error:
-            log.error("activity of the last seconds is lost: %s", error.message)
 
 
 def raise_file_limit() -> None:

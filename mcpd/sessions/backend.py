@@ -6,8 +6,14 @@ from dataclasses import dataclass, field
 import trio
 
 from mcpd.sessions.bus import Bus
-from mcpd.sessions.log import StreamLog
 from mcpd.sessions.store import SessionStore
+from mcpd.sessions.streams import (
+    AnswerInbox,
+    CallOwnership,
+    ChangeWatches,
+    DeliveryLease,
+    EventLog,
+)
 from mcpd.sessions.task_records import TaskShelf
 
 
@@ -15,14 +21,23 @@ from mcpd.sessions.task_records import TaskShelf
 class Backend:
     """Records, streams, and the way to the other processes.
 
-    ``run`` keeps what needs a task of its own, for ever; it is started with ``nursery.start``.
+    Attributes:
+        ownership: None: nothing that this process runs outlives it.
+        lease: None: no other process has readers.
+        tasks: None: tasks end with this process.
+        process: the name of this process among all that use the store.
+        run: keeps what needs a task of its own, for ever; it is started with ``nursery.start``.
     """
 
     store: SessionStore
-    log: StreamLog
+    events: EventLog
+    answers: AnswerInbox
+    watches: ChangeWatches
+    ownership: CallOwnership | None = None
+    lease: DeliveryLease | None = None
     bus: Bus = field(default_factory=Bus)
     tasks: TaskShelf | None = None
-    process: str = ""  # the name of this process among all that use the store
+    process: str = ""
     run: Callable[..., Awaitable[None]] | None = None
 
     async def start(self, nursery: trio.Nursery) -> None:

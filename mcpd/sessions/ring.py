@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from mcpd.sessions.log import MAX_BYTES, MAX_EVENTS, Event, Page
+from mcpd.sessions.streams import MAX_BYTES, MAX_EVENTS, Event, Page
 
 
 class Ring:

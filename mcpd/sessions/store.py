@@ -94,7 +94,7 @@ class SessionStore(Protocol):
         """How many there are, expired but not yet swept ones included."""
 
     async def refresh(self, active: Collection[SessionId]) -> Sequence[SessionId]:
-        """Notice what others did to the store and no signal told; which sessions ended.
+        """Notification what others did to the store and no signal told; which sessions ended.
 
         Args:
             active: sessions that something in this process belongs to.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 import trio
 
-from mcpd.http.messages import Request, current_request
+from mcpd.observer import RequestServed, current
 
 FLUSH_EVERY_S = 0.05  # short, so that a batch never holds the interpreter for long
 FLUSH_AT_END_S = 2.0
@@ -38,10 +38,7 @@ class _Line(NamedTuple):
 
 class _Access(NamedTuple):
     when: float
-    request: Request
-    status: int
-    size: int
-    seconds: float
+    served: RequestServed
 
 
 class LogWriter(logging.Handler):
@@ -74,11 +71,11 @@ class LogWriter(logging.Handler):
         except Exception:  # a bad format string is no reason to fail whoever logs
             self.handleError(record)
 
-    def access(self, request: Request, status: int, size: int, seconds: float) -> None:
-        """One served request; see http.messages.AccessLog."""
+    def access(self, served: RequestServed) -> None:
+        """Log a served request; a listener of ``Observer``."""
         if len(self._waiting) == MAX_LINES:
             self._dropped += 1
-        self._waiting.append(_Access(time.time(), request, status, size, seconds))
+        self._waiting.append(_Access(time.time(), served))
         if self._wake is not None:
             self._wake.set()
 
@@ -151,13 +148,14 @@ class LogWriter(logging.Handler):
 
     def _access_text(self, item: _Access) -> str:
         """The line that is written most, without the detours of the others."""
-        request = item.request
+        served = item.served
         start = "<6>" if self._journald else f"{_when(item.when)} INFO    "
-        notes = "".join([f" {name}={_quote(value)}" for name, value in request.notes.items()])
+        known = served.activity.known().items()
+        more = "".join([f" {name}={_quote(value)}" for name, value in known])
         return (
-            f"{start}mcpd.access: {request.method} {_clean(request.path)} status={item.status}"
-            f" ms={item.seconds * 1000:.2f} bytes={item.size} peer={request.peer.address}"
-            f" request={request.id}{notes}\n"
+            f"{start}mcpd.access: {served.method} {_clean(served.path)} status={served.status}"
+            f" ms={served.seconds * 1000:.2f} bytes={served.size} peer={served.address}"
+            f" request={served.activity.id}{more}\n"
         )
 
     def _prefix(self, line: _Line) -> str:
@@ -172,9 +170,9 @@ class LogWriter(logging.Handler):
 
 def _line_of(record: logging.LogRecord) -> _Line:
     fields = dict(getattr(record, "fields", {}))
-    request = current_request.get()
-    if request is not None:
-        fields = {"request": request.id, **request.notes, **fields}
+    activity = current.get()
+    if activity.id != "-":
+        fields = {"request": activity.id, **activity.known(), **fields}
     message = record.getMessage()
     if record.exc_info and record.exc_info[0] is not None:
         message += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
@@ -182,16 +180,16 @@ def _line_of(record: logging.LogRecord) -> _Line:
 
 
 def _access_line(item: _Access) -> _Line:
-    request = item.request
+    served = item.served
     fields: dict[str, Any] = {
-        "status": item.status,
-        "ms": round(item.seconds * 1000, 2),
-        "bytes": item.size,
-        "peer": request.peer.address,
-        "request": request.id,
-        **request.notes,
+        "status": served.status,
+        "ms": round(served.seconds * 1000, 2),
+        "bytes": served.size,
+        "peer": served.address,
+        "request": served.activity.id,
+        **served.activity.known(),
     }
-    return _Line(item.when, "INFO", "mcpd.access", f"{request.method} {request.path}", fields)
+    return _Line(item.when, "INFO", "mcpd.access", f"{served.method} {served.path}", fields)
 
 
 def _json(line: _Line) -> str:

@@ -287,7 +287,7 @@ def test_mirrored_parameters_keep_the_constraints(properties, words):
     schema = {"type": "object", "properties": properties}
     app.tool(name="t", input_schema=schema)(lambda a=None, b=None: None)
     with pytest.raises(DeclarationError) as caught:
-        mirrored_parameters(only(app))
+        mirrored_parameters("t", only(app).input_schema)
     assert words in caught.value.message
 
 
@@ -296,4 +296,4 @@ def test_nested_properties_can_be_mirrored():
     inner = {"type": "object", "properties": {"b": {"type": "integer", "x-mcp-header": "Deep"}}}
     schema = {"type": "object", "properties": {"a": inner}}
     app.tool(name="t", input_schema=schema)(lambda a=None: None)
-    assert mirrored_parameters(only(app)) == {"mcp-param-deep": ["a", "b"]}
+    assert mirrored_parameters("t", only(app).input_schema) == {"mcp-param-deep": ["a", "b"]}

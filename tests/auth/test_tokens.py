@@ -43,9 +43,9 @@ def verifier():
         {"aud": "anything", "iss": "anyone"},
     ],
 )
-def test_accepted(verifier, changes):
+async def test_accepted(verifier, changes):
     claims = {name: v for name, v in {**CLAIMS, **changes}.items() if v is not None}
-    assert verifier.verify(sign(claims), NOW).subject == "alice"
+    assert (await verifier.verify(sign(claims), NOW)).principal.subject == "alice"
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_accepted(verifier, changes):
         ({"type": "refresh"}, "type is neither"),
     ],
 )
-def test_refused_with_a_precise_reason(verifier, changes, words):
+async def test_refused_with_a_precise_reason(verifier, changes, words):
     claims = {name: v for name, v in {**CLAIMS, **changes}.items() if v is not None}
     header = sign(claims)
     with pytest.raises(Unauthorized) as caught:
-        verifier.verify(header, NOW)
+        await verifier.verify(header, NOW)
     assert words in caught.value.message
     challenge = dict(caught.value.headers)[b"www-authenticate"]
     assert challenge.startswith(b'Bearer realm="mcpd", error="invalid_token", error_description="')
@@ -81,78 +81,82 @@ def test_refused_with_a_precise_reason(verifier, changes, words):
     [None, b"", b"Bearer", b"Bearer ", b"Basic abc", b"Bearer a.b.c", b"Bearer \xff\xfe",
      b"Bearer " + b"a" * 9000, b"Bearer a b"],
 )  # fmt: skip
-def test_headers_that_are_no_token(verifier, header):
+async def test_headers_that_are_no_token(verifier, header):
     with pytest.raises(Unauthorized):
-        verifier.verify(header, NOW)
+        await verifier.verify(header, NOW)
 
 
-def test_the_scheme_is_case_insensitive(verifier):
-    assert verifier.verify(sign(CLAIMS).replace(b"Bearer", b"bearer"), NOW).subject == "alice"
+async def test_the_scheme_is_case_insensitive(verifier):
+    assert (
+        await verifier.verify(sign(CLAIMS).replace(b"Bearer", b"bearer"), NOW)
+    ).principal.subject == "alice"
 
 
-def test_a_token_without_the_scope_is_403(verifier):
+async def test_a_token_without_the_scope_is_403(verifier):
     with pytest.raises(InsufficientScope) as caught:
-        verifier.verify(sign({**CLAIMS, "scopes": ["read"]}), NOW)
+        await verifier.verify(sign({**CLAIMS, "scopes": ["read"]}), NOW)
     assert caught.value.status == 403
     assert b'error="insufficient_scope"' in dict(caught.value.headers)[b"www-authenticate"]
 
 
-def test_the_algorithm_is_ours_to_choose(verifier):
+async def test_the_algorithm_is_ours_to_choose(verifier):
     none = b"Bearer " + jwt.encode(CLAIMS, "", algorithm="none").encode()
     for header in (none, sign(CLAIMS, Secret(b"n" * 64), algorithm="HS512")):
         with pytest.raises(Unauthorized) as caught:
-            verifier.verify(header, NOW)
+            await verifier.verify(header, NOW)
         assert "algorithm is not HS256" in caught.value.message
 
 
-def test_secrets_rotate_without_logging_anyone_out(verifier):
-    assert verifier.verify(sign(CLAIMS, OLD), NOW).subject == "alice"
-    assert verifier.verify(sign(CLAIMS, OLD, headers={"kid": OLD.kid}), NOW).subject == "alice"
+async def test_secrets_rotate_without_logging_anyone_out(verifier):
+    assert (await verifier.verify(sign(CLAIMS, OLD), NOW)).principal.subject == "alice"
+    assert (
+        await verifier.verify(sign(CLAIMS, OLD, headers={"kid": OLD.kid}), NOW)
+    ).principal.subject == "alice"
     with pytest.raises(Unauthorized):  # kid chooses: the other secret is not tried
-        verifier.verify(sign(CLAIMS, OLD, headers={"kid": NEW.kid}), NOW)
+        await verifier.verify(sign(CLAIMS, OLD, headers={"kid": NEW.kid}), NOW)
     with pytest.raises(Unauthorized):
-        verifier.verify(sign(CLAIMS, Secret(b"x" * 40)), NOW)
+        await verifier.verify(sign(CLAIMS, Secret(b"x" * 40)), NOW)
 
 
-def test_issuer_and_audience_when_configured():
+async def test_issuer_and_audience_when_configured():
     verifier = Verifier((NEW,), TokenRules(issuer="https://id", audience="mcpd"))
-    assert verifier.verify(sign({**CLAIMS, "iss": "https://id", "aud": ["x", "mcpd"]}), NOW)
+    assert await verifier.verify(sign({**CLAIMS, "iss": "https://id", "aud": ["x", "mcpd"]}), NOW)
     for wrong in ({}, {"iss": "https://id"}, {"iss": "x", "aud": "mcpd"},
                   {"iss": "https://id", "aud": "x"}):  # fmt: skip
         with pytest.raises(Unauthorized):
-            verifier.verify(sign({**CLAIMS, **wrong}), NOW)
+            await verifier.verify(sign({**CLAIMS, **wrong}), NOW)
 
 
-def test_a_cached_token_expires_to_the_second():
+async def test_a_cached_token_expires_to_the_second():
     verifier = Verifier((NEW,), TokenRules(leeway_s=0))
     header = sign({**CLAIMS, "exp": NOW + 100})
-    assert verifier.verify(header, NOW)
-    assert verifier.verify(header, NOW + 99.9)
+    assert await verifier.verify(header, NOW)
+    assert await verifier.verify(header, NOW + 99.9)
     with pytest.raises(Unauthorized):
-        verifier.verify(header, NOW + 100)
+        await verifier.verify(header, NOW + 100)
 
 
-def test_the_cache_is_bounded_and_holds_no_token(verifier):
+async def test_the_cache_is_bounded_and_holds_no_token(verifier):
     for number in range(CACHE_ENTRIES + 10):
-        verifier.verify(sign({**CLAIMS, "n": number}), NOW)
+        await verifier.verify(sign({**CLAIMS, "n": number}), NOW)
     assert len(verifier._cache) == CACHE_ENTRIES
     assert all(len(key) == 32 for key in verifier._cache)
 
 
-def test_created_tokens_verify(verifier):
+async def test_created_tokens_verify(verifier):
     token = create_token(
         NEW, subject="bob", scopes=("execute:mcp", "x"), token_type="api_token", now=NOW, ttl_s=60
     )
-    principal = verifier.verify(f"Bearer {token}".encode(), NOW)
+    principal = (await verifier.verify(f"Bearer {token}".encode(), NOW)).principal
     assert (principal.subject, principal.scopes) == ("bob", {"execute:mcp", "x"})
 
 
-def test_nothing_of_a_token_or_secret_shows_anywhere(verifier, caplog, tmp_path):
+async def test_nothing_of_a_token_or_secret_shows_anywhere(verifier, caplog, tmp_path):
     caplog.set_level(logging.DEBUG)
     header = sign({**CLAIMS, "exp": NOW - 60})
     token = header.decode().split()[1]
     try:
-        verifier.verify(header, NOW)
+        await verifier.verify(header, NOW)
     except McpdError as error:
         shown = "".join(traceback.format_exception(error)) + repr(error.headers) + caplog.text
     for part in token.split("."):

@@ -8,7 +8,8 @@ from mcpd.errors import NotFound
 from mcpd.http.bounds import Bounds
 from mcpd.http.connection import Connection
 from mcpd.http.messages import EventStream, Peer, Request, Response
-from mcpd.http.site import Site
+from mcpd.http.state import ServerState
+from mcpd.observer import Observer, RequestServed
 from tests import peer as client
 
 STREAM = ((b"content-type", b"text/event-stream"),)
@@ -16,23 +17,22 @@ LOCAL = Peer("127.0.0.1", is_loopback=True)
 
 
 class Fixture:
-    """A site whose endpoint is chosen by path, and what happened in it."""
+    """A server whose endpoint is chosen by path, and what happened in it."""
 
     def __init__(self, nursery: trio.Nursery, **bounds: object) -> None:
         self.nursery = nursery
         self.happened: list[str] = []
         self.log: list[tuple[str, int]] = []
         self.bounds = Bounds(**bounds)  # type: ignore[arg-type]
-        self.site = Site(self.endpoint, self.bounds, self.access)
-        nursery.start_soon(self.site.timers.run)
+        observer = Observer()
+        observer.listen(RequestServed, lambda served: self.log.append((served.path, served.status)))
+        self.state = ServerState(self.endpoint, self.bounds, observer)
+        nursery.start_soon(self.state.timers.run)
         self.connections: list[Connection] = []
-
-    def access(self, request: Request, status: int, size: int, seconds: float) -> None:
-        self.log.append((request.path, status))
 
     def connect(self, stream: trio.abc.Stream | None = None) -> client.Peer:
         ours, theirs = trio.testing.memory_stream_pair()
-        connection = Connection(stream or theirs, LOCAL, 1, self.site)
+        connection = Connection(stream or theirs, LOCAL, 1, self.state)
         self.connections.append(connection)
         self.nursery.start_soon(connection.run)
         return client.Peer(ours)
@@ -258,7 +258,7 @@ async def test_a_request_beyond_its_bound_gets_503(make, autojump_clock):
 async def test_a_peer_that_never_reads_is_dropped(make, autojump_clock):
     fixture = make(write_timeout_s=7)
     ours, theirs = trio.testing.lockstep_stream_pair()
-    connection = Connection(theirs, LOCAL, 1, fixture.site)
+    connection = Connection(theirs, LOCAL, 1, fixture.state)
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.run)
@@ -368,7 +368,7 @@ async def test_a_drain_ends_open_streams_with_a_hint_and_lets_requests_finish(ma
     await slow.begin("GET", "/slow")
     await idle.request("POST", "/echo", body=b"")
     await trio.sleep(1)
-    fixture.site.draining = True
+    fixture.state.draining = True
     for connection in fixture.connections:
         connection.drain()
     assert await stream.piece() == b"retry: 1000\n\n"
@@ -400,7 +400,7 @@ async def test_a_body_that_comes_after_the_watch_began_is_read_whole(make, autoj
 async def test_a_deadline_around_a_send_never_cuts_an_event(make, autojump_clock):
     fixture = make()
     ours, theirs = trio.testing.lockstep_stream_pair()
-    fixture.nursery.start_soon(Connection(theirs, LOCAL, 1, fixture.site).run)
+    fixture.nursery.start_soon(Connection(theirs, LOCAL, 1, fixture.state).run)
     peer = client.Peer(ours)
     await peer.begin("GET", "/impatient")
     await trio.sleep(1)

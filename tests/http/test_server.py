@@ -9,7 +9,7 @@ from mcpd.http import server as http_server
 from mcpd.http.bounds import Bounds
 from mcpd.http.messages import Peer, Request, Response
 from mcpd.http.server import HttpServer
-from mcpd.http.site import Site
+from mcpd.http.state import ServerState
 from tests import peer as client
 
 
@@ -22,9 +22,9 @@ async def serve(nursery):
     opened: list[trio.abc.AsyncResource] = []
 
     async def serve(**bounds: int):
-        site = Site(hello, Bounds(**bounds), lambda *_: None)  # type: ignore[arg-type]
-        server = HttpServer(site)
-        nursery.start_soon(site.timers.run)
+        state = ServerState(hello, Bounds(**bounds))  # type: ignore[arg-type]
+        server = HttpServer(state)
+        nursery.start_soon(state.timers.run)
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         opened.append(listener)
         port = listener.socket.getsockname()[1]
@@ -87,9 +87,9 @@ async def test_closing_resets_nobody_that_the_kernel_has_accepted(nursery, monke
     """``late``: the event loop comes back when the time for the last ones is over already."""
     if late:
         monkeypatch.setattr(http_server, "LAST_ACCEPT_S", 0.0)
-    site = Site(hello, Bounds(), lambda *_: None)
-    server = HttpServer(site)
-    nursery.start_soon(site.timers.run)
+    state = ServerState(hello, Bounds())
+    server = HttpServer(state)
+    nursery.start_soon(state.timers.run)
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     waiting = [socket.create_connection(listener.socket.getsockname()) for _ in range(5)]
     await server.close_after_waiting([listener], handler_nursery=nursery)

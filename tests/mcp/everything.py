@@ -9,7 +9,7 @@ import msgspec
 import trio
 
 from mcpd.server.apps import load_apps
-from tests.in_process import Server, Session, modern, serving
+from tests.in_process import Serving, Session, modern, serving
 from tests.peer import Peer
 
 FIXTURE = Path(__file__).parents[2] / "conformance" / "everything.py"
@@ -36,7 +36,7 @@ async def everything(tmp_path: Path, **settings: Any):
 class Capable(Session):
     """A client of the handshake era that answers what it is asked."""
 
-    def __init__(self, server: Server, version: str = "2025-11-25", user: str = "alice") -> None:
+    def __init__(self, server: Serving, version: str = "2025-11-25", user: str = "alice") -> None:
         super().__init__(server.user(user), version)
         self.server = server
         self.user = user

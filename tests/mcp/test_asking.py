@@ -9,7 +9,7 @@ from mcpd.app.context import Context
 from mcpd.auth.seal import BrokenSeal, Sealer
 from mcpd.auth.secrets import Secret
 from mcpd.errors import ToolError
-from mcpd.mcp.questions.server_requests import simple_form
+from mcpd.mcp.questions.session_asker import simple_form
 from tests.in_process import modern, serving
 from tests.mcp.everything import CAPABLE, Capable, ask_modern, everything
 

@@ -9,15 +9,10 @@ import msgspec
 import pytest
 import trio
 
-from mcpd.auth.seal import Sealer
-from mcpd.mcp.catalog.catalog import Host
+from mcpd.config import Config
 from mcpd.mcp.transports.stdio import serve_stdio
-from mcpd.server.apps import load_apps
-from mcpd.server.services import make_services
-from mcpd.sessions.backend import Backend
-from mcpd.sessions.memory.log import MemoryLog
-from mcpd.sessions.memory.store import MemoryStore
-from mcpd.sessions.service import Sessions
+from mcpd.server.running import running
+from mcpd.server.stdio import build
 from tests.in_process import META
 from tests.mcp.everything import ANSWERS, CAPABLE, FIXTURE, everything
 from tests.peer import parse_events
@@ -125,25 +120,16 @@ class Stdio:
 
 
 @pytest.fixture
-async def stdio(nursery):
+async def stdio(tmp_path):
     sys.modules.pop("everything", None)
-    host = Host(load_apps((f"{FIXTURE}:app",)))
-    host.states[host.apps[0]] = {}
-    services = make_services(
-        host,
-        Sessions(MemoryStore()),
-        Sealer("x"),
-        Backend(MemoryStore(), MemoryLog()),
-        calls_per_minute=1e6,
-        request_timeout_s=60,
-    )
-    await nursery.start(services.running.run)
-    services.start_upkeep(nursery)
+    backend, runtime = build(Config(app=(f"{FIXTURE}:app",)))
     ours, theirs = trio.testing.memory_stream_pair()
-    nursery.start_soon(lambda: serve_stdio(services, theirs, theirs, max_line_bytes=10_000))
-    client = Stdio(ours)
-    client.state = host.states[host.apps[0]]  # type: ignore[attr-defined]
-    return client
+    async with running(backend, runtime, tmp_path), trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: serve_stdio(runtime, theirs, theirs, max_line_bytes=10_000))
+        client = Stdio(ours)
+        (client.state,) = runtime.catalog.states.values()  # type: ignore[attr-defined]
+        yield client
+        nursery.cancel_scope.cancel()
 
 
 async def test_both_eras_on_one_pipe(stdio):

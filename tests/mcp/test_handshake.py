@@ -227,7 +227,7 @@ async def test_a_cancelled_request_is_stopped_and_not_answered(server):
     assert (await other.notify("notifications/cancelled", {"requestId": "a"})).status == 202
     reply = await session.peer.reply()
     assert (reply.status, reply.body) == (200, b"")
-    state = next(iter(server.house.host.states.values()))
+    state = next(iter(server.server.catalog.states.values()))
     assert state["cancelled"] == ["k"]
     assert (await session.call("ping")).json()["result"] == {}
 
@@ -484,4 +484,4 @@ async def test_the_end_of_a_session_ends_its_calls(server):
     ended = await server.user().request("DELETE", "/mcp/", headers=session.headers)
     assert ended.status == 204
     await trio.sleep(0.1)
-    assert next(iter(server.house.host.states.values()))["cancelled"] == ["k"]
+    assert next(iter(server.server.catalog.states.values()))["cancelled"] == ["k"]

@@ -5,7 +5,7 @@ import base64
 import pytest
 import trio
 
-from mcpd.mcp.envelope.modern import decode_value
+from mcpd.mcp.envelope.headers import decode_value
 from tests.in_process import META, modern, modern_headers, serving
 from tests.mcp.demo_app import make_app
 
@@ -193,7 +193,7 @@ async def test_a_disconnect_cancels_also_while_a_plain_answer_is_prepared(server
     await trio.sleep(0.2)
     await peer.stream.aclose()
     await trio.sleep(0.1)
-    assert next(iter(server.house.host.states.values()))["cancelled"] == ["k"]
+    assert next(iter(server.server.catalog.states.values()))["cancelled"] == ["k"]
 
 
 async def test_notifications_are_202_and_responses_refused(server):

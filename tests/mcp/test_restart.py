@@ -37,7 +37,7 @@ class Restarting:
             async with serving(self.tmp_path, [app], store="sqlite") as server:
                 task_status.started(server)
                 await trio.sleep_forever()
-        server.house.backend.store.close()  # now that nothing runs in its thread
+        server.server.backend.store.close()  # now that nothing runs in its thread
         self.over.set()
 
     async def again(self):
@@ -63,7 +63,7 @@ async def test_a_session_goes_on_as_if_nothing_had_happened(restarting):
     server = await restarting.again()
     reply = await client.at(server).call("tools/call", {"name": "who"})
     assert reply.json()["result"]["content"][0]["text"] == "B"
-    session = await server.house.sessions.find(client.id)
+    session = await server.server.runtime.sessions.find(client.id)
     assert (session.revision, session.log_level, session.subject) == (
         "2025-11-25",
         "error",

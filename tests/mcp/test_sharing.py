@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from mcpd import App, Context
-from mcpd.sessions.log import read_event_id
+from mcpd.sessions.stream_ids import read_event_id
 from tests.in_process import META, Session, modern, modern_headers, serving
 from tests.mcp.everything import CAPABLE, TASKS, Capable
 from tests.peer import parse_events
@@ -185,12 +185,12 @@ async def test_what_a_session_set_on_one_server_holds_on_the_others(cluster):
     client = await opened(cluster[0])
     await client.call("logging/setLevel", {"level": "error"})
     for server in cluster.servers:
-        session = await server.house.sessions.find(client.id)
+        session = await server.server.runtime.sessions.find(client.id)
         assert (session.revision, session.log_level) == ("2025-11-25", "error")
         assert session.subject == "alice"
     await client.at(cluster[2]).call("logging/setLevel", {"level": "debug"})
     await trio.sleep(0.05)
-    assert (await cluster[0].house.sessions.find(client.id)).log_level == "debug"
+    assert (await cluster[0].server.runtime.sessions.find(client.id)).log_level == "debug"
 
 
 async def test_another_user_is_kept_out_everywhere(cluster):
@@ -280,7 +280,7 @@ def updated(event):
 
 @pytest.mark.parametrize("dies", [False, True])
 async def test_a_message_goes_out_on_the_newest_of_several_streams(cluster, monkeypatch, dies):
-    monkeypatch.setattr("mcpd.mcp.streams.reader.LOOK_AT_TURN_S", 0.2)
+    monkeypatch.setattr("mcpd.mcp.streams.reader.LOOK_AT_LEASE_S", 0.2)
     a, b, c = cluster.servers
     client = await opened(c)
     assert (await client.call("resources/subscribe", {"uri": "note://a"})).status == 200
@@ -325,7 +325,12 @@ async def test_a_call_that_its_living_process_gave_up_goes_on_elsewhere(cluster)
     peer = await start(client, cluster[0], "count", {"to": 40})
     events = await read_until(peer, lambda event: '"progress":4' in event.get("data", ""))
     stream_id = read_event_id(events[-1]["id"])[0]
-    cluster[0].house.services.streams.writer(client.id, stream_id).give_up()
+    writer = cluster[0].server.runtime.streams._writers[client.id, stream_id]
+    await peer.stream.aclose()  # else A would go on itself, for the connection that reads there
+    with trio.fail_after(5):
+        while writer.readers.names:
+            await trio.sleep(0.01)
+    writer.give_up()
     peer = await resume(client, cluster[1], events[-1]["id"])
     await read_until(peer, is_answer, events)
     assert "counted by B" in events[-1]["data"]
@@ -375,7 +380,7 @@ async def test_a_process_that_lost_its_call_says_nothing_more(cluster):
     peer = await start(client, cluster[0], "count", {"to": 20, "pause": 0.1})
     events = await read_until(peer, lambda event: '"progress":2' in event.get("data", ""))
     stream_id = read_event_id(events[-1]["id"])[0]
-    taken = cluster[1].house.backend.log
+    taken = cluster[1].server.backend.ownership
     taken._link.up_since = 0.0
     await taken._link.call("HSET", f"{taken._prefix}:m:{client.id}:{stream_id}", "owner", "gone")
     assert await taken.claim(client.id, stream_id) is not None
@@ -383,7 +388,7 @@ async def test_a_process_that_lost_its_call_says_nothing_more(cluster):
         rest = b""
         while (piece := await peer.piece()) is not None:
             rest += piece
-            if cluster[0].house.services.streams.writer(client.id, stream_id) is None:
+            if cluster[0].server.runtime.streams._writers.get((client.id, stream_id)) is None:
                 break
     assert b"counted" not in rest
 
@@ -452,7 +457,7 @@ async def test_http_sse_works_over_two_servers(cluster):
 async def test_round_trips_to_redis(cluster):
     """None for a stateless call; at most one for a call in a session, and none from the cache."""
     server = cluster[1]
-    link = server.house.backend.log._link
+    link = server.server.backend.store._link
     client = await opened(cluster[0])
 
     async def cost(job) -> int:
@@ -516,8 +521,8 @@ async def test_a_task_whose_process_died_has_failed(cluster):
     created = (await task_request(cluster[0], "tools/call", {"name": "long"}))["result"]
     await until(cluster[1], created["taskId"], "input_required")
     await cluster.die(0)
-    link = cluster[1].house.backend.log._link  # the sign of life would last some seconds more
-    process = cluster[0].house.backend.process
+    link = cluster[1].server.backend.store._link  # the sign of life would last some seconds more
+    process = cluster[0].server.backend.process
     await link.call("DEL", f"{link.address.prefix}:p:{process}")
     failed = await until(cluster[1], created["taskId"], "failed")
     assert "process that ran this task ended" in failed["error"]["message"]

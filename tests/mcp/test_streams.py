@@ -7,14 +7,19 @@ import trio.testing
 
 from mcpd import App, Context
 from mcpd.errors import DeclarationError
-from mcpd.mcp.streams.hub import Streams
+from mcpd.mcp.streams.hub import StreamHub
 from mcpd.mcp.streams.reader import End
-from mcpd.mcp.streams.writer import StreamLost
+from mcpd.mcp.streams.writer import StreamLost, WriterState
 from mcpd.mcp.tasks.record import MOVES, Status
-from mcpd.sessions.bus import Bus
-from mcpd.sessions.log import MAX_EVENTS, SESSION_STREAM, KeptCall, new_stream_id
-from mcpd.sessions.memory.log import MemoryLog
+from mcpd.sessions.backend import Backend
+from mcpd.sessions.memory.answers import MemoryAnswers
+from mcpd.sessions.memory.events import MemoryEvents
+from mcpd.sessions.memory.kept import KeptSessions
+from mcpd.sessions.memory.store import MemoryStore
+from mcpd.sessions.memory.watches import MemoryWatches
 from mcpd.sessions.record import SessionId
+from mcpd.sessions.stream_ids import new_stream_id
+from mcpd.sessions.streams import MAX_EVENTS, SESSION_STREAM, KeptCall
 from tests.in_process import META, modern, modern_headers, serving
 from tests.mcp.everything import ANSWERS, CAPABLE, TASKS, Capable, everything
 from tests.peer import parse_events
@@ -70,9 +75,9 @@ async def test_a_broken_stream_is_resumed_with_every_missed_message_once(server)
 
 
 async def test_a_plain_answer_leaves_no_trace_in_the_log(server, monkeypatch):
-    log = server.house.services.streams.log
+    log = server.server.runtime.streams.events
     used = []
-    for name in ("begin", "append", "mark_unread", "let_go"):
+    for name in ("begin", "append", "mark_unread"):
         monkeypatch.setattr(log, name, lambda *_, name=name, **__: used.append(name))
     session = Capable(server)
     await session.open()
@@ -86,7 +91,7 @@ async def test_a_plain_answer_leaves_no_trace_in_the_log(server, monkeypatch):
 
 async def test_an_answer_that_nobody_got_waits_for_its_client(server, monkeypatch):
     """However many other calls its session makes meanwhile."""
-    monkeypatch.setattr("mcpd.sessions.memory.log.MAX_FINISHED", 3)
+    monkeypatch.setattr("mcpd.sessions.memory.events.MAX_FINISHED", 3)
     session = Capable(server)
     await session.open()
     arguments = {"seconds": 0.1, "key": "k"}
@@ -152,56 +157,67 @@ async def test_a_lost_call_is_told_to_the_client_and_to_nobody_else(server):
 S = SessionId("s")
 
 
+def hub() -> StreamHub:
+    """Over a log that knows every session."""
+    kept = KeptSessions()
+    events = MemoryEvents(kept)
+    watches = MemoryWatches(kept, events)
+    return StreamHub(Backend(MemoryStore(), events, MemoryAnswers(kept), watches))
+
+
 def call(stream_id: str = "c") -> KeptCall:
     return KeptCall(S, stream_id, b"{}", "alice")
 
 
 async def test_the_oldest_messages_of_a_stream_go_first():
-    streams = Streams(MemoryLog(), Bus())
+    streams = hub()
     writer = streams.write(call())
     for number in range(MAX_EVENTS + 50):
         await writer.send(b"%d" % number)
-    with streams.follow(S, "c", 0) as follower:
-        first = await follower.next()
+    with streams.read(S, "c", 0) as reader:
+        first = await reader.next()
     assert first is not None
     assert first.number == 51
 
 
 async def test_a_call_that_sends_nothing_first_leaves_no_trace():
-    log = MemoryLog()
-    writer = Streams(log, Bus()).write(call())
+    streams = hub()
+    writer = streams.write(call())
     await writer.finish(b"answer")
-    assert (writer.begun, writer.plain, writer.settled.is_set()) == (False, b"answer", True)
-    assert await log.read(S, "c", 0) is None
+    assert (writer.state, writer.plain_answer) == (WriterState.PLAIN, b"answer")
+    assert writer.settled.is_set()
+    assert await streams.events.read(S, "c", 0) is None
 
 
-async def test_a_follower_gets_what_was_and_what_comes_and_the_end():
-    streams = Streams(MemoryLog(), Bus())
+async def test_a_reader_gets_what_was_and_what_comes_and_the_end():
+    streams = hub()
     writer = streams.write(call())
     await writer.send(b"1")
-    with streams.follow(S, "c", 0) as follower:
-        assert (await follower.next()).data == b"1"  # type: ignore[union-attr]
+    with streams.read(S, "c", 0) as reader:
+        assert (await reader.next()).data == b"1"  # type: ignore[union-attr]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.finish, b"2")
-            assert (await follower.next()).data == b"2"  # type: ignore[union-attr]
-        assert await follower.next() is None
-        assert follower.end is End.FINISHED
-    with streams.follow(S, "c", 1) as late:
+            assert (await reader.next()).data == b"2"  # type: ignore[union-attr]
+        assert await reader.next() is None
+        assert reader.end is End.FINISHED
+    with streams.read(S, "c", 1) as late:
         assert (await late.next()).data == b"2"  # type: ignore[union-attr]
 
 
-class SlowLog(MemoryLog):
-    """Keeps a message at once and says so later, as a log far away does."""
+async def test_a_message_whose_sending_was_cancelled_does_not_lend_its_number_to_the_next(
+    monkeypatch,
+):
+    """The log keeps a message at once and says so later, as one far away does."""
+    streams = hub()
+    log, append = streams.events, streams.events.append
 
-    async def append(self, *args, **options):
-        kept = await super().append(*args, **options)
+    async def append_slowly(*args, **options):
+        kept = await append(*args, **options)
         await trio.sleep(0.05)
         return kept
 
-
-async def test_a_message_whose_sending_was_cancelled_does_not_lend_its_number_to_the_next():
-    log = SlowLog()
-    writer = Streams(log, Bus()).write(call())
+    monkeypatch.setattr(log, "append", append_slowly)
+    writer = streams.write(call())
     await writer.send(b"1")
     with trio.move_on_after(0.01):
         await writer.send(b"2, perhaps")
@@ -217,14 +233,14 @@ async def test_a_message_whose_sending_was_cancelled_does_not_lend_its_number_to
 
 
 async def test_a_stream_that_another_process_took_is_not_written_any_more():
-    log = MemoryLog()
-    streams = Streams(log, Bus())
+    streams = hub()
+    log = streams.events
     writer = streams.write(call())
     await writer.send(b"1")
     log.forget(S)
     with pytest.raises(StreamLost):
         await writer.send(b"2")
-    assert writer.lost
+    assert writer.state is WriterState.LOST
 
 
 # --- tasks -----------------------------------------------------------------------------------
@@ -379,42 +395,42 @@ async def test_task_support_is_minded(server):
     assert (await old.call("tasks/get", task_id)).json()["error"]["code"] == -32601
 
 
-async def test_an_older_follower_of_a_call_ends_and_of_a_session_waits():
-    log = MemoryLog()
-    streams = Streams(log, Bus())
+async def test_an_older_reader_of_a_call_ends_and_of_a_session_waits():
+    streams = hub()
+    log = streams.events
     await streams.write(call()).send(b"x")
-    old, new = streams.follow(S, "c", 0), streams.follow(S, "c", 0)
+    old, new = streams.read(S, "c", 0), streams.read(S, "c", 0)
     assert await old.next() is None
     assert old.end is End.OVERTAKEN
     assert (await new.next()).data == b"x"  # type: ignore[union-attr]
-    first, second = (streams.follow(S, SESSION_STREAM, 0) for _ in range(2))
+    first, second = (streams.read(S, SESSION_STREAM, 0) for _ in range(2))
 
     async def put(data: bytes) -> None:
         await log.put(S, data)
-        streams.own_grew(S)
+        streams.session_grew(S)
 
     await put(b"y")
     assert (await second.next()).data == b"y"  # type: ignore[union-attr]
     with trio.move_on_after(0.05) as scope:
         await first.next()
     assert scope.cancelled_caught
-    streams.leave(second)
+    second.__exit__()
     await put(b"z")
     found = await first.next()
     assert found is not None
     assert found.data == b"z"  # y went out on the other stream, and never goes out twice
 
 
-async def test_a_cut_ends_the_connection_and_not_the_stream():
-    streams = Streams(MemoryLog(), Bus())
+async def test_a_disconnect_ends_the_connection_and_not_the_stream():
+    streams = hub()
     writer = streams.write(call())
     await writer.send(b"1")
-    with streams.follow(S, "c", 1) as follower:
-        streams.cut_calls(500)
-        assert await follower.next() is None
-        assert (follower.end, follower.place.retry_ms) == (End.CUT, 500)
+    with streams.read(S, "c", 1) as reader:
+        streams.disconnect_calls(500)
+        assert await reader.next() is None
+        assert (reader.end, reader.readers.retry_ms) == (End.DISCONNECTED, 500)
     await writer.finish(b"2")
-    with streams.follow(S, "c", 1) as again:
+    with streams.read(S, "c", 1) as again:
         assert (await again.next()).data == b"2"  # type: ignore[union-attr]
 
 

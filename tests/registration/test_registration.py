@@ -102,7 +102,7 @@ async def test_each_outcome_is_counted_apart(server):
     peer = server.connect()
     for body in ({}, {}, OAUTH, {"x": 1}):
         await peer.request("POST", "/register", json=body)
-    assert server.house.registrations.outcomes == {
+    assert server.server.registrations.outcomes == {
         ("session", "accepted"): 2,
         ("oauth", "refused"): 1,
         ("unknown", "refused"): 1,

@@ -10,8 +10,8 @@ from mcpd.errors import InvalidParams, InvalidRequest, McpdError, ParseError
 from mcpd.rpc import hostile
 from mcpd.rpc.messages import (
     Call,
-    Notice,
-    Reply,
+    Notification,
+    RpcResponse,
     decode,
     decode_batch,
     encode_error,
@@ -33,9 +33,9 @@ def test_an_id_goes_back_as_it_came(request_id):
 
 
 def test_kinds():
-    assert isinstance(decode(b'{"jsonrpc":"2.0","method":"x","params":{"a":1}}'), Notice)
-    assert isinstance(decode(b'{"jsonrpc":"2.0","id":1,"result":{}}'), Reply)
-    assert isinstance(decode(b'{"jsonrpc":"2.0","id":1,"error":{"code":1}}'), Reply)
+    assert isinstance(decode(b'{"jsonrpc":"2.0","method":"x","params":{"a":1}}'), Notification)
+    assert isinstance(decode(b'{"jsonrpc":"2.0","id":1,"result":{}}'), RpcResponse)
+    assert isinstance(decode(b'{"jsonrpc":"2.0","id":1,"error":{"code":1}}'), RpcResponse)
     assert decode(b'{"jsonrpc":"2.0","id":1,"method":"x"}').params == msgspec.Raw(b"{}")  # type: ignore[union-attr]
 
 
@@ -133,7 +133,7 @@ def test_errors_omit_an_id_that_could_not_be_read():
 
 def test_batches():
     found = decode_batch(b'[{"jsonrpc":"2.0","method":"a"}, 3]', max_messages=2)
-    assert isinstance(found[0], Notice)
+    assert isinstance(found[0], Notification)
     assert isinstance(found[1], InvalidRequest)
     for body in (b"[]", b"[1,2,3]"):
         with pytest.raises(InvalidRequest):

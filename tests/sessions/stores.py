@@ -8,11 +8,10 @@ from typing import Any
 
 import trio
 
-from mcpd.server.backends import memory_backend
+from mcpd.server.backends import memory_backend, sqlite_backend
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.record import Session, new_session_id
 from mcpd.sessions.redis.opening import open_redis
-from mcpd.sessions.sqlite.log import SqliteLog
 from mcpd.sessions.sqlite.store import SqliteStore
 from tests.redis_server import RedisServer
 
@@ -35,8 +34,7 @@ async def opened(
     elif kind == "sqlite":
         store = SqliteStore(tmp_path / "s.sqlite")
         owner = f"process-{next(_numbers)}"
-        log = SqliteLog(store.database, owner, keep_running_s=3600.0, clock=clock)
-        yield Backend(store, log)
+        yield sqlite_backend(store, owner, keep_running_s=3600.0, clock=clock)
         store.close()
     else:
         name = f"process-{next(_numbers)}"

@@ -5,14 +5,8 @@ from msgspec.structs import replace
 
 from mcpd.errors import SessionNotFound
 from mcpd.sessions.bus import Bus
-from mcpd.sessions.log import (
-    KEEP_FINISHED_S,
-    MAX_BYTES,
-    MAX_EVENTS,
-    MAX_FINISHED,
-    MAX_FINISHED_BYTES,
-    SESSION_STREAM,
-    KeptCall,
+from mcpd.sessions.record import SessionId
+from mcpd.sessions.stream_ids import (
     asker_of,
     event_id,
     new_stream_id,
@@ -20,7 +14,15 @@ from mcpd.sessions.log import (
     read_event_id,
     request_of,
 )
-from mcpd.sessions.record import SessionId
+from mcpd.sessions.streams import (
+    KEEP_FINISHED_S,
+    MAX_BYTES,
+    MAX_EVENTS,
+    MAX_FINISHED,
+    MAX_FINISHED_BYTES,
+    SESSION_STREAM,
+    KeptCall,
+)
 from tests.sessions.stores import KINDS, fresh, opened, session
 
 
@@ -54,7 +56,7 @@ async def contents(log, session_id, stream_id="c", after=0):
 
 
 async def test_messages_are_kept_in_order_until_the_last(backend, alice):
-    log = backend.log
+    log = backend.events
     await log.begin(call(alice))
     assert await contents(log, alice) == ([], False)
     for number in (1, 2, 3):
@@ -66,7 +68,7 @@ async def test_messages_are_kept_in_order_until_the_last(backend, alice):
 
 
 async def test_a_doubtful_message_can_be_repeated(backend, alice):
-    log = backend.log
+    log = backend.events
     await log.begin(call(alice))
     for _ in range(2):
         assert await log.append(alice, "c", 1, b"once", last=False)
@@ -76,13 +78,14 @@ async def test_a_doubtful_message_can_be_repeated(backend, alice):
 
 
 async def test_what_was_never_begun_takes_nothing(backend, alice):
-    assert not await backend.log.append(alice, "c", 1, b"x", last=False)
-    assert await backend.log.read(alice, "c", 0) is None
-    assert await backend.log.claim(alice, "c") is None
+    assert not await backend.events.append(alice, "c", 1, b"x", last=False)
+    assert await backend.events.read(alice, "c", 0) is None
+    if backend.ownership is not None:
+        assert await backend.ownership.claim(alice, "c") is None
 
 
 async def test_a_stream_is_bounded_and_the_oldest_go_first(backend, alice):
-    log = backend.log
+    log = backend.events
     await log.begin(call(alice))
     for number in range(1, MAX_EVENTS + 6):
         await log.append(alice, "c", number, b"x", last=False)
@@ -100,7 +103,7 @@ async def which_are_there(log, session_id, names):
 
 
 async def test_a_session_has_a_bounded_number_of_finished_streams(backend, alice):
-    log = backend.log
+    log = backend.events
     names = [f"c{number}" for number in range(MAX_FINISHED + 5)]
     await log.begin(call(alice, "long"))  # the first to begin, and the last to end
     for name in names:
@@ -112,7 +115,7 @@ async def test_a_session_has_a_bounded_number_of_finished_streams(backend, alice
 
 
 async def test_what_nobody_has_read_is_kept_longest(backend, alice):
-    log = backend.log
+    log = backend.events
     await log.begin(call(alice, "unread"))
     await log.append(alice, "unread", 1, b"x", last=True, unread=True)
     await log.begin(call(alice, "missed"))
@@ -128,7 +131,7 @@ async def test_what_nobody_has_read_is_kept_longest(backend, alice):
 
 
 async def test_large_finished_streams_are_bounded_together(backend, alice):
-    log = backend.log
+    log = backend.events
     many = MAX_FINISHED_BYTES // MAX_BYTES
     names = [f"c{number}" for number in range(many + 2)]
     for name in ["small", *names]:
@@ -144,26 +147,26 @@ async def test_large_finished_streams_are_bounded_together(backend, alice):
 async def test_another_session_sees_nothing_of_it(backend, alice):
     other = session(subject="bob", issuer="")
     await backend.store.create(other, max_unbound=100)
-    await backend.log.begin(call(alice))
-    await backend.log.append(alice, "c", 1, b"x", last=False)
-    assert await backend.log.read(other.id, "c", 0) is None
+    await backend.events.begin(call(alice))
+    await backend.events.append(alice, "c", 1, b"x", last=False)
+    assert await backend.events.read(other.id, "c", 0) is None
 
 
 async def test_the_own_stream_counts_upwards_and_is_read_and_taken(backend, alice):
-    log = backend.log
-    assert await log.last(alice) == 0
+    log = backend.events
+    assert await log.newest(alice) == 0
     assert await contents(log, alice, SESSION_STREAM) == ([], False)
     first = await log.put(alice, b"1")
     second = await log.put(alice, b"2")
     assert second > first > 1e15  # microseconds: a log that forgot it never counts backwards
-    assert await log.last(alice) == second
+    assert await log.newest(alice) == second
     assert await contents(log, alice, SESSION_STREAM, first) == ([(second, b"2")], False)
-    await log.take(alice, first)
+    await log.drop_through(alice, first)
     assert await contents(log, alice, SESSION_STREAM) == ([(second, b"2")], False)
 
 
 async def test_a_full_own_stream_can_refuse_instead_of_dropping(backend, alice):
-    log = backend.log
+    log = backend.events
     for number in range(MAX_EVENTS):
         assert await log.put(alice, b"%d" % number, drop_oldest=False) is not None
     assert not await log.has_room(alice)
@@ -171,71 +174,71 @@ async def test_a_full_own_stream_can_refuse_instead_of_dropping(backend, alice):
     last = await log.put(alice, b"yes")
     found, _ = await contents(log, alice, SESSION_STREAM)
     assert (found[0][1], found[-1]) == (b"1", (last, b"yes"))
-    await log.take(alice, found[0][0])
+    await log.drop_through(alice, found[0][0])
     assert await log.has_room(alice)
 
 
 async def test_a_change_reaches_the_sessions_that_watch(backend, alice):
     bob = session(subject="bob", issuer="")
     await backend.store.create(bob, max_unbound=100)
-    await backend.log.watch(alice, frozenset({"lists", "note://a"}))
-    await backend.log.watch(bob.id, frozenset({"lists"}))
-    assert await backend.log.announce("note://a", b"a") == [alice]
-    assert set(await backend.log.announce("lists", b"l")) == {alice, bob.id}
-    await backend.log.watch(alice, frozenset({"lists"}))
-    assert await backend.log.announce("note://a", b"a") == []
-    assert [data for _, data in (await contents(backend.log, alice, SESSION_STREAM))[0]] == [
+    await backend.watches.watch(alice, frozenset({"lists", "note://a"}))
+    await backend.watches.watch(bob.id, frozenset({"lists"}))
+    assert await backend.watches.announce("note://a", b"a") == [alice]
+    assert set(await backend.watches.announce("lists", b"l")) == {alice, bob.id}
+    await backend.watches.watch(alice, frozenset({"lists"}))
+    assert await backend.watches.announce("note://a", b"a") == []
+    assert [data for _, data in (await contents(backend.events, alice, SESSION_STREAM))[0]] == [
         b"a",
         b"l",
     ]
     await backend.store.end(bob.id)
-    backend.log.forget(bob.id)
-    assert await backend.log.announce("lists", b"l") == [alice]
+    backend.events.forget(bob.id)
+    assert await backend.watches.announce("lists", b"l") == [alice]
 
 
 async def test_the_first_answer_to_a_question_stays(backend, alice):
-    log = backend.log
     asked = question_id("c", b"how?", 1)
-    assert not await log.answer(alice, asked, b"unasked")
-    await log.ask(alice, "c", asked)
-    assert await log.answer_to(alice, asked) is None
-    assert await log.answer(alice, asked, b"so")
-    assert await log.answer(alice, asked, b"or so")
-    await log.ask(alice, "c", asked)  # by a second run
-    assert await log.answer_to(alice, asked) == b"so"
-    await log.forget_questions(alice, "c")
-    assert await log.answer_to(alice, asked) is None
-    assert not await log.answer(alice, asked, b"late")
+    assert not await backend.answers.deliver(alice, asked, b"unasked")
+    await backend.answers.expect(alice, "c", asked)
+    assert await backend.answers.find(alice, asked) is None
+    assert await backend.answers.deliver(alice, asked, b"so")
+    assert await backend.answers.deliver(alice, asked, b"or so")
+    await backend.answers.expect(alice, "c", asked)  # by a second run
+    assert await backend.answers.find(alice, asked) == b"so"
+    await backend.answers.forget(alice, "c")
+    assert await backend.answers.find(alice, asked) is None
+    assert not await backend.answers.deliver(alice, asked, b"late")
 
 
 async def test_what_ended_takes_its_streams_and_questions_with_it(backend, alice):
-    log = backend.log
+    log = backend.events
     await log.begin(call(alice))
-    await log.ask(alice, "c", question_id("c", b"how?", 1))
+    await backend.answers.expect(alice, "c", question_id("c", b"how?", 1))
     await log.put(alice, b"x")
     await backend.store.end(alice)
     log.forget(alice)
     assert await log.read(alice, "c", 0) is None
-    assert not await log.answer(alice, question_id("c", b"how?", 1), b"late")
+    assert not await backend.answers.deliver(alice, question_id("c", b"how?", 1), b"late")
     assert not await log.append(alice, "c", 1, b"x", last=False)
-    assert await log.last(alice) == 0
+    assert await log.newest(alice) == 0
 
 
 # --- what only durable logs have -------------------------------------------------------------
 
 
 async def test_nothing_is_kept_for_a_session_that_is_over(backend, alice):
-    log = backend.log
+    log = backend.events
     await backend.store.end(alice)
     log.forget(alice)
     with pytest.raises(SessionNotFound):
         await log.begin(call(alice))
     assert await log.put(alice, b"x") == 0
-    await log.ask(alice, "asker", question_id("asker", b"?", 1))
-    assert not await log.answer(alice, question_id("asker", b"?", 1), b"yes")
-    await log.watch(alice, frozenset({"lists"}))
-    assert await log.announce("lists", b"changed") == []
-    assert await log.take_turn(alice, SESSION_STREAM, "f", force=True) == 0
+    await backend.answers.expect(alice, "asker", question_id("asker", b"?", 1))
+    assert not await backend.answers.deliver(alice, question_id("asker", b"?", 1), b"yes")
+    await backend.watches.watch(alice, frozenset({"lists"}))
+    assert await backend.watches.announce("lists", b"changed") == []
+    if backend.lease is not None:
+        assert await backend.lease.acquire(alice, SESSION_STREAM, "f", force=True) == 0
 
 
 async def test_a_call_outlives_its_process(tmp_path):
@@ -243,18 +246,18 @@ async def test_a_call_outlives_its_process(tmp_path):
         one = session(subject="alice", issuer="")
         await before.store.create(one, max_unbound=100)
         kept = call(one.id)
-        await before.log.begin(kept)
-        await before.log.append(one.id, "c", 1, b"x", last=False)
-        assert await before.log.claim(one.id, "c") == kept  # a claim that was cut short
+        await before.events.begin(kept)
+        await before.events.append(one.id, "c", 1, b"x", last=False)
+        assert await before.ownership.claim(one.id, "c") == kept  # a claim that was cut short
         done = replace(kept, stream_id="d")
-        await before.log.begin(done)
-        await before.log.append(one.id, "d", 1, b"x", last=True)
+        await before.events.begin(done)
+        await before.events.append(one.id, "d", 1, b"x", last=True)
     async with opened("sqlite", tmp_path) as after:
-        assert not await after.log.append(one.id, "c", 2, b"y", last=False)  # not ours yet
-        assert await after.log.claim(one.id, "c") == kept
-        assert await after.log.append(one.id, "c", 2, b"y", last=True)
-        assert await contents(after.log, one.id) == ([(1, b"x"), (2, b"y")], True)
-        assert await after.log.claim(one.id, "d") is None  # it is finished
+        assert not await after.events.append(one.id, "c", 2, b"y", last=False)  # not ours yet
+        assert await after.ownership.claim(one.id, "c") == kept
+        assert await after.events.append(one.id, "c", 2, b"y", last=True)
+        assert await contents(after.events, one.id) == ([(1, b"x"), (2, b"y")], True)
+        assert await after.ownership.claim(one.id, "d") is None  # it is finished
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
@@ -263,12 +266,12 @@ async def test_what_is_finished_is_dropped_when_its_time_is_over(tmp_path, kind)
     async with opened(kind, tmp_path, clock=lambda: now) as backend:
         one = session(subject="alice", issuer="")
         await backend.store.create(one, max_unbound=100)
-        await backend.log.begin(call(one.id))
-        await backend.log.append(one.id, "c", 1, b"x", last=True)
-        await backend.log.sweep(now + KEEP_FINISHED_S - 1)
-        assert await backend.log.read(one.id, "c", 0) is not None
-        await backend.log.sweep(now + KEEP_FINISHED_S + 1)
-        assert await backend.log.read(one.id, "c", 0) is None
+        await backend.events.begin(call(one.id))
+        await backend.events.append(one.id, "c", 1, b"x", last=True)
+        await backend.events.sweep(now + KEEP_FINISHED_S - 1)
+        assert await backend.events.read(one.id, "c", 0) is not None
+        await backend.events.sweep(now + KEEP_FINISHED_S + 1)
+        assert await backend.events.read(one.id, "c", 0) is None
 
 
 # --- ids -------------------------------------------------------------------------------------

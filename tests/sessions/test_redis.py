@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from mcpd.errors import ConfigError, StoreError
 from mcpd.sessions.bus import Kind, Signal
-from mcpd.sessions.log import KeptCall
 from mcpd.sessions.redis.link import ANSWER_S, Address, Link
 from mcpd.sessions.redis.liveness import LEASE_S
 from mcpd.sessions.redis.opening import open_redis
+from mcpd.sessions.streams import KeptCall
 from tests.redis_server import RedisServer
 from tests.sessions.stores import fresh, opened, session
 from tests.sessions.test_stores import ALWAYS
@@ -112,25 +112,25 @@ async def test_a_call_is_claimed_only_when_its_process_is_gone(redis, tmp_path):
     async with opened("redis", tmp_path, url=url) as b:
         async with opened("redis", tmp_path, url=url) as a:
             await a.store.create(one, max_unbound=10)
-            await a.log.begin(kept)
-            await a.log.append(one.id, "c", 1, b"x", last=False)
-            assert await b.log.claim(one.id, "c") is None
-            assert not await b.log.append(one.id, "c", 2, b"y", last=False)
+            await a.events.begin(kept)
+            await a.events.append(one.id, "c", 1, b"x", last=False)
+            assert await b.ownership.claim(one.id, "c") is None
+            assert not await b.events.append(one.id, "c", 2, b"y", last=False)
         with trio.fail_after(5):
-            while (found := await b.log.claim(one.id, "c")) is None:
+            while (found := await b.ownership.claim(one.id, "c")) is None:
                 await trio.sleep(0.05)
         assert found == kept
-        assert await b.log.append(one.id, "c", 2, b"y", last=True)
+        assert await b.events.append(one.id, "c", 2, b"y", last=True)
 
 
 async def test_a_process_that_leaves_gives_its_calls_away_at_once(pair):
     a, b = pair
     one = session(subject="alice", issuer="")
     await a.store.create(one, max_unbound=10)
-    await a.log.begin(KeptCall(one.id, "c", b"{}", "alice"))
-    await a.log.release()
-    assert await b.log.claim(one.id, "c") is not None
-    assert not await a.log.append(one.id, "c", 1, b"late", last=True)
+    await a.events.begin(KeptCall(one.id, "c", b"{}", "alice"))
+    await a.ownership.disown_all()
+    assert await b.ownership.claim(one.id, "c") is not None
+    assert not await a.events.append(one.id, "c", 1, b"late", last=True)
 
 
 async def test_a_process_that_gives_a_call_up_leaves_it_to_the_others(pair):
@@ -138,12 +138,12 @@ async def test_a_process_that_gives_a_call_up_leaves_it_to_the_others(pair):
     one = session(subject="alice", issuer="")
     await a.store.create(one, max_unbound=10)
     for stream_id, last in (("c", False), ("done", True)):
-        await a.log.begin(KeptCall(one.id, stream_id, b"{}", "alice"))
-        await a.log.append(one.id, stream_id, 1, b"x", last=last)
-        await a.log.let_go(one.id, stream_id)
-        assert (await b.log.claim(one.id, stream_id) is not None) is not last
-    await a.log.let_go(one.id, "c")  # it is b's now
-    assert await b.log.append(one.id, "c", 2, b"y", last=True)
+        await a.events.begin(KeptCall(one.id, stream_id, b"{}", "alice"))
+        await a.events.append(one.id, stream_id, 1, b"x", last=last)
+        await a.ownership.disown(one.id, stream_id)
+        assert (await b.ownership.claim(one.id, stream_id) is not None) is not last
+    await a.ownership.disown(one.id, "c")  # it is b's now
+    assert await b.events.append(one.id, "c", 2, b"y", last=True)
 
 
 async def test_one_follower_is_served_over_all_processes(redis, tmp_path):
@@ -155,18 +155,18 @@ async def test_one_follower_is_served_over_all_processes(redis, tmp_path):
         a.bus.listen(Kind.FOLLOWED, told.append)
         a.bus.listen(Kind.LEFT, told.append)
         async with opened("redis", tmp_path, url=url) as b:
-            assert await a.log.take_turn(one.id, "session", "a1", force=True) == 0
-            assert await b.log.take_turn(one.id, "session", "b1", force=False) is None
-            assert await b.log.take_turn(one.id, "session", "b1", force=True) == 0
-            assert await a.log.take_turn(one.id, "session", "a1", force=False) is None
-            await a.log.end_turn(one.id, "session", "a1", 3)  # it was not served
-            await b.log.end_turn(one.id, "session", "b1", 7)
+            assert await a.lease.acquire(one.id, "session", "a1", force=True) == 0
+            assert await b.lease.acquire(one.id, "session", "b1", force=False) is None
+            assert await b.lease.acquire(one.id, "session", "b1", force=True) == 0
+            assert await a.lease.acquire(one.id, "session", "a1", force=False) is None
+            await a.lease.release(one.id, "session", "a1", 3)  # it was not served
+            await b.lease.release(one.id, "session", "b1", 7)
             await seen(told, 2)
             assert [signal.kind for signal in told] == [Kind.FOLLOWED, Kind.LEFT]
-            assert await a.log.take_turn(one.id, "session", "a1", force=False) == 7
-            assert await b.log.take_turn(one.id, "session", "b1", force=True) == 7
+            assert await a.lease.acquire(one.id, "session", "a1", force=False) == 7
+            assert await b.lease.acquire(one.id, "session", "b1", force=True) == 7
         with trio.fail_after(5):  # until the end of the other's connection is seen
-            while await a.log.take_turn(one.id, "session", "a1", force=False) is None:
+            while await a.lease.acquire(one.id, "session", "a1", force=False) is None:
                 await trio.sleep(0.05)
 
 
@@ -195,11 +195,11 @@ async def test_keys_expire_by_themselves(redis, tmp_path):
     one = session(subject="alice", issuer="")
     async with opened("redis", tmp_path, url=url) as backend:
         await backend.store.create(one, max_unbound=10)
-        await backend.log.begin(KeptCall(one.id, "c", b"{}", "alice"))
-        await backend.log.append(one.id, "c", 1, b"x", last=False)
-        await backend.log.put(one.id, b"x")
-        await backend.log.ask(one.id, "c", "ask-c-0-1")
-        link, prefix = backend.log._link, backend.log._prefix
+        await backend.events.begin(KeptCall(one.id, "c", b"{}", "alice"))
+        await backend.events.append(one.id, "c", 1, b"x", last=False)
+        await backend.events.put(one.id, b"x")
+        await backend.answers.expect(one.id, "c", "ask-c-0-1")
+        link, prefix = backend.events._link, backend.events._prefix
         for key in (f"s:{one.id}", f"m:{one.id}:c", f"e:{one.id}:c", f"i:{one.id}",
                     f"e:{one.id}:session", f"m:{one.id}:session", f"q:{one.id}:c"):  # fmt: skip
             assert 0 < await link.call("TTL", f"{prefix}:{key}") <= 3660, key
@@ -210,13 +210,13 @@ async def test_a_session_leaves_nothing_behind(redis, tmp_path):
     one = session(subject="alice", issuer="")
     async with opened("redis", tmp_path, url=url) as backend:
         await backend.store.create(one, max_unbound=10)
-        await backend.log.begin(KeptCall(one.id, "c", b"{}", "alice"))
-        await backend.log.append(one.id, "c", 1, b"x", last=False)
-        await backend.log.put(one.id, b"x")
-        await backend.log.watch(one.id, frozenset({"lists", "note://a"}))
+        await backend.events.begin(KeptCall(one.id, "c", b"{}", "alice"))
+        await backend.events.append(one.id, "c", 1, b"x", last=False)
+        await backend.events.put(one.id, b"x")
+        await backend.watches.watch(one.id, frozenset({"lists", "note://a"}))
         await backend.store.end(one.id)
-        prefix = backend.log._prefix
-        left = await backend.log._link.call("KEYS", f"{prefix}:*")
+        prefix = backend.events._prefix
+        left = await backend.events._link.call("KEYS", f"{prefix}:*")
         assert [key for key in left if b":p:" not in key] == []  # the process itself lives
 
 
@@ -257,7 +257,7 @@ async def test_a_redis_that_hangs_is_given_up_within_its_bound(tmp_path):
                 await backend.store.count()
             server.process.send_signal(18)  # SIGCONT
             with trio.fail_after(10):
-                while not backend.log._link.is_up:
+                while not backend.events._link.is_up:
                     await trio.sleep(0.05)
             assert (await backend.store.count()).total == 0
 
@@ -270,7 +270,7 @@ async def test_a_server_starts_while_redis_is_away(tmp_path):
                 await backend.store.count()
             await trio.to_thread.run_sync(server.start)
             with trio.fail_after(10):
-                while not backend.log._link.is_up:
+                while not backend.events._link.is_up:
                     await trio.sleep(0.05)
 
 
@@ -282,19 +282,19 @@ async def test_nobody_is_taken_for_gone_while_an_outage_ends(tmp_path):
     with RedisServer(tmp_path / "redis") as server:
         async with opened("redis", tmp_path, url=server.url) as old:
             await old.store.create(one, max_unbound=10)
-            await old.log.begin(KeptCall(one.id, "c", b"{}", "alice"))
+            await old.events.begin(KeptCall(one.id, "c", b"{}", "alice"))
         server.kill()
         async with opened("redis", tmp_path, url=server.url) as new:
             await trio.sleep(0.1)
             await trio.to_thread.run_sync(server.start)
             with trio.fail_after(10):
-                while not new.log._link.is_up:
+                while not new.events._link.is_up:
                     await trio.sleep(0.02)
-            await new.log._link.call("DEL", f"mcpd:p:{old.process}")
-            assert await new.log.claim(one.id, "c") is None
+            await new.events._link.call("DEL", f"mcpd:p:{old.process}")
+            assert await new.ownership.claim(one.id, "c") is None
             assert not await new.tasks.is_gone(old.process)
             with trio.fail_after(2 * LEASE_S):
-                while await new.log.claim(one.id, "c") is None:
+                while await new.ownership.claim(one.id, "c") is None:
                     await trio.sleep(0.1)
             assert await new.tasks.is_gone(old.process)
 
@@ -313,7 +313,7 @@ async def test_what_ended_while_signals_were_lost_is_noticed(pair):
 
 async def test_scripts_are_sent_again_to_a_redis_that_forgot_them(redis, tmp_path):
     async with opened("redis", tmp_path, url=fresh(redis)) as backend:
-        await backend.log._link.call("SCRIPT", "FLUSH")
+        await backend.events._link.call("SCRIPT", "FLUSH")
         one = session(subject="alice", issuer="")
         await backend.store.create(one, max_unbound=10)
         assert await backend.store.get(one.id, alive_since=ALWAYS) == one
@@ -342,7 +342,7 @@ async def test_a_user_of_the_acl_who_may_use_our_keys_alone(tmp_path):
     with RedisServer(tmp_path / "redis") as server:
         async with opened("redis", tmp_path, url=server.url) as backend:
             rules = ("on", ">secret", "~team:*", "&team:*", "+@all")
-            await backend.log._link.call("ACL", "SETUSER", "mcpd", *rules)
+            await backend.events._link.call("ACL", "SETUSER", "mcpd", *rules)
         url = server.url.replace("//", "//mcpd:secret@")
         async with opened("redis", tmp_path, url=f"{url}?prefix=team") as backend:
             one = session(subject="alice", issuer="")

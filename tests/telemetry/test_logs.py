@@ -7,7 +7,7 @@ import os
 import pytest
 import trio
 
-from mcpd.http.messages import Headers, Peer, Request
+from mcpd.observer import Activity, RequestServed
 from mcpd.telemetry.logs import LogWriter
 
 
@@ -26,16 +26,15 @@ def record(message: str, *args: object, **fields: object) -> logging.LogRecord:
     return made
 
 
-def request() -> Request:
-    peer = Peer("127.0.0.1", is_loopback=True)
-    return Request("GET", "/a\x1b[31m", "", Headers([]), None, peer, 1, 1, None)  # type: ignore[arg-type]
+def served() -> RequestServed:
+    return RequestServed(Activity("r"), "GET", "/a\x1b[31m", "127.0.0.1", 200, 10, 0.001)
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_anything_can_be_logged(pipe, style):
     writer = LogWriter(pipe[1], style=style)
     writer.emit(record("a lone \ud800 surrogate", user="\ud800", thing=object()))
-    writer.access(request(), 200, 10, 0.001)
+    writer.access(served())
     writer.flush()
     lines = os.read(pipe[0], 65536).decode().splitlines()
     assert len(lines) == 2
@@ -61,7 +60,7 @@ async def test_a_reader_that_stalls_does_not_keep_the_daemon(pipe, nursery, monk
     writer = LogWriter(pipe[1])
     await nursery.start(writer.run)
     for _ in range(3000):
-        writer.access(request(), 200, 10, 0.001)
+        writer.access(served())
     await trio.sleep(0.2)
     with trio.fail_after(3):
         nursery.cancel_scope.cancel()

@@ -11,15 +11,17 @@ import msgspec
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import InternalError, McpdError, StoreError
-from mcpd.mcp import dispatch
+from mcpd.mcp.calls.run import finish, run
 from mcpd.mcp.catalog.tool_results import error_result
+from mcpd.mcp.dispatch import Outcome, failed, make_request
 from mcpd.mcp.envelope.caller import caller_of_session
-from mcpd.mcp.request import Job, Method, Services
+from mcpd.mcp.envelope.params import read_common
+from mcpd.mcp.request import McpRequest
 from mcpd.mcp.revisions import ASSUMED_WITHOUT_HEADER, HANDSHAKE
-from mcpd.mcp.streams.writer import CallStream, StreamLost, patiently
-from mcpd.mcp.transports.call_streams import serve_call
+from mcpd.mcp.runtime import Runtime
+from mcpd.mcp.streams.writer import CallWriter, StreamLost, patiently
 from mcpd.rpc.messages import Call, decode, encode_error, encode_result
-from mcpd.sessions.log import Event, KeptCall
+from mcpd.sessions.streams import Event, KeptCall, StreamKey
 
 log = logging.getLogger("mcpd.mcp")
 
@@ -29,73 +31,86 @@ INTERRUPTED = (
 )
 
 
-class Recovery:
-    """Goes on with calls in this process."""
+async def take_over(runtime: Runtime, key: StreamKey) -> None:
+    """Begin to go on with a call if its process is gone; its writer is there when this returns.
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    def adopt(self, kept: KeptCall) -> None:
-        """Begin to go on with a call that this process has claimed; its writer is there when
-        this returns.
-        """
-        self._services.running.start(self._try, kept, self._services.streams.write(kept))
-
-    async def _try(self, kept: KeptCall, stream: CallStream) -> None:
-        try:
-            await self._go_on(kept, stream)
-        finally:
-            stream.give_up()  # does nothing to one that is finished
-
-    async def _go_on(self, kept: KeptCall, stream: CallStream) -> None:
-        stream.go_on(await self._written(kept))
-        call = decode(kept.request)
-        if not isinstance(call, Call):
-            raise TypeError("only calls are kept")
-        try:
-            job = await self._job(kept, call)
-            method = dispatch.find_method(job)
-        except McpdError as error:
-            await _finish(stream, encode_error(call.id, error))
-            return
-        if method.repeatable is not None and method.repeatable(job):
-            log.info("going on with %s, whose process is gone", call.method)
-            await serve_call(job, method, stream)
-        else:
-            log.warning("%s was interrupted: its process is gone", call.method)
-            await _finish(stream, _interrupted(job, method))
-
-    async def _written(self, kept: KeptCall) -> list[Event]:
-        """What the process that is gone has sent."""
-        read = partial(self._services.streams.log.read, kept.session_id, kept.stream_id)
-        events: list[Event] = []
-        while page := await patiently(partial(read, events[-1].number if events else 0)):
-            if not page.events:
-                break
-            events += page.events
-        return events
-
-    async def _job(self, kept: KeptCall, call: Call) -> Job:
-        """The call as it was made, by whoever made it.
-
-        Raises:
-            SessionNotFound: its session is over.
-            StoreError: the store stayed away.
-        """
-        session = await patiently(lambda: self._services.sessions.find(kept.session_id))
-        principal = Principal(kept.subject, kept.issuer, frozenset(kept.scopes))
-        revision = HANDSHAKE.get(session.revision or "", ASSUMED_WITHOUT_HEADER)
-        return Job(self._services, call, caller_of_session(session, principal, revision))
+    Cancellation: what was claimed is gone on with.
+    """
+    if runtime.streams.ownership is None:
+        return
+    kept = await runtime.streams.ownership.claim(key)
+    if kept is not None:
+        runtime.in_flight.start(_try, runtime, kept, runtime.streams.write(kept))
 
 
-def _interrupted(job: Job, method: Method) -> bytes:
-    if job.call.method == "tools/call":
-        return encode_result(job.call.id, msgspec.json.encode(error_result(INTERRUPTED)))
-    return encode_error(job.call.id, InternalError(INTERRUPTED))
-
-
-async def _finish(stream: CallStream, body: bytes) -> None:
+async def _try(runtime: Runtime, kept: KeptCall, writer: CallWriter) -> None:
     try:
-        await stream.finish(body)
+        await _go_on(runtime, kept, writer)
+    finally:
+        writer.give_up()
+
+
+async def _go_on(runtime: Runtime, kept: KeptCall, writer: CallWriter) -> None:
+    writer.take_over(await _written(runtime, kept))
+    call = decode(kept.request)
+    if not isinstance(call, Call):
+        raise TypeError("only calls are kept")
+    try:
+        request = await _request(runtime, kept, call)
+    except McpdError as error:
+        await _answer_alone(writer, encode_error(call.id, error))
+        return
+    method = request.method
+    if method.repeatable is not None and method.repeatable(request):
+        log.info("going on with %s, whose process is gone", call.method)
+        await run(request, writer)
+        return
+    log.warning("%s was interrupted: its process is gone", call.method)
+    try:
+        await finish(request, writer, _interrupted(request))
+    except StoreError as error:
+        _not_answered(error)
+
+
+async def _written(runtime: Runtime, kept: KeptCall) -> list[Event]:
+    """What the process that is gone has sent."""
+    read = partial(runtime.streams.events.read, kept.session_id, kept.stream_id)
+    events: list[Event] = []
+    while page := await patiently(partial(read, events[-1].number if events else 0)):
+        if not page.events:
+            break
+        events += page.events
+    return events
+
+
+async def _request(runtime: Runtime, kept: KeptCall, call: Call) -> McpRequest:
+    """The request as it was made, by the principal that made it.
+
+    Raises:
+        SessionNotFound: its session is over.
+        StoreError: the store stayed away.
+    """
+    session = await patiently(lambda: runtime.sessions.find(kept.session_id))
+    principal = Principal(kept.subject, kept.issuer, frozenset(kept.scopes))
+    revision = HANDSHAKE.get(session.revision or "", ASSUMED_WITHOUT_HEADER)
+    caller = caller_of_session(session, principal, revision)
+    return make_request(runtime, call, caller, read_common(call.params))
+
+
+def _interrupted(request: McpRequest) -> Outcome:
+    call = request.call
+    if call.method == "tools/call":
+        result = msgspec.json.encode(error_result(INTERRUPTED))
+        return Outcome(encode_result(call.id, result))
+    return failed(call.id, InternalError(INTERRUPTED))
+
+
+async def _answer_alone(writer: CallWriter, response: bytes) -> None:
+    try:
+        await writer.finish(response)
     except (StreamLost, StoreError) as error:
-        log.warning("an interrupted call could not be answered: %s", type(error).__name__)
+        _not_answered(error)
+
+
+def _not_answered(error: Exception) -> None:
+    log.warning("an interrupted call could not be answered: %s", type(error).__name__)

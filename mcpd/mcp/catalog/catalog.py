@@ -1,20 +1,24 @@
-"""What a server offers: the apps' parts, merged, and every answer that can be made once."""
+"""What a server offers: its providers' parts, merged, and every answer that can be made once."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
 import trio
 
-from mcpd.app.app import App, Completer, ListKind
-from mcpd.app.prompt import Prompt
-from mcpd.app.resource import Resource
-from mcpd.app.tool import Tool
+from mcpd.app.app import Completer, ListKind
 from mcpd.errors import DeclarationError
 from mcpd.mcp.catalog import descriptions
+from mcpd.mcp.catalog.provider import (
+    Listed,
+    ListedPrompt,
+    ListedResource,
+    ListedTool,
+    Provider,
+)
 from mcpd.mcp.envelope.headers import mirrored_parameters
-from mcpd.mcp.envelope.modern import META_SERVER_INFO
+from mcpd.mcp.envelope.params import META_SERVER_INFO
 from mcpd.mcp.revisions import REVISIONS, VERSION_NAMES, Revision
 from mcpd.mcp.tasks.record import EXTENSION
 
@@ -24,57 +28,62 @@ CACHE_TTL_MS = 60_000  # a hint to modern clients; a change is announced as well
 UI_EXTENSION = "io.modelcontextprotocol/ui"
 UI_MIME_TYPE = "text/html;profile=mcp-app"
 
-P = TypeVar("P", Tool, Resource, Prompt)
+P = TypeVar("P", bound=Listed, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Offered(Generic[P]):
-    """A part with the app it belongs to."""
+    """A part with the provider that it belongs to.
+
+    Attributes:
+        variables: of a template, in the URI by which it was found.
+    """
 
     part: P
-    app: App
+    provider: Provider
+    variables: dict[str, str] = field(default_factory=dict)
 
 
-class Host:
-    """The apps of one server.
+class Catalog:
+    """What the providers of one server offer.
 
     Args:
-        apps: at least one; their parts share one list, so names must differ.
+        providers: at least one; their parts share one list, so names must differ.
         page_size: items in one page of a list.
         versions: of the protocol, as they are advertised.
         keeps_tasks: False: nobody would find a task again, so tools run as plain calls.
 
     Raises:
-        DeclarationError: two apps have a part of the same name, or a part cannot be served.
+        DeclarationError: two providers have a part of the same name, or a part cannot be served.
     """
 
     def __init__(
         self,
-        apps: Sequence[App],
+        providers: Sequence[Provider],
         *,
         page_size: int = PAGE_SIZE,
         tool_threads: int = TOOL_THREADS,
         versions: Sequence[str] = VERSION_NAMES,
         keeps_tasks: bool = True,
     ) -> None:
-        self.apps = tuple(apps)
-        self.states: dict[App, Any] = {}  # filled by the lifespans
+        self.providers = tuple(providers)
+        self.states: dict[Provider, Any] = {}  # filled by the lifespans; ``ctx.state``
         self.threads = trio.CapacityLimiter(tool_threads)
-        self.info = _server_info(self.apps)
-        self.instructions = "\n\n".join(app.instructions for app in apps if app.instructions)
+        self.info = _server_info(self.providers[0])
+        self.instructions = "\n\n".join(p.instructions for p in self.providers if p.instructions)
         self.server_meta = {META_SERVER_INFO: msgspec.Raw(msgspec.json.encode(self.info))}
         self.keeps_tasks = keeps_tasks
         self._page_size = page_size
         self.versions = list(versions)
         self._lists: dict[tuple[str, Revision], list[msgspec.Raw]] = {}
         self._discovery: msgspec.Raw | None = None
-        self.tools: dict[str, Offered[Tool]] = {}
-        self.resources: dict[str, Offered[Resource]] = {}
-        self.prompts: dict[str, Offered[Prompt]] = {}
+        self.tools: dict[str, Offered[ListedTool]] = {}
+        self.resources: dict[str, Offered[ListedResource]] = {}
+        self.prompts: dict[str, Offered[ListedPrompt]] = {}
         self.mirrored: dict[str, dict[str, list[str]]] = {}  # tool → header → path
         self._merge()
-        for app in self.apps:
-            app.on_list_changed.append(self._changed)
+        for provider in self.providers:
+            provider.listen(self)
 
     # --- what is offered ----------------------------------------------------------------------
 
@@ -88,7 +97,7 @@ class Host:
             found["resources"] = {"subscribe": True, "listChanged": True}
         if self.prompts:
             found["prompts"] = {"listChanged": True}
-        if any(app.completers for app in self.apps):
+        if any(provider.completers for provider in self.providers):
             found["completions"] = {}
         extensions = self._extensions()
         return found | ({"extensions": extensions} if extensions else {})
@@ -124,20 +133,20 @@ class Host:
             hidden |= {"icons", "websiteUrl"}
         return {name: value for name, value in self.info.items() if name not in hidden}
 
-    def find_resource(self, uri: str) -> tuple[Offered[Resource], dict[str, str]] | None:
-        """The resource behind a URI, exact ones first, and the variables of its template."""
+    def find_resource(self, uri: str) -> Offered[ListedResource] | None:
+        """The resource behind a URI: an exact one, else that of the first template that fits."""
         exact = self.resources.get(uri)
-        if exact is not None and exact.part.template is None:
-            return exact, {}
+        if exact is not None and not exact.part.is_template:
+            return exact
         for offered in self.resources.values():
-            found = offered.part.match(uri)
-            if found is not None:
-                return offered, found
+            variables = offered.part.match(uri)
+            if variables is not None:
+                return Offered(offered.part, offered.provider, variables)
         return None
 
     def find_completer(self, of: str, argument: str) -> Completer | None:
         """What completes this argument of a prompt or variable of a template."""
-        found = (app.completers.get((of, argument)) for app in self.apps)
+        found = (provider.completers.get((of, argument)) for provider in self.providers)
         return next((completer for completer in found if completer is not None), None)
 
     # --- answers made once --------------------------------------------------------------------
@@ -199,43 +208,46 @@ class Host:
         return [
             descriptions.describe_resource(offered.part, revision)
             for offered in self.resources.values()
-            if (offered.part.template is not None) == wants_templates
+            if offered.part.is_template == wants_templates
         ]
 
     # --- changes ------------------------------------------------------------------------------
 
     def _merge(self) -> None:
-        self.tools = _merge([(app, app.tools) for app in self.apps])
-        self.resources = _merge([(app, app.resources) for app in self.apps])
-        self.prompts = _merge([(app, app.prompts) for app in self.apps])
+        self.tools = _merge([(p, p.tools) for p in self.providers])
+        self.resources = _merge([(p, p.resources) for p in self.providers])
+        self.prompts = _merge([(p, p.prompts) for p in self.providers])
         self.mirrored = {
             name: headers
             for name, offered in self.tools.items()
-            if (headers := mirrored_parameters(offered.part))
+            if (headers := mirrored_parameters(name, offered.part.input_schema))
         }
 
-    def _changed(self, kind: ListKind) -> None:
+    def list_changed(self, kind: ListKind) -> None:
+        """See app.ChangeListener."""
         self._merge()
         self._lists.clear()
         self._discovery = None
 
+    def resource_updated(self, uri: str) -> None:
+        """See app.ChangeListener; nothing is kept of a resource's contents."""
 
-def _merge(tables: list[tuple[App, dict[str, P]]]) -> dict[str, Offered[P]]:
+
+def _merge(tables: list[tuple[Provider, Mapping[str, P]]]) -> dict[str, Offered[P]]:
     merged: dict[str, Offered[P]] = {}
-    for app, table in tables:
+    for provider, table in tables:
         for key, part in table.items():
             if key in merged:
                 raise DeclarationError(
-                    f"Both {merged[key].app.name} and {app.name} offer {key}.",
+                    f"Both {merged[key].provider.name} and {provider.name} offer {key}.",
                     fix="Give one of them another name.",
                 )
-            merged[key] = Offered(part, app)
+            merged[key] = Offered(part, provider)
     return merged
 
 
-def _server_info(apps: tuple[App, ...]) -> dict[str, Any]:
-    """MCP, Implementation. With several apps the first one speaks for all."""
-    app = apps[0]
+def _server_info(app: Provider) -> dict[str, Any]:
+    """MCP, Implementation. Of several providers the first one speaks for all."""
     info: dict[str, Any] = {"name": app.name, "version": app.version}
     if app.title:
         info["title"] = app.title

@@ -6,14 +6,13 @@ from typing import Any
 
 import msgspec
 
-from mcpd.app.prompt import Prompt
-from mcpd.app.resource import Resource
-from mcpd.app.tool import Tool, wraps_result
+from mcpd.app.schemas import JsonSchema, is_object_schema
 from mcpd.errors import InvalidParams
+from mcpd.mcp.catalog.provider import Listed, ListedPrompt, ListedResource, ListedTool
 from mcpd.mcp.revisions import Revision
 
 
-def describe_tool(tool: Tool, revision: Revision) -> dict[str, Any]:
+def describe_tool(tool: ListedTool, revision: Revision) -> dict[str, Any]:
     """MCP, Tool, with the members that the revision has."""
     described = _common(tool, revision)
     described["inputSchema"] = tool.input_schema
@@ -28,36 +27,41 @@ def describe_tool(tool: Tool, revision: Revision) -> dict[str, Any]:
     return described
 
 
-def output_schema(tool: Tool, revision: Revision) -> dict[str, Any]:
+def output_schema(tool: ListedTool, revision: Revision) -> dict[str, Any]:
     """The schema of structuredContent; objects only, before 2026-07-28."""
     schema = tool.output_schema or {}
-    if revision.any_structure or not wraps_result(tool):
+    if revision.any_structure or not wraps_result(tool.output_schema):
         return schema
     inner = {name: value for name, value in schema.items() if name != "$defs"}
     wrapped = {"type": "object", "properties": {"result": inner}, "required": ["result"]}
     return wrapped | ({"$defs": schema["$defs"]} if "$defs" in schema else {})
 
 
-def describe_resource(resource: Resource, revision: Revision) -> dict[str, Any]:
+def wraps_result(schema: JsonSchema | None) -> bool:
+    """Whether revisions that want objects get ``{"result": value}`` for this output schema."""
+    return schema is not None and not is_object_schema(schema)
+
+
+def describe_resource(resource: ListedResource, revision: Revision) -> dict[str, Any]:
     """MCP, Resource or ResourceTemplate."""
     described = _common(resource, revision)
-    described["uri" if resource.template is None else "uriTemplate"] = resource.uri
+    described["uri" if not resource.is_template else "uriTemplate"] = resource.uri
     if resource.mime_type:
         described["mimeType"] = resource.mime_type
     if resource.annotations:
         described["annotations"] = msgspec.to_builtins(resource.annotations)
-    if resource.size is not None and resource.template is None:
+    if resource.size is not None and not resource.is_template:
         described["size"] = resource.size
     return described
 
 
-def describe_prompt(prompt: Prompt, revision: Revision) -> dict[str, Any]:
+def describe_prompt(prompt: ListedPrompt, revision: Revision) -> dict[str, Any]:
     """MCP, Prompt."""
     arguments = prompt.arguments()
     return _common(prompt, revision) | ({"arguments": arguments} if arguments else {})
 
 
-def _common(item: Tool | Resource | Prompt, revision: Revision) -> dict[str, Any]:
+def _common(item: Listed, revision: Revision) -> dict[str, Any]:
     described: dict[str, Any] = {"name": item.name}
     if item.description:
         described["description"] = item.description

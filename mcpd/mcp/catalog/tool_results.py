@@ -5,11 +5,13 @@ from typing import Any
 import msgspec
 
 from mcpd.app.content import Audio, Content, ResourceLink, Text
-from mcpd.app.tool import Outcome, Tool, wraps_result
+from mcpd.app.tool import Outcome
+from mcpd.mcp.catalog.descriptions import wraps_result
+from mcpd.mcp.catalog.provider import ListedTool
 from mcpd.mcp.revisions import Revision
 
 
-def call_result(tool: Tool, outcome: Outcome, revision: Revision) -> dict[str, Any]:
+def call_result(tool: ListedTool, outcome: Outcome, revision: Revision) -> dict[str, Any]:
     """MCP, CallToolResult."""
     result: dict[str, Any] = {"content": content_for(outcome.content, revision)}
     if outcome.structured is not None and revision.structured and not outcome.is_error:
@@ -40,9 +42,9 @@ def _downgrade(item: Content, revision: Revision) -> Content:
     return msgspec.structs.replace(item, meta=None) if item.meta else item
 
 
-def _structure(tool: Tool, value: msgspec.Raw, revision: Revision) -> Any:
+def _structure(tool: ListedTool, value: msgspec.Raw, revision: Revision) -> Any:
     if revision.any_structure:
         return value
-    if wraps_result(tool) or bytes(value)[:1] != b"{":
+    if wraps_result(tool.output_schema) or bytes(value)[:1] != b"{":
         return {"result": value}
     return value

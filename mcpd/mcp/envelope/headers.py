@@ -1,60 +1,135 @@
-"""Tool parameters that 2026-07-28 mirrors into headers (``x-mcp-header``). Pure.
+"""Headers of 2026-07-28 that mirror the body, and how a value becomes a header. Pure.
 
-streamable-http, "Custom Headers from Tool Parameters": the declaration's constraints, and the check
-that what a gateway read in the header is what the tool gets.
+streamable-http, "Standard Request Headers" and "Custom Headers from Tool Parameters": what a
+gateway read in a header must be what the method gets.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from mcpd.app.tool import Tool
+from mcpd.app.schemas import JsonSchema
 from mcpd.errors import BadRequest, DeclarationError, HeaderMismatch
 from mcpd.http.messages import Headers
-from mcpd.mcp.envelope.modern import decode_value
+
+HEADER_VERSION = b"mcp-protocol-version"
+HEADER_METHOD = b"mcp-method"
+HEADER_NAME = b"mcp-name"
+HEADER_SESSION = b"mcp-session-id"
+HEADER_SESSION_ALIAS = b"x-session-id"
+PARAMETER_PREFIX = b"mcp-param-"
+
+# Which member of params Mcp-Name mirrors (streamable-http, "Standard Request Headers").
+NAME_MEMBERS = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
+    "tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}  # fmt: skip
+
+_SENTINEL_START, _SENTINEL_END = "=?base64?", "?="
 
 KEYWORD = "x-mcp-header"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _PRIMITIVES = ("string", "integer", "boolean")
 
 
-def mirrored_parameters(tool: Tool) -> dict[str, list[str]]:
+def encode_value(value: str) -> str:
+    """A field value, in Base64 where it cannot be sent as it is (streamable-http, "Value
+    Encoding").
+    """
+    plain = all(32 <= ord(c) < 127 or c == "\t" for c in value) and value == value.strip()
+    if plain and not value.startswith(_SENTINEL_START):
+        return value
+    encoded = base64.b64encode(value.encode("utf-8", "surrogatepass")).decode("ascii")
+    return f"{_SENTINEL_START}{encoded}{_SENTINEL_END}"
+
+
+def decode_value(value: str, shown: str) -> str:
+    """Undo the Base64 sentinel (streamable-http, "Value Encoding").
+
+    Raises:
+        HeaderMismatch: characters that a header may not hold, or broken Base64.
+    """
+    if any(not 32 <= ord(character) < 127 and character != "\t" for character in value):
+        raise HeaderMismatch(f"The header {shown} holds characters outside of printable ASCII.")
+    if not (value.startswith(_SENTINEL_START) and value.endswith(_SENTINEL_END)):
+        return value
+    try:
+        inner = value[len(_SENTINEL_START) : -len(_SENTINEL_END)]
+        return base64.b64decode(inner, validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        raise HeaderMismatch(f"The header {shown} is not valid Base64 of UTF-8.") from None
+
+
+def session_named(headers: Headers) -> str | None:
+    """The id of the session that a request names."""
+    return headers.one(HEADER_SESSION) or headers.one(HEADER_SESSION_ALIAS)
+
+
+def check_header(
+    headers: Headers, name: bytes, expected: str, member: str, *, encoded: bool = False
+) -> None:
+    """A header must be there and say what the body says.
+
+    Args:
+        member: of the body, in words.
+        encoded: the value may stand in Base64.
+
+    Raises:
+        HeaderMismatch: naming the header.
+    """
+    shown = name.decode("ascii").title().replace("Mcp-Protocol", "MCP-Protocol")
+    value = headers.one(name)
+    if value is None:
+        raise HeaderMismatch(f"The header {shown} is missing.", fix=f"Send the value of {member}.")
+    if value == expected and not value.startswith(_SENTINEL_START):
+        return
+    if (decode_value(value, shown) if encoded else value) != expected:
+        raise HeaderMismatch(
+            f"The header {shown} does not match {member}.",
+            received=value[:200],
+            fix="Send the same value in both.",
+        )
+
+
+def mirrored_parameters(tool: str, schema: JsonSchema) -> dict[str, list[str]]:
     """Header name in lower case → path of property names.
 
     Raises:
         DeclarationError: a constraint of the specification is broken.
     """
     found: dict[str, list[str]] = {}
-    for name, path, schema in reachable(tool.input_schema):
+    for name, path, declared in reachable(schema):
         if not is_header_name(name):
             raise _refuse(tool, f"{name!r} is no header name")
-        if schema.get("type") not in _PRIMITIVES:
+        if declared.get("type") not in _PRIMITIVES:
             raise _refuse(tool, f"{'.'.join(path)} is neither string, integer nor boolean")
         key = f"mcp-param-{name.lower()}"
         if key in found:
             raise _refuse(tool, f"two parameters are mirrored to {name}")
         found[key] = path
-    if _count(tool.input_schema) != len(found):
+    if _count(schema) != len(found):
         raise _refuse(tool, "only properties that are reached through properties can be mirrored")
     return found
 
 
-def check_mirrored(headers: Headers, parameters: dict[str, list[str]], params: msgspec.Raw) -> None:
+def check_mirrored(
+    headers: Headers, parameters: dict[str, list[str]], arguments: msgspec.Raw
+) -> None:
     """Each header must say what its argument says; without an argument there is no header.
 
     Raises:
         HeaderMismatch: naming the header.
     """
-    arguments = msgspec.json.decode(params).get("arguments")
+    given = msgspec.json.decode(arguments)
     for name, path in parameters.items():
         shown = "-".join(part.capitalize() for part in name.split("-"))
         try:
             header = headers.one(name.encode("ascii"))
         except BadRequest as error:
             raise HeaderMismatch(error.message, fix=error.fix) from error
-        value = value_at(arguments, path)
+        value = value_at(given, path)
         if value is None and header is None:
             continue
         if header is None or value is None:
@@ -110,5 +185,5 @@ def _count(schema: Any) -> int:
     return sum(_count(item) for item in schema) if isinstance(schema, list) else 0
 
 
-def _refuse(tool: Tool, reason: str) -> DeclarationError:
-    return DeclarationError(f"{tool.name}: {KEYWORD}: {reason}.")
+def _refuse(tool: str, reason: str) -> DeclarationError:
+    return DeclarationError(f"{tool}: {KEYWORD}: {reason}.")

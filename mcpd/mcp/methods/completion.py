@@ -7,9 +7,10 @@ import msgspec
 from mcpd.app.app import Completer
 from mcpd.app.function import call_contained, is_async
 from mcpd.errors import InvalidParams
-from mcpd.mcp.catalog.catalog import Host
+from mcpd.mcp.catalog.catalog import Catalog
 from mcpd.mcp.failures import explained
-from mcpd.mcp.request import Job, Method, Result, limit_rate, read_params
+from mcpd.mcp.questions.conversation import Outlet
+from mcpd.mcp.request import McpRequest, Method, Result, read_params
 
 MAX_VALUES = 100  # the specification's
 
@@ -40,21 +41,21 @@ class _Params(msgspec.Struct):
 _params = msgspec.json.Decoder(_Params)
 
 
-async def _complete(job: Job) -> Result:
-    limit_rate(job)
-    params = read_params(_params, job.call.params)
-    host = job.services.host
+async def _complete(request: McpRequest, outlet: Outlet | None) -> Result:
+    request.check_rate()
+    params = read_params(_params, request.call.params)
+    catalog = request.runtime.catalog
     if isinstance(params.ref, _PromptReference):
-        of, known = params.ref.name, params.ref.name in host.prompts
+        of, known = params.ref.name, params.ref.name in catalog.prompts
     else:
-        of, known = params.ref.uri, params.ref.uri in host.resources
+        of, known = params.ref.uri, params.ref.uri in catalog.resources
     if not known:
         raise InvalidParams("There is nothing of that name to complete.", received=of[:128])
-    completer = host.find_completer(of, params.argument.name)
+    completer = catalog.find_completer(of, params.argument.name)
     values: list[str] = []
     if completer is not None:
         others = {} if params.context is None else params.context.arguments
-        values = await _values(host, completer, params.argument.value, others, of)
+        values = await _values(catalog, completer, params.argument.value, others, of)
     shown = values[:MAX_VALUES]
     return {
         "completion": {
@@ -66,11 +67,11 @@ async def _complete(job: Job) -> Result:
 
 
 async def _values(
-    host: Host, completer: Completer, value: str, others: dict[str, str], of: str
+    catalog: Catalog, completer: Completer, value: str, others: dict[str, str], of: str
 ) -> list[str]:
     with explained(f"the completion of {of}"):
         call = functools.partial(completer, value, others)
-        found = await call_contained(of, call, host.threads, is_async=is_async(completer))
+        found = await call_contained(of, call, catalog.threads, is_async=is_async(completer))
         return [str(item) for item in found]
 
 

@@ -6,10 +6,18 @@ from typing import Any
 import msgspec
 
 from mcpd.errors import InvalidParams
-from mcpd.mcp.catalog.catalog import Host
-from mcpd.mcp.request import Job, Method, NoticeHandler, NoticeJob, Result, read_params
+from mcpd.mcp.catalog.catalog import Catalog
+from mcpd.mcp.questions.conversation import Outlet
+from mcpd.mcp.request import (
+    McpNotification,
+    McpRequest,
+    Method,
+    NotificationHandler,
+    Result,
+    read_params,
+)
 from mcpd.mcp.revisions import Revision, negotiate
-from mcpd.rpc.messages import Notice, RequestId
+from mcpd.rpc.messages import Notification, RequestId
 from mcpd.sessions.record import (
     MAX_NAME_CHARS,
     MAX_VERSION_CHARS,
@@ -63,44 +71,46 @@ def negotiated(params: InitializeParams) -> dict[str, Any]:
     }
 
 
-def initialize_result(host: Host, revision: Revision) -> dict[str, Any]:
+def initialize_result(catalog: Catalog, revision: Revision) -> dict[str, Any]:
     """MCP, InitializeResult."""
     result: dict[str, Any] = {
         "protocolVersion": revision.name,
-        "capabilities": host.capabilities_for(revision),
-        "serverInfo": host.info_for(revision),
+        "capabilities": catalog.capabilities_for(revision),
+        "serverInfo": catalog.info_for(revision),
     }
-    if host.instructions:
-        result["instructions"] = host.instructions
+    if catalog.instructions:
+        result["instructions"] = catalog.instructions
     return result
 
 
-async def _ping(job: Job) -> Result:
+async def _ping(request: McpRequest, outlet: Outlet | None) -> Result:
     return {}
 
 
-async def _discover(job: Job) -> Result:
-    return job.services.host.discovery
+async def _discover(request: McpRequest, outlet: Outlet | None) -> Result:
+    return request.runtime.catalog.discovery
 
 
-async def _initialized(job: NoticeJob) -> None:
-    if job.caller.session is not None:
-        await job.services.sessions.move(job.caller.session, Move.INITIALIZED)
+async def _initialized(notification: McpNotification) -> None:
+    session = notification.caller.session
+    if session is not None:
+        await notification.runtime.sessions.move(session, Move.INITIALIZED)
 
 
-def cancelled_request(notice: Notice) -> RequestId | None:
+def cancelled_request(notification: Notification) -> RequestId | None:
     """Which request notifications/cancelled means; None: it is malformed, and so ignored."""
     try:
-        return RequestId(bytes(_cancelled_params.decode(notice.params).request_id))
+        return RequestId(bytes(_cancelled_params.decode(notification.params).request_id))
     except msgspec.ValidationError:
         return None
 
 
-async def _cancelled(job: NoticeJob) -> None:
+async def _cancelled(notification: McpNotification) -> None:
     """MCP, "Cancellation": unknown, finished and malformed ones are ignored."""
-    session, request_id = job.caller.session, cancelled_request(job.notice)
+    session = notification.caller.session
+    request_id = cancelled_request(notification.notification)
     if session is not None and request_id is not None:
-        found = job.services.running.cancel(session.id, request_id)
+        found = notification.runtime.in_flight.cancel(session.id, request_id)
         log.debug("client cancelled a request, %s", "running" if found else "not running")
 
 
@@ -108,7 +118,7 @@ METHODS = {
     "ping": Method(_ping, modern=False),
     "server/discover": Method(_discover, handshake=False),
 }
-NOTICES: dict[str, NoticeHandler] = {
+NOTIFICATIONS: dict[str, NotificationHandler] = {
     "notifications/initialized": _initialized,
     "notifications/cancelled": _cancelled,
 }

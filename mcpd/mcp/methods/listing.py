@@ -2,7 +2,8 @@
 
 import msgspec
 
-from mcpd.mcp.request import Job, Method, Result, read_params
+from mcpd.mcp.questions.conversation import Outlet
+from mcpd.mcp.request import McpRequest, Method, Result, read_params
 
 
 class _ListParams(msgspec.Struct):
@@ -15,8 +16,8 @@ _list_params = msgspec.json.Decoder(_ListParams)
 def list_method(kind: str) -> Method:
     """The method that lists ``kind``, a member of its result."""
 
-    async def handle(job: Job) -> Result:
-        cursor = read_params(_list_params, job.call.params).cursor
-        return job.services.host.list_page(kind, job.caller.revision, cursor)
+    async def handle(request: McpRequest, outlet: Outlet | None) -> Result:
+        cursor = read_params(_list_params, request.call.params).cursor
+        return request.runtime.catalog.list_page(kind, request.caller.revision, cursor)
 
     return Method(handle)

@@ -4,7 +4,8 @@ import msgspec
 
 from mcpd.errors import InvalidParams
 from mcpd.mcp.envelope.caller import LEVEL_ORDER
-from mcpd.mcp.request import Job, Method, Result, read_params
+from mcpd.mcp.questions.conversation import Outlet
+from mcpd.mcp.request import McpRequest, Method, Result, read_params
 
 
 class _SetLevelParams(msgspec.Struct):
@@ -14,16 +15,16 @@ class _SetLevelParams(msgspec.Struct):
 _set_level_params = msgspec.json.Decoder(_SetLevelParams)
 
 
-async def _set_level(job: Job) -> Result:
-    params = read_params(_set_level_params, job.call.params)
+async def _set_level(request: McpRequest, outlet: Outlet | None) -> Result:
+    params = read_params(_set_level_params, request.call.params)
     if params.level not in LEVEL_ORDER:
         raise InvalidParams(
             "That is no log level.",
             received=params.level[:32],
             fix=f"It is one of {', '.join(LEVEL_ORDER)}.",
         )
-    if job.caller.session is not None:
-        await job.services.sessions.amend(job.caller.session, log_level=params.level)
+    if request.caller.session is not None:
+        await request.runtime.sessions.amend(request.caller.session, log_level=params.level)
     return {}
 
 

@@ -5,11 +5,12 @@ from typing import Any
 import msgspec
 
 from mcpd.errors import InvalidParams, NotAcceptable
-from mcpd.mcp.request import Job, Method, Result, read_params
+from mcpd.mcp.questions.conversation import Outlet
+from mcpd.mcp.request import McpRequest, Method, Result, read_params
 from mcpd.mcp.streams.change_feed import LIST_CHANGED, MAX_URIS, TASK_CHANGED
 from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
 from mcpd.mcp.tasks.record import Task, detailed_form
-from mcpd.rpc.messages import encode_notice
+from mcpd.rpc.messages import encode_notification
 
 SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
 
@@ -29,32 +30,32 @@ class _Params(msgspec.Struct):
 _params = msgspec.json.Decoder(_Params)
 
 
-async def _listen(job: Job) -> Result:
+async def _listen(request: McpRequest, outlet: Outlet | None) -> Result:
     """Acknowledge, then pass on what was asked for, until the client goes or the server drains."""
-    if job.notify is None:
+    if outlet is None:
         raise NotAcceptable("subscriptions/listen answers with an event stream alone.")
-    wanted = read_params(_params, job.call.params).notifications
+    wanted = read_params(_params, request.call.params).notifications
     if len(wanted.resource_subscriptions) + len(wanted.task_ids) > MAX_URIS:
         raise InvalidParams(f"A subscription names at most {MAX_URIS} resources.")
-    honoured, methods = await _honoured(job, wanted)
+    honoured, methods = await _honoured(request, wanted)
     uris = {*honoured.get("resourceSubscriptions", []), *honoured.get("taskIds", [])}
-    meta = {SUBSCRIPTION_ID: msgspec.Raw(job.call.id)}
-    with job.services.broadcast.listen(methods, uris) as listener:
+    meta = {SUBSCRIPTION_ID: msgspec.Raw(request.call.id)}
+    with request.runtime.changes.listen(methods, uris) as listener:
         params: dict[str, Any] = {"_meta": meta, "notifications": honoured}
-        await job.notify(encode_notice("notifications/subscriptions/acknowledged", params))
+        await outlet.send(encode_notification("notifications/subscriptions/acknowledged", params))
         while True:
-            method, params = await listener.take()
+            method, params = await listener.next()
             if method == TASK_CHANGED:
-                task = await _find_mine(job, params["uri"])
+                task = await _find_mine(request, params["uri"])
                 if task is None:
                     continue  # it expired meanwhile
                 params = detailed_form(task)
-            await job.notify(encode_notice(method, {**params, "_meta": meta}))
+            await outlet.send(encode_notification(method, {**params, "_meta": meta}))
 
 
-async def _honoured(job: Job, wanted: _Filter) -> tuple[dict[str, Any], set[str]]:
+async def _honoured(request: McpRequest, wanted: _Filter) -> tuple[dict[str, Any], set[str]]:
     """The part of the filter that this server can honour, and the notifications it means."""
-    capabilities = job.services.host.capabilities
+    capabilities = request.runtime.catalog.capabilities
     honoured: dict[str, Any] = {}
     methods: set[str] = set()
     asked = {
@@ -69,28 +70,26 @@ async def _honoured(job: Job, wanted: _Filter) -> tuple[dict[str, Any], set[str]
     if wanted.resource_subscriptions and "resources" in capabilities:
         honoured["resourceSubscriptions"] = wanted.resource_subscriptions
     if wanted.task_ids:
-        if not declares_tasks(job.caller):
+        if not declares_tasks(request.caller):
             raise needs_tasks("Listening to tasks needs the tasks extension.")
         honoured["taskIds"] = [
-            task_id for task_id in wanted.task_ids if await _find_mine(job, task_id)
+            task_id for task_id in wanted.task_ids if await _find_mine(request, task_id)
         ]
     return honoured, methods
 
 
-async def _find_mine(job: Job, task_id: str) -> Task | None:
+async def _find_mine(request: McpRequest, task_id: str) -> Task | None:
     try:
-        return await job.services.tasks.get(job.caller.principal, task_id)
+        return await request.runtime.tasks.get(request.caller.principal, task_id)
     except InvalidParams:
         return None
 
 
-def _farewell(job: Job) -> Result:
+def _farewell(request: McpRequest) -> Result:
     """The graceful end: a result that names the subscription."""
-    return {"_meta": {SUBSCRIPTION_ID: msgspec.Raw(job.call.id)}}
+    return {"_meta": {SUBSCRIPTION_ID: msgspec.Raw(request.call.id)}}
 
 
 METHODS = {
-    "subscriptions/listen": Method(
-        _listen, handshake=False, streams=lambda job: True, farewell=_farewell
-    )
+    "subscriptions/listen": Method(_listen, handshake=False, streams=True, farewell=_farewell)
 }

@@ -7,7 +7,9 @@ import trio
 
 from mcpd.errors import InvalidParams, ToolError
 from mcpd.mcp.failures import first_failure
-from mcpd.mcp.request import Job, Method, Result, read_params
+from mcpd.mcp.questions.conversation import Outlet
+from mcpd.mcp.questions.session_asker import SessionAsker
+from mcpd.mcp.request import McpRequest, Method, Result, read_params
 from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
 from mcpd.mcp.tasks.record import (
     RELATED_TASK,
@@ -33,53 +35,53 @@ _params = msgspec.json.Decoder(_Params)
 _list_params = msgspec.json.Decoder(_ListParams)
 
 
-async def _task(job: Job) -> tuple[Task, _Params]:
-    if job.caller.revision.modern and not declares_tasks(job.caller):
-        raise needs_tasks(f"{job.call.method} needs the tasks extension.")
-    params = read_params(_params, job.call.params)
-    return await job.services.tasks.get(job.caller.principal, params.task_id), params
+async def _task(request: McpRequest) -> tuple[Task, _Params]:
+    if request.caller.revision.modern and not declares_tasks(request.caller):
+        raise needs_tasks(f"{request.call.method} needs the tasks extension.")
+    params = read_params(_params, request.call.params)
+    return await request.runtime.tasks.get(request.caller.principal, params.task_id), params
 
 
-async def _get(job: Job) -> Result:
-    task, _ = await _task(job)
-    return detailed_form(task) if job.caller.revision.modern else handshake_form(task)
+async def _get(request: McpRequest, outlet: Outlet | None) -> Result:
+    task, _ = await _task(request)
+    return detailed_form(task) if request.caller.revision.modern else handshake_form(task)
 
 
-async def _update(job: Job) -> Result:
-    task, params = await _task(job)
-    await job.services.tasks.answer(task, params.input_responses)
+async def _update(request: McpRequest, outlet: Outlet | None) -> Result:
+    task, params = await _task(request)
+    await request.runtime.tasks.answer(task, params.input_responses)
     return {}
 
 
-async def _cancel(job: Job) -> Result:
-    task, _ = await _task(job)
-    cancelled = await job.services.tasks.cancel(task)
-    if job.caller.revision.modern:
+async def _cancel(request: McpRequest, outlet: Outlet | None) -> Result:
+    task, _ = await _task(request)
+    cancelled = await request.runtime.tasks.cancel(task)
+    if request.caller.revision.modern:
         return {}
     if not cancelled:
         raise InvalidParams(f"The task is {task.status.value} already.")
     return handshake_form(task)
 
 
-async def _list(job: Job) -> Result:
-    cursor = read_params(_list_params, job.call.params).cursor
-    found, following = await job.services.tasks.page(job.caller.principal, cursor)
+async def _list(request: McpRequest, outlet: Outlet | None) -> Result:
+    cursor = read_params(_list_params, request.call.params).cursor
+    found, following = await request.runtime.tasks.page(request.caller.principal, cursor)
     result: dict[str, Any] = {"tasks": [handshake_form(task) for task in found]}
     return result | ({"nextCursor": following} if following else {})
 
 
-async def _result(job: Job) -> Result:
+async def _result(request: McpRequest, outlet: Outlet | None) -> Result:
     """Blocks until the task is over, then is exactly what the call would have been; meanwhile
     what the task asks goes out on this request's stream.
     """
-    task, _ = await _task(job)
+    task, _ = await _task(request)
     related = {RELATED_TASK: {"taskId": task.id}}
     asked: set[str] = set()
     while not task.terminal:
         changed = task.changed
-        await _ask_here(job, task, asked)
+        await _ask_here(request, outlet, task, asked)
         if not task.terminal and changed is task.changed:
-            task = await job.services.tasks.wait_changed(task)
+            task = await request.runtime.tasks.wait_changed(task)
     if task.error is not None:
         raise error_from_object(task.error)
     if task.status is Status.CANCELLED or task.result is None:
@@ -88,10 +90,12 @@ async def _result(job: Job) -> Result:
     return {**result, "_meta": {**result.get("_meta", {}), **related}}
 
 
-async def _ask_here(job: Job, task: Task, asked: set[str]) -> None:
-    session, notify = job.caller.session, job.notify
+async def _ask_here(
+    request: McpRequest, outlet: Outlet | None, task: Task, asked: set[str]
+) -> None:
+    session = request.caller.session
     fresh = [key for key in task.questions if key not in asked]
-    if not fresh or session is None or notify is None:
+    if not fresh or session is None or outlet is None:
         return
     asked.update(fresh)
     opened = {key: task.questions[key] for key in fresh}
@@ -100,28 +104,29 @@ async def _ask_here(job: Job, task: Task, asked: set[str]) -> None:
         AskedElsewhere(found.question.method, found.question.params) for found in opened.values()
     ]
 
+    requests = request.runtime.server_requests
+    asker = SessionAsker(requests, request.caller, session.id, outlet, meta)
+
     async def answer() -> None:
         try:
-            answers = await job.services.questions.ask(
-                job.caller, session.id, notify, words, meta=meta
-            )
-            await job.services.tasks.answer(task, dict(zip(opened, answers, strict=True)))
+            answers = await asker.ask(words)
+            await request.runtime.tasks.answer(task, dict(zip(opened, answers, strict=True)))
         except (ToolError, InvalidParams) as refusal:  # the tool is to know, and decides
-            await job.services.tasks.refuse(task, list(opened), ToolError(refusal.message))
+            await request.runtime.tasks.refuse(task, list(opened), ToolError(refusal.message))
 
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_until_terminal, job, task, nursery.cancel_scope)
+            nursery.start_soon(_until_terminal, request, task, nursery.cancel_scope)
             await answer()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise first_failure(group) from None
 
 
-async def _until_terminal(job: Job, task: Task, asking: trio.CancelScope) -> None:
+async def _until_terminal(request: McpRequest, task: Task, asking: trio.CancelScope) -> None:
     """A task that is over needs no answers any more."""
     while not task.terminal:
-        task = await job.services.tasks.wait_changed(task)
+        task = await request.runtime.tasks.wait_changed(task)
     asking.cancel()
 
 
@@ -134,7 +139,7 @@ METHODS = {
         _result,
         modern=False,
         needs_tasks=True,
-        streams=lambda job: True,
-        repeatable=lambda job: True,
+        streams=True,
+        repeatable=lambda request: True,
     ),
 }

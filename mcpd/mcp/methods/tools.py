@@ -1,84 +1,77 @@
 """tools/list and tools/call (MCP, server/tools)."""
 
-from typing import Any
-
 import msgspec
 
-from mcpd.app.app import App
 from mcpd.app.context import Context
 from mcpd.app.function import WrongArguments
-from mcpd.app.tool import Tool
 from mcpd.errors import InvalidParams, MissingClientCapability, ToolError
-from mcpd.mcp.catalog.catalog import Offered
+from mcpd.mcp.catalog.catalog import Catalog, Offered
+from mcpd.mcp.catalog.provider import ListedTool
 from mcpd.mcp.catalog.tool_results import call_result, error_result
-from mcpd.mcp.encoding import encode
+from mcpd.mcp.envelope.params import Params
 from mcpd.mcp.failures import explain_failure
-from mcpd.mcp.make_context import with_context
+from mcpd.mcp.make_context import Run, with_context
 from mcpd.mcp.methods.listing import list_method
-from mcpd.mcp.request import Job, Method, Result, limit_rate, read_params
-from mcpd.mcp.task_run import Run, Work
+from mcpd.mcp.questions.conversation import Outlet
+from mcpd.mcp.request import McpRequest, Method, Result, Target
+from mcpd.mcp.task_run import TaskRun
 from mcpd.mcp.tasks.choice import Choice, choose
 from mcpd.mcp.tasks.record import RELATED_TASK, handshake_form, modern_form
-from mcpd.rpc.messages import EMPTY_PARAMS
 
 
-class _CallParams(msgspec.Struct):
-    name: str
-    arguments: msgspec.Raw = EMPTY_PARAMS
+def _find(catalog: Catalog, params: Params) -> Target | None:
+    return catalog.tools.get(params.name) if isinstance(params.name, str) else None
 
 
-class _CallName(msgspec.Struct):
-    name: Any = None
-
-
-_call_params = msgspec.json.Decoder(_CallParams)
-_call_name = msgspec.json.Decoder(_CallName)
-_NULL = msgspec.Raw(b"null")
-
-
-async def _call(job: Job) -> Result:
-    limit_rate(job)
-    params = read_params(_call_params, job.call.params)
-    offered = job.services.host.tools.get(params.name)
+async def _call(request: McpRequest, outlet: Outlet | None) -> Result:
+    request.check_rate()
+    name = request.params.text("name")
+    offered: Offered[ListedTool] | None = request.target
     if offered is None:
-        raise InvalidParams(f"Unknown tool: {params.name[:128]}.", fix="tools/list names them.")
-    tool = offered.part
-    arguments = EMPTY_PARAMS if params.arguments == _NULL else params.arguments
+        raise InvalidParams(f"Unknown tool: {name[:128]}.", fix="tools/list names them.")
+    arguments = request.params.given_arguments
 
     async def run(context: Context | None) -> Result:
-        return await _run(job, offered, arguments, context)
+        return await _run(request, offered.part, arguments, context)
 
     choice, ttl_ms = Choice.PLAIN, None
-    if job.services.host.keeps_tasks:
-        choice, ttl_ms = choose(tool, job.caller, job.call.params)
+    if request.runtime.catalog.keeps_tasks:
+        choice, ttl_ms = choose(offered.part, request.caller, request.params.task)
     if choice is not Choice.PLAIN:
-        return await _run_as_task(job, offered.app, run, ttl_ms, at_once=choice is Choice.TASK)
-    return await with_context(job, offered.app, wanted=tool.function.wants_context, run=run)
+        return await _run_as_task(request, offered, run, ttl_ms, at_once=choice is Choice.TASK)
+    if not offered.part.wants_context:
+        return await run(None)
+    return await with_context(request, offered.provider, outlet, run)
 
 
 async def _run_as_task(
-    job: Job, app: App, run: Run, ttl_ms: int | None, *, at_once: bool
+    request: McpRequest,
+    offered: Offered[ListedTool],
+    run: Run,
+    ttl_ms: int | None,
+    *,
+    at_once: bool,
 ) -> Result:
-    work = Work(job, app, run, encode, ttl_ms=ttl_ms)
+    task_run = TaskRun(request, offered.provider, run, ttl_ms=ttl_ms)
     if at_once:
-        work.detach()
-    work.begin()
-    result = await work.wait_settled()
-    if work.task is None:
+        task_run.detach()
+    task_run.begin()
+    result = await task_run.wait_settled()
+    task = task_run.task
+    if task is None:
         return {} if result is None else result
-    await job.services.tasks.keep(work.task)
-    if job.caller.revision.modern:
-        return {"resultType": "task", **modern_form(work.task)}
-    related = {RELATED_TASK: {"taskId": work.task.id}}
-    return {"task": handshake_form(work.task), "_meta": related}
+    await request.runtime.tasks.keep(task)
+    if request.caller.revision.modern:
+        return {"resultType": "task", **modern_form(task)}
+    return {"task": handshake_form(task), "_meta": {RELATED_TASK: {"taskId": task.id}}}
 
 
 async def _run(
-    job: Job, offered: Offered[Tool], arguments: msgspec.Raw, context: Context | None
+    request: McpRequest, tool: ListedTool, arguments: msgspec.Raw, context: Context | None
 ) -> Result:
-    revision, tool = job.caller.revision, offered.part
+    revision = request.caller.revision
     try:
-        outcome = await tool.run(arguments, context, job.services.host.threads)
+        outcome = await tool.run(arguments, context, request.runtime.catalog.threads)
     except WrongArguments as error:
         if not revision.argument_errors_as_results:
             raise InvalidParams(error.message) from error
@@ -94,22 +87,13 @@ async def _run(
     return call_result(tool, outcome, revision)
 
 
-def _may_stream(job: Job) -> bool:
-    """A tool without a Context has nothing to send but its result."""
-    name = _call_name.decode(job.call.params).name
-    offered = job.services.host.tools.get(name) if isinstance(name, str) else None
-    return offered is not None and offered.part.function.wants_context
-
-
-def _is_repeatable(job: Job) -> bool:
+def _is_repeatable(request: McpRequest) -> bool:
     """MCP, ToolAnnotations: as the tool's author declared it; nothing is taken for granted."""
-    name = _call_name.decode(job.call.params).name
-    offered = job.services.host.tools.get(name) if isinstance(name, str) else None
-    hints = None if offered is None else offered.part.hints
+    hints = None if request.target is None else request.target.part.hints
     return hints is not None and bool(hints.read_only or hints.idempotent)
 
 
 METHODS = {
     "tools/list": list_method("tools"),
-    "tools/call": Method(_call, streams=_may_stream, repeatable=_is_repeatable),
+    "tools/call": Method(_call, find=_find, repeatable=_is_repeatable),
 }

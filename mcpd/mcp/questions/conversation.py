@@ -1,7 +1,7 @@
 """The request behind a Context: progress, log messages, questions, and what it may know."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 import trio
@@ -9,18 +9,39 @@ import trio
 from mcpd.app.context import LogLevel
 from mcpd.app.questions import Question, missing_capability
 from mcpd.errors import MissingClientCapability
-from mcpd.http.messages import current_request_id
+from mcpd.limits.buckets import Bucket
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.revisions import Revision
-from mcpd.mcp.streams.writer import CallStream
-from mcpd.rpc.messages import encode_notice
-
-Notify = Callable[[bytes], Awaitable[None]]  # an encoded message, on this request's stream
-Ask = Callable[[Sequence[Question]], Awaitable[list[Any]]]
+from mcpd.mcp.streams.writer import CallWriter
+from mcpd.observer import current
+from mcpd.rpc.messages import encode_notification
 
 # Enough for a person and for a model, too little to flood a client (MCP, "Progress").
-NOTICES_BURST = 200
-NOTICES_PER_S = 50.0
+NOTIFICATIONS_BURST = 200
+NOTIFICATIONS_PER_S = 50.0
+
+
+class Outlet(Protocol):
+    """Where the messages go that a request sends before its result.
+
+    Attributes:
+        writer: of the kept stream behind it, where there is one.
+    """
+
+    @property
+    def writer(self) -> CallWriter | None: ...
+    async def send(self, message: bytes) -> None:
+        """Send an encoded message.
+
+        Cancellation: before the message or not at all.
+        """
+
+
+class Asker(Protocol):
+    """How a question reaches the client of a request; each era has its own."""
+
+    async def ask(self, questions: Sequence[Question]) -> list[Any]:
+        """The answers, in the same order. See ``Context.ask``."""
 
 
 class CallConversation:
@@ -28,31 +49,24 @@ class CallConversation:
 
     Args:
         progress_token: as the client sent it; UNSET: it wants no progress.
-        notify: None: the client takes no stream.
-        ask: how a question reaches the client in this era; None: it cannot.
-        stream: the kept stream behind ``notify``, where there is one.
+        outlet: None: the client takes no stream.
+        asker: None: the client cannot be asked.
     """
 
     def __init__(
-        self,
-        caller: Caller,
-        progress_token: Any,
-        notify: Notify | None,
-        ask: Ask | None,
-        stream: CallStream | None = None,
+        self, caller: Caller, progress_token: Any, outlet: Outlet | None, asker: Asker | None
     ) -> None:
         self._caller = caller
-        self._progress_token = progress_token
-        self._notify = notify
-        self._ask = ask
-        self._stream = stream
-        self._last_progress = None if stream is None else stream.last_progress
-        self._allowance = float(NOTICES_BURST)
-        self._allowance_at = trio.current_time()
+        self._progress_token = _legal_token(progress_token)
+        self._outlet = outlet
+        self._asker = asker
+        self._writer = None if outlet is None else outlet.writer
+        self._last_progress = None if self._writer is None else self._writer.last_progress
+        self._allowance = Bucket(NOTIFICATIONS_PER_S, NOTIFICATIONS_BURST, trio.current_time())
 
     @property
     def request_id(self) -> str:
-        return current_request_id()
+        return current.get().id
 
     @property
     def user(self) -> str:
@@ -80,7 +94,7 @@ class CallConversation:
 
     async def progress(self, progress: float, total: float | None, message: str | None) -> None:
         """MCP, "Progress": only for a token, only upwards, not too often."""
-        if self._notify is None or not isinstance(self._progress_token, str | int):
+        if self._outlet is None or self._progress_token is msgspec.UNSET:
             await trio.lowlevel.checkpoint()
             return
         last = self._last_progress
@@ -94,18 +108,17 @@ class CallConversation:
             params["total"] = total
         if message is not None and self._caller.revision.progress_messages:
             params["message"] = message
-        await self._notify(encode_notice("notifications/progress", params))
+        await self._outlet.send(encode_notification("notifications/progress", params))
 
     async def log(self, level: LogLevel, data: Any, logger: str | None) -> None:
         """MCP, "Logging": at or above the client's level, on this request's stream."""
-        wanted = self._notify is not None and self._caller.wants_log(level)
-        if self._notify is None or not wanted or not self._allowed():
+        if self._outlet is None or not self._caller.wants_log(level) or not self._allowed():
             await trio.lowlevel.checkpoint()
             return
         params: dict[str, Any] = {"level": level, "data": data}
         if logger is not None:
             params["logger"] = logger
-        await self._notify(encode_notice("notifications/message", params))
+        await self._outlet.send(encode_notification("notifications/message", params))
 
     async def detach(self) -> None:
         """Only a call that may become a task can be detached; for others nothing happens."""
@@ -113,9 +126,9 @@ class CallConversation:
 
     async def close_stream(self, retry_after_s: float) -> None:
         """MCP 2025-11-25, transports: the server may close a stream that the client can resume."""
-        if self._stream is not None and self._caller.revision.primes_streams:
-            await self._stream.open()
-            self._stream.cut(round(retry_after_s * 1000))
+        if self._writer is not None and self._caller.revision.primes_streams:
+            await self._writer.open()
+            self._writer.readers.disconnect(round(retry_after_s * 1000))
         await trio.lowlevel.checkpoint()
 
     async def ask(self, questions: Sequence[Question]) -> list[Any]:
@@ -127,24 +140,17 @@ class CallConversation:
             lacks = missing_capability(question.capability, self._caller.client_capabilities)
             if lacks or not _has_question(self._caller.revision, question):
                 lacking.update(question.capability)
-        if lacking or self._ask is None:
+        if lacking or self._asker is None:
             raise MissingClientCapability(
                 f"The client cannot be asked: it did not declare {', '.join(lacking)}."
                 if lacking
                 else "The client cannot be asked: it does not read event streams.",
                 data={"requiredCapabilities": lacking},
             )
-        return await self._ask(questions)
+        return await self._asker.ask(questions)
 
     def _allowed(self) -> bool:
-        now = trio.current_time()
-        refill = (now - self._allowance_at) * NOTICES_PER_S
-        self._allowance = min(NOTICES_BURST, self._allowance + refill)
-        self._allowance_at = now
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
+        return self._allowance.take(trio.current_time()) == 0
 
 
 def _has_question(revision: Revision, question: Question) -> bool:
@@ -157,6 +163,6 @@ def _has_question(revision: Revision, question: Question) -> bool:
     return revision.sampling_tools or not needed.get("sampling")
 
 
-def progress_token(token: Any) -> Any:
+def _legal_token(token: Any) -> Any:
     """A legal token as it came, else UNSET: 0 and "" are legal (MCP, ProgressToken)."""
     return token if isinstance(token, str | int) and not isinstance(token, bool) else msgspec.UNSET

@@ -17,6 +17,7 @@ from mcpd.app.questions import BadAnswer, Question
 from mcpd.auth.principals import Principal
 from mcpd.auth.seal import BrokenSeal, Sealer
 from mcpd.errors import InvalidParams
+from mcpd.mcp.envelope.params import Params
 from mcpd.rpc.messages import Call
 
 STATE_TTL_S = 900.0  # for a person to answer
@@ -39,43 +40,35 @@ class _State(msgspec.Struct):
     round: int
 
 
-class _Retry(msgspec.Struct, rename="camel"):
-    input_responses: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
-    request_state: str | msgspec.UnsetType = msgspec.UNSET
-
-
-_retry_decoder = msgspec.json.Decoder(_Retry)
+_responses_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _state_decoder = msgspec.json.Decoder(_State)
 
 
-class Rounds:
-    """The rounds of one call, this one included.
+class InputRounds:
+    """The rounds of one call, this one included; an ``Asker``.
 
     Raises (from the constructor):
         InvalidParams: the state or the answers are not acceptable.
     """
 
-    def __init__(self, call: Call, principal: Principal, sealer: Sealer) -> None:
+    def __init__(self, call: Call, params: Params, principal: Principal, sealer: Sealer) -> None:
         self._sealer = sealer
         self._call = call
         self._principal = principal
         self._seen: Counter[str] = Counter()
         self._answers: dict[str, msgspec.Raw] = {}
         self._round = 0
-        try:
-            retry = _retry_decoder.decode(call.params)
-        except msgspec.ValidationError as error:
-            raise InvalidParams(f"The params are wrong: {error}.") from error
         asked: list[str] = []
-        if isinstance(retry.request_state, str):
-            state = self._open(retry.request_state)
+        if params.request_state is not msgspec.UNSET:
+            if not isinstance(params.request_state, str):
+                raise InvalidParams("params.requestState must be a string.")
+            state = self._open(params.request_state)
             self._answers, self._round, asked = dict(state.answers), state.round, state.asked
-        if isinstance(retry.input_responses, dict):
-            for key, value in retry.input_responses.items():
-                if bytes(value)[:1] != b"{":
-                    raise InvalidParams(f"inputResponses[{key[:64]!r}] is no object.")
-                if key in asked:  # what was not asked is ignored
-                    self._answers[key] = value
+        for key, value in _responses(params).items():
+            if bytes(value)[:1] != b"{":
+                raise InvalidParams(f"inputResponses[{key[:64]!r}] is no object.")
+            if key in asked:  # what was not asked is ignored
+                self._answers[key] = value
 
     def _open(self, text: str) -> _State:
         try:
@@ -99,7 +92,7 @@ class Rounds:
         what = [who, self._call.method, params]
         return hashlib.sha256(msgspec.json.encode(what, order="sorted")).hexdigest()
 
-    def ask(self, questions: Sequence[Question]) -> list[Any]:
+    async def ask(self, questions: Sequence[Question]) -> list[Any]:
         """The answers, if all are there.
 
         Raises:
@@ -147,6 +140,15 @@ class Rounds:
             "inputRequests": required.requests,
             "requestState": self._sealer.seal(msgspec.json.encode(state)),
         }
+
+
+def _responses(params: Params) -> dict[str, msgspec.Raw]:
+    if isinstance(params.input_responses, msgspec.UnsetType):
+        return {}
+    try:
+        return _responses_decoder.decode(params.input_responses)
+    except msgspec.ValidationError as error:
+        raise InvalidParams(f"params.inputResponses is wrong: {error}.") from error
 
 
 def find_required(error: BaseException) -> InputRequired | None:

@@ -1,4 +1,4 @@
-"""Changes to whoever listens: lists that changed, resources that were updated.
+"""Changes to those who listen: lists that changed, resources that were updated.
 
 What waits for a listener is a set: a change that is announced twice before it is read is one
 change, so a slow listener holds no more than what it asked for.
@@ -6,19 +6,21 @@ change, so a slow listener holds no more than what it asked for.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import trio
 
-from mcpd.app.app import App, ListKind
+from mcpd.app.app import ListKind
 from mcpd.errors import StoreError
-from mcpd.mcp.streams.hub import Streams
-from mcpd.rpc.messages import encode_notice
+from mcpd.mcp.catalog.provider import Provider
+from mcpd.mcp.streams.hub import StreamHub
+from mcpd.rpc.messages import encode_notification
 from mcpd.sessions.bus import Kind, Signal
 from mcpd.sessions.record import SessionId
+from mcpd.sessions.streams import ChangeWatches
 
 log = logging.getLogger("mcpd.mcp")
 
@@ -52,7 +54,7 @@ class Listener:
             self._waiting[method, uri] = None
             self._wake.set()
 
-    async def take(self) -> tuple[str, dict[str, Any]]:
+    async def next(self) -> tuple[str, dict[str, Any]]:
         """The next change as method and params; waits for one.
 
         Cancellation: nothing is lost.
@@ -65,36 +67,39 @@ class Listener:
         return method, {"uri": uri} if uri else {}
 
 
-class Broadcast:
+class ChangeFeed:
     """All listeners of this process, and the sessions of all. Made in the event loop; apps may
     announce from threads.
     """
 
-    def __init__(self, apps: tuple[App, ...], streams: Streams) -> None:
-        self._streams = streams
+    def __init__(
+        self, providers: Sequence[Provider], watches: ChangeWatches, hub: StreamHub
+    ) -> None:
+        self._watches = watches
+        self._hub = hub
+        self._bus = hub.bus
         self._listeners: set[Listener] = set()
         self._waiting: dict[Change, None] = {}  # to be put onto the sessions' streams
         self._wake = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.get_ident()
-        for app in apps:
-            app.on_list_changed.append(lambda kind: self._soon(self.list_changed, kind))
-            app.on_resource_updated.append(lambda uri: self._soon(self.resource_updated, uri))
-        streams.bus.listen(Kind.ANNOUNCED, self._announced_elsewhere)
+        for provider in providers:
+            provider.listen(self)
+        self._bus.listen(Kind.ANNOUNCED, self._announced_elsewhere)
 
-    def _soon(self, job: Callable[[Any], None], value: Any) -> None:
+    def _in_event_loop(self, job: Callable[..., None], *args: str) -> None:
         if threading.get_ident() == self._thread:
-            job(value)
+            job(*args)
         else:
-            self._token.run_sync_soon(job, value)
+            self._token.run_sync_soon(job, *args)
 
     def list_changed(self, kind: ListKind) -> None:
-        """A list is not what it was."""
-        self._announce(LIST_CHANGED[kind], "")
+        """A list is not what it was; from any thread."""
+        self._in_event_loop(self._announce, LIST_CHANGED[kind], "")
 
     def resource_updated(self, uri: str) -> None:
-        """A resource is not what it was."""
-        self._announce(UPDATED, uri)
+        """A resource is not what it was; from any thread."""
+        self._in_event_loop(self._announce, UPDATED, uri)
 
     def task_changed(self, task_id: str) -> None:
         """A task is not where it was; only those who listen to it are told."""
@@ -107,8 +112,8 @@ class Broadcast:
 
     def _tell(self, method: str, uri: str) -> None:
         self._offer(method, uri)
-        if self._streams.bus.shared:
-            self._streams.bus.publish(Signal(Kind.ANNOUNCED, name=f"{method} {uri}"))
+        if self._bus.shared:
+            self._bus.publish(Signal(Kind.ANNOUNCED, name=f"{method} {uri}"))
 
     def _announced_elsewhere(self, signal: Signal) -> None:
         method, _, uri = signal.name.partition(" ")
@@ -127,9 +132,9 @@ class Broadcast:
             method, uri = next(iter(self._waiting))
             del self._waiting[method, uri]
             try:
-                notice = encode_notice(method, {"uri": uri} if uri else {})
-                for session_id in await self._streams.log.announce(uri or LISTS, notice):
-                    self._streams.own_grew(session_id)
+                notice = encode_notification(method, {"uri": uri} if uri else {})
+                for session_id in await self._watches.announce(uri or LISTS, notice):
+                    self._hub.session_grew(session_id)
             except StoreError as error:
                 log.warning("a change waits for the store: %s", error.message)
                 self._waiting[method, uri] = None
@@ -153,4 +158,4 @@ class Broadcast:
         Raises:
             StoreError: it stays as it was.
         """
-        await self._streams.log.watch(session_id, frozenset({LISTS, *uris}))
+        await self._watches.watch(session_id, frozenset({LISTS, *uris}))

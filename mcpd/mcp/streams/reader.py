@@ -1,105 +1,88 @@
-"""The reading end of a stream: one connection's place in it."""
+"""The reading end of a stream: how far one connection is, and what comes next."""
 
 import math
 from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol
 
 import trio
 
 from mcpd.errors import StoreError
-from mcpd.mcp.streams.writer import CallStream
-from mcpd.sessions.bus import Bus
-from mcpd.sessions.log import SESSION_STREAM, Event, StreamLog
-from mcpd.sessions.record import SessionId
+from mcpd.mcp.streams.lease import Lease, LeaseState
+from mcpd.mcp.streams.local_readers import LocalReaders
+from mcpd.mcp.streams.writer import CallWriter, WriterState
+from mcpd.sessions.streams import SESSION_STREAM, Event, EventLog, StreamKey
 
-LOOK_AT_TURN_S = 5.0  # while another connection is served: its process may die
+LOOK_AT_LEASE_S = 5.0  # while another reader is served: its process may die
 LOOK_AGAIN_S = 0.25  # at a stream that another process writes: signals may be lost
 STORE_AWAY_S = 1.0  # until a log that cannot be read is tried again
 
-StreamKey = tuple[SessionId, str]
-
 
 class End(Enum):
-    """Why a follower has no next event."""
+    """Why a reader has no next event."""
 
     FINISHED = auto()
-    CUT = auto()  # come back later
-    OVERTAKEN = auto()  # a newer connection follows
+    DISCONNECTED = auto()  # the client is to come back later
+    OVERTAKEN = auto()  # a newer connection reads
     GONE = auto()  # the log does not know the stream
+    UNWRITTEN = auto()  # for now: no process is known here to write it; ``wait_for_news`` goes on
 
 
-class Place:
-    """Where the followers of one stream in this process wait."""
+class Reader:
+    """One connection's place in a stream; a context manager. ``end`` tells why ``next`` returned
+    None.
 
-    def __init__(self) -> None:
-        self.changed = trio.Event()
-        self.followers: list[Follower] = []  # the last one is served, if none elsewhere is
-        self.turns = 0  # how often who is served over all processes may have changed
-        self.delivered = 0
-        self.cuts = 0
-        self.retry_ms = 0  # told at a cut
+    Args:
+        find_writer: of this process, if there is one.
+        lease: None: no other process has readers.
+        on_leave: called once, when the connection reads no more.
 
-    def wake(self) -> None:
-        """Something changed."""
-        self.changed.set()
-        self.changed = trio.Event()
-
-
-class Followed(Protocol):
-    """What a follower needs of ``Streams``."""
-
-    @property
-    def log(self) -> StreamLog: ...
-    @property
-    def bus(self) -> Bus: ...
-    def writer(self, session_id: SessionId, stream_id: str) -> CallStream | None: ...
-    def leave(self, follower: "Follower") -> None: ...
-    async def see_to(self, key: StreamKey) -> None: ...
-
-
-class Follower:
-    """A place in a stream; a context manager. ``end`` tells why ``next`` returned None."""
+    Attributes:
+        after: the number of the last event that was returned.
+    """
 
     def __init__(
         self,
-        streams: Followed,
         key: StreamKey,
-        place: Place,
-        after: int,
         name: str,
+        events: EventLog,
+        readers: LocalReaders,
+        lease: Lease | None,
         *,
-        returning: bool,
+        after: int,
+        find_writer: Callable[[StreamKey], CallWriter | None],
+        on_leave: Callable[["Reader"], None],
     ) -> None:
-        self.after = after
         self.key = key
-        self.place = place
         self.name = name
+        self.readers = readers
+        self.lease = lease
+        self.after = after
         self.end: End | None = None
-        self._streams = streams
-        self._own = key[1] == SESSION_STREAM
-        self._writer = streams.writer(*key)
-        self._cuts = place.cuts
+        self._events = events
+        self._find_writer = find_writer
+        self._on_leave = on_leave
+        self._is_own = key.stream_id == SESSION_STREAM
+        self._writer = find_writer(key)
+        self._disconnects = readers.disconnects
+        self._lease_version = readers.lease_version
         self._buffer: deque[Event] = deque()
         self._finished = False
         self._overtaken = False
-        self.took_turn = False  # as the log has it
-        self._new = returning  # and takes over from whoever is served
-        self._turns = -1 if returning else place.turns  # when the log was looked at
-        self._has_turn = True
+        self._seen = readers.changed
 
-    def __enter__(self) -> "Follower":
+    def __enter__(self) -> "Reader":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._streams.leave(self)
+        self._on_leave(self)
 
     @property
     def missed_the_end(self) -> bool:
         """Whether it left a finished stream before everything had gone out."""
-        writer = self._writer
-        over = self._finished or (writer is not None and writer.begun and writer.over)
-        return not self._own and over and self.end is not End.FINISHED
+        over = (WriterState.FINISHED, WriterState.LOST)
+        ended = self._finished or (self._writer is not None and self._writer.state in over)
+        return not self._is_own and ended and self.end is not End.FINISHED
 
     async def next(self) -> Event | None:
         """The next event; None: there is none, see ``end``.
@@ -108,63 +91,70 @@ class Follower:
         """
         await trio.lowlevel.checkpoint()
         while self.end is None:
-            changed = self.place.changed
-            if self.place.cuts != self._cuts:
-                self.end = End.CUT
-            elif self.place.followers[-1:] != [self]:
-                await self._wait_turn(changed, math.inf)
-            elif self._streams.bus.shared and self._turns != self.place.turns:
-                await self._look_at_turn()
-            elif not self._has_turn:
-                await self._wait_turn(changed, LOOK_AT_TURN_S)
+            changed = self.readers.changed
+            if self.readers.disconnects != self._disconnects:
+                self.end = End.DISCONNECTED
+            elif self.readers.names[-1:] != [self.name]:
+                await self._wait_until_served(changed, math.inf)
+            elif self._doubts_lease():
+                await self._acquire_lease()
+            elif self.lease is not None and self.lease.state is LeaseState.WAITING:
+                await self._wait_until_served(changed, LOOK_AT_LEASE_S)
             elif self._buffer:
-                return self._take()
+                return self._take_one()
             elif self._finished:
                 self.end = End.FINISHED
             elif not await self._fill():
                 await self._wait(changed)
         return None
 
-    async def _look_at_turn(self) -> None:
-        """Whether no follower in another process is served instead."""
-        turns = self.place.turns
+    def _doubts_lease(self) -> bool:
+        """Whether a reader of another process may be served instead."""
+        if self.lease is None:
+            return False
+        if self.readers.lease_version != self._lease_version:
+            self._lease_version = self.readers.lease_version
+            self.lease.doubt()
+        return self.lease.state is LeaseState.UNSURE
+
+    async def _acquire_lease(self) -> None:
+        if self.lease is None:
+            return
         try:
-            reached = await self._streams.log.take_turn(*self.key, self.name, force=self._new)
+            reached = await self.lease.acquire()
         except StoreError:
             await trio.sleep(STORE_AWAY_S)  # the stream stays open meanwhile
-            return
-        self._turns, self._new = turns, False
-        self._has_turn = reached is not None
-        if reached is not None:
-            self.took_turn = True
-            self.place.delivered = max(self.place.delivered, reached)
-
-    async def _wait_turn(self, changed: trio.Event, limit_s: float) -> None:
-        if self._own:
-            self._overtaken = True
-            self._buffer.clear()
-            with trio.move_on_after(limit_s):
-                await changed.wait()
-            self._turns = -1
         else:
-            self.end = End.OVERTAKEN
+            self.readers.delivered = max(self.readers.delivered, reached)
 
-    def _take(self) -> Event:
+    async def _wait_until_served(self, changed: trio.Event, limit_s: float) -> None:
+        """A call's stream is another reader's from here on; the session's own may come back."""
+        if not self._is_own:
+            self.end = End.OVERTAKEN
+            return
+        self._overtaken = True
+        self._buffer.clear()
+        with trio.move_on_after(limit_s):
+            await changed.wait()
+        if self.lease is not None:
+            self.lease.doubt()
+
+    def _take_one(self) -> Event:
         event = self._buffer.popleft()
         self.after = event.number
-        self.place.delivered = max(self.place.delivered, event.number)
+        self.readers.delivered = max(self.readers.delivered, event.number)
         return event
 
     async def _fill(self) -> bool:
         """Read on; False: nothing new is there."""
         if self._overtaken:  # what went out on the other stream does not go out twice
-            self.after, self._overtaken = max(self.after, self.place.delivered), False
+            self.after, self._overtaken = max(self.after, self.readers.delivered), False
         writer = self._writer
-        if writer is not None and not writer.lost:
+        if writer is not None and writer.has_all:
             page = writer.ring.behind(self.after)
         else:
             try:
-                found = await self._streams.log.read(*self.key, self.after)
+                found = await self._events.read(*self.key, self.after)
             except StoreError:
                 await trio.sleep(STORE_AWAY_S)  # the stream stays open meanwhile
                 return True
@@ -177,11 +167,18 @@ class Follower:
         return bool(page.events) or page.finished
 
     async def _wait(self, changed: trio.Event) -> None:
-        if self._own or (self._writer is not None and not self._writer.lost):
+        if self._is_own or (self._writer is not None and self._writer.has_all):
             await changed.wait()
             return
-        self._writer = self._streams.writer(*self.key)
+        self._writer = self._find_writer(self.key)
         if self._writer is None:
-            await self._streams.see_to(self.key)
-            with trio.move_on_after(LOOK_AGAIN_S):
-                await changed.wait()
+            self.end, self._seen = End.UNWRITTEN, changed
+
+    async def wait_for_news(self) -> None:
+        """Go on after UNWRITTEN, when something changed or it is time to look again.
+
+        Cancellation: at any time.
+        """
+        self.end = None
+        with trio.move_on_after(LOOK_AGAIN_S):
+            await self._seen.wait()

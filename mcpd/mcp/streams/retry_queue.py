@@ -1,7 +1,7 @@
-"""What is still to be written to the log by whoever has no time to wait for it.
+"""Writes to a store that their caller has no time to wait for.
 
 A connection that closes must not be held up by a store that is away, and must not leave the store
-with the wrong idea either: what it owes is written here, when that can be done.
+with the wrong idea either: what is still to be written is written here, when that can be done.
 """
 
 import logging
@@ -12,37 +12,37 @@ import trio
 from mcpd.errors import StoreError
 
 STORE_AWAY_S = 1.0  # until it is tried again
-MAX_OWED = 100_000  # while the store is away; what expires there by itself may be dropped
+MAX_WAITING = 100_000  # while the store is away; what expires there by itself may be dropped
 
 log = logging.getLogger("mcpd.mcp")
 
-Job = Callable[[], Awaitable[None]]
+Write = Callable[[], Awaitable[None]]
 
 
-class Owed:
-    """Jobs that are done once each, in order, and again if the store is away."""
+class RetryQueue:
+    """Writes that are made once each, in order, and again if the store is away."""
 
     def __init__(self) -> None:
-        self._jobs: dict[Hashable, Job] = {}
+        self._writes: dict[Hashable, Write] = {}
         self._wake = trio.Event()
 
-    def add(self, name: Hashable, job: Job) -> None:
-        """Do a job soon, in place of an older one of the same name."""
-        if len(self._jobs) < MAX_OWED:
-            self._jobs[name] = job
+    def add(self, name: Hashable, write: Write) -> None:
+        """Write soon, in place of an older write of the same name."""
+        if len(self._writes) < MAX_WAITING:
+            self._writes[name] = write
             self._wake.set()
 
     async def run(self) -> None:
-        """Do what is owed, for ever."""
+        """Write, for ever."""
         while True:
-            if not self._jobs:
+            if not self._writes:
                 self._wake = trio.Event()
                 await self._wake.wait()
-            name = next(iter(self._jobs))
-            job = self._jobs.pop(name)
+            name = next(iter(self._writes))
+            write = self._writes.pop(name)
             try:
-                await job()
+                await write()
             except StoreError as error:
-                log.info("what is owed to the store waits: %s", error.message)
-                self._jobs.setdefault(name, job)
+                log.info("a write waits for the store: %s", error.message)
+                self._writes.setdefault(name, write)
                 await trio.sleep(STORE_AWAY_S)

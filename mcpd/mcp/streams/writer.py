@@ -5,19 +5,58 @@ From its first message on it is kept: the client can come back for the rest, to 
 """
 
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 from typing import Any
 
 import msgspec
 import trio
 
 from mcpd.errors import StoreError
-from mcpd.sessions.log import Event, KeptCall, StreamLog, question_id
+from mcpd.mcp.streams.local_readers import LocalReaders
 from mcpd.sessions.ring import Ring
+from mcpd.sessions.stream_ids import question_id
+from mcpd.sessions.streams import Event, EventLog, KeptCall, StreamKey
 
-PATIENCE_S = 60.0  # for a log that is away: calls under way wait for it
+STORE_PATIENCE_S = 60.0  # for a store that is away: calls under way wait for it
 FIRST_RETRY_S = 0.1
 MAX_RETRY_S = 2.0
 BROKEN_RETRY_MS = 1000  # for a client whose call could not be kept to the end
+
+
+class WriterState(Enum):
+    """How far the stream of a call is."""
+
+    NEW = auto()  # nothing was sent, and nothing is kept
+    STREAMING = auto()  # it is kept, and more may come
+    PLAIN = auto()  # over: answered without a stream
+    FINISHED = auto()  # over: the last message is kept
+    FAILED = auto()  # over: it could not be kept, and nothing was sent
+    LOST = auto()  # over for this process alone: it is kept, and not finished
+
+
+class WriterMove(Enum):
+    """What can happen to it."""
+
+    OPEN = auto()  # it is to be kept from here on
+    FINISH = auto()  # the answer is there
+    LOSE = auto()  # this process writes it no more
+
+
+MOVES: dict[WriterState, dict[WriterMove, WriterState]] = {
+    WriterState.NEW: {
+        WriterMove.OPEN: WriterState.STREAMING,
+        WriterMove.FINISH: WriterState.PLAIN,
+        WriterMove.LOSE: WriterState.FAILED,
+    },
+    WriterState.STREAMING: {
+        WriterMove.FINISH: WriterState.FINISHED,
+        WriterMove.LOSE: WriterState.LOST,
+    },
+    WriterState.PLAIN: {},
+    WriterState.FINISHED: {},
+    WriterState.FAILED: {},
+    WriterState.LOST: {},
+}
 
 
 class StreamLost(Exception):
@@ -35,55 +74,80 @@ class _Written(msgspec.Struct):
 _written = msgspec.json.Decoder(_Written)
 
 
-class CallStream:
+class CallWriter:
     """One call's messages, numbered and kept.
 
     Args:
-        wake: called after each change.
-        is_followed: whether a connection of this process has what is written, and will go on to.
-        cut: ends the connection that follows; told when it may come back, in milliseconds.
-        close: called when nothing more will be written; told whether the stream is left
+        readers: of this process.
+        tell_elsewhere: tells readers in other processes that there is more.
+        on_end: called once, when this process writes no more; told whether the stream is left
             unfinished.
+
+    Attributes:
+        settled: set when it is known whether there is a stream.
+        plain_answer: the answer of a call that sent nothing else; None: it gets none.
+        asked: ids of questions that an earlier run of the call asked.
+        last_progress: what an earlier run told last.
     """
 
     def __init__(
         self,
-        log: StreamLog,
+        events: EventLog,
         call: KeptCall,
+        readers: LocalReaders,
         *,
-        wake: Callable[[], None],
-        is_followed: Callable[[], bool],
-        cut: Callable[[int], None],
-        close: Callable[[bool], None],
+        tell_elsewhere: Callable[[], None],
+        on_end: Callable[[bool], None],
     ) -> None:
-        self.id = call.stream_id
-        self.session_id = call.session_id
-        self.ring = Ring()  # what was written, for followers in this process
-        self.begun = False
-        self.settled = trio.Event()  # begun, or over
-        self.plain: bytes | None = None  # the answer of a call that sent nothing else
-        self.lost = False
-        self.cut = cut
-        self.followed_elsewhere = False
-        self.asked: set[str] = set()  # by an earlier run of the call
+        self.key = StreamKey(call.session_id, call.stream_id)
+        self.state = WriterState.NEW
+        self.settled = trio.Event()
+        self.ring = Ring()  # what was written, for readers in this process
+        self.plain_answer: bytes | None = None
+        self.asked: set[str] = set()
         self.last_progress: float | None = None
-        self._log = log
+        self.readers = readers
+        self._events = events
         self._call = call
-        self._wake = wake
-        self._is_followed = is_followed
-        self._close = close
+        self._tell_elsewhere = tell_elsewhere
+        self._on_end = on_end
         self._lock = trio.Lock()
-        self.over = False  # nothing more is written
         self._times: dict[bytes, int] = {}
 
-    def go_on(self, events: list[Event]) -> None:
-        """Take over from another process that wrote these."""
-        self.begun = True
+    @property
+    def is_live(self) -> bool:
+        """Whether more may come from this process."""
+        return bool(MOVES[self.state])
+
+    @property
+    def has_all(self) -> bool:
+        """Whether its ring can be read in the place of the log."""
+        return self.state not in (WriterState.FAILED, WriterState.LOST)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a stream, over or not."""
+        return self.state in (WriterState.STREAMING, WriterState.FINISHED, WriterState.LOST)
+
+    def _move(self, move: WriterMove) -> None:
+        self.state = MOVES[self.state][move]
         self.settled.set()
+        if not self.is_live:
+            self._on_end(self.state is WriterState.LOST)
+        self._wake()
+
+    def _wake(self) -> None:
+        self.readers.wake()
+        self._tell_elsewhere()
+
+    # --- going on with what another process wrote -----------------------------------------------
+
+    def take_over(self, events: list[Event]) -> None:
+        """Go on behind these events, which another process wrote."""
         for event in events:
             self.ring.append(event.number, event.data)
             self._learn(event.data)
-        self._wake()
+        self._move(WriterMove.OPEN)
 
     def _learn(self, data: bytes) -> None:
         try:
@@ -97,27 +161,28 @@ class CallStream:
             if isinstance(progress, int | float):
                 self.last_progress = max(progress, self.last_progress or progress)
 
+    # --- writing --------------------------------------------------------------------------------
+
     async def open(self) -> None:
         """Begin to keep the stream, if that is still to be done.
 
         Raises:
-            StoreError: the log stayed away for PATIENCE_S.
+            StoreError: the store stayed away for STORE_PATIENCE_S.
         """
         async with self._lock:
             await self._open()
 
     async def _open(self) -> None:
-        if not self.begun and not self.settled.is_set():
-            await patiently(lambda: self._log.begin(self._call))
-            self.begun = True
-            self.settled.set()
+        if self.state is WriterState.NEW:
+            await patiently(lambda: self._events.begin(self._call))
+            self._move(WriterMove.OPEN)
 
     async def send(self, message: bytes) -> None:
         """Keep a message and let it go out.
 
         Raises:
             StreamLost: it is not ours to send any more.
-            StoreError: the log stayed away for PATIENCE_S.
+            StoreError: the store stayed away for STORE_PATIENCE_S.
         """
         async with self._lock:
             await self._open()
@@ -130,41 +195,34 @@ class CallStream:
             StreamLost, StoreError: see ``send``.
         """
         async with self._lock:
-            done = False
+            if self.state is WriterState.NEW:
+                self.plain_answer = body
+                self._move(WriterMove.FINISH)
+                return
             try:
-                if self.begun:
-                    await self._append(body, last=True)
-                else:
-                    self.plain = body
-                done = True
+                await self._append(body, last=True)
+                self._move(WriterMove.FINISH)
             except (StreamLost, StoreError):
-                self.cut(BROKEN_RETRY_MS)
+                self.readers.disconnect(BROKEN_RETRY_MS)
                 raise
             finally:
-                self.over = True
-                self.lost = self.lost or not done
-                self.settled.set()
-                self._close(self.begun and not done)
+                self.give_up()
 
     def give_up(self) -> None:
-        """Nothing more is written by this process; an unfinished stream stays as it is in the
-        log.
+        """Write no more; an unfinished stream stays as it is in the log. Does nothing to one that
+        is over.
         """
-        if self.over:
-            return
-        self.over = self.lost = True
-        self.settled.set()
-        self._close(self.begun)
-        self._wake()
+        if self.is_live:
+            self._move(WriterMove.LOSE)
 
     async def _append(self, data: bytes | None, *, last: bool) -> None:
-        if self.lost:
+        if self.state is not WriterState.STREAMING:
             raise StreamLost
         number = self.ring.last + 1
 
         async def append() -> bool:
-            return await self._log.append(
-                self.session_id, self.id, number, data, last=last, unread=not self._is_followed()
+            return await self._events.append(
+                *self.key, number, data, last=last, unread=not self.readers.is_read
             )
 
         try:
@@ -173,23 +231,23 @@ class CallStream:
             self.ring.last = number
             raise
         if not kept:
-            self.lost = True
-            self._wake()
+            self.give_up()
             raise StreamLost
         if data is not None:
             self.ring.append(number, data)
         if last:
             self.ring.finished_at = trio.current_time()
-        self._wake()
+        else:
+            self._wake()
 
     def question_id(self, content: bytes) -> str:
         """The id for a question, the same in every run of the call."""
         self._times[content] = times = self._times.get(content, 0) + 1
-        return question_id(self.id, content, times)
+        return question_id(self.key.stream_id, content, times)
 
 
 async def patiently(write: Callable[[], Awaitable[Any]]) -> Any:
-    """Try again while the store is away, for PATIENCE_S.
+    """Try again while the store is away, for STORE_PATIENCE_S.
 
     Raises:
         StoreError: it stayed away.
@@ -199,7 +257,7 @@ async def patiently(write: Callable[[], Awaitable[Any]]) -> Any:
         try:
             return await write()
         except StoreError:
-            if waited_s >= PATIENCE_S:
+            if waited_s >= STORE_PATIENCE_S:
                 raise
         await trio.sleep(delay_s)
         waited_s += delay_s

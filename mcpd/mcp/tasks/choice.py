@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from mcpd.app.tool import Tool
 from mcpd.errors import InvalidParams, MethodNotFound, MissingClientCapability
+from mcpd.mcp.catalog.provider import ListedTool
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.tasks.record import EXTENSION
 
@@ -23,15 +23,11 @@ class _TaskMetadata(msgspec.Struct):
     ttl: int | None = None
 
 
-class _Params(msgspec.Struct):
-    task: Any = msgspec.UNSET
-
-
-_params = msgspec.json.Decoder(_Params)
-
-
-def choose(tool: Tool, caller: Caller, params: msgspec.Raw) -> tuple[Choice, int | None]:
+def choose(tool: ListedTool, caller: Caller, given: Any) -> tuple[Choice, int | None]:
     """The choice, and the time to live that the client asked for, in milliseconds.
+
+    Args:
+        given: params.task of 2025-11-25, or UNSET.
 
     Raises:
         MissingClientCapability: the tool only runs as a task, and the client cannot take one.
@@ -42,7 +38,6 @@ def choose(tool: Tool, caller: Caller, params: msgspec.Raw) -> tuple[Choice, int
         return _choose_modern(tool, caller), None
     if not caller.revision.tasks:
         return Choice.PLAIN, None
-    given = _params.decode(params).task
     if given is msgspec.UNSET:
         if tool.task == "required":
             raise MethodNotFound(f"{tool.name} only runs as a task.", fix="Send params.task.")
@@ -56,7 +51,7 @@ def choose(tool: Tool, caller: Caller, params: msgspec.Raw) -> tuple[Choice, int
     return Choice.TASK, ttl_ms
 
 
-def _choose_modern(tool: Tool, caller: Caller) -> Choice:
+def _choose_modern(tool: ListedTool, caller: Caller) -> Choice:
     if tool.task == "forbidden":
         return Choice.PLAIN
     if not declares_tasks(caller):

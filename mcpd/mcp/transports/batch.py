@@ -6,13 +6,23 @@ import trio
 
 from mcpd.errors import InvalidRequest, McpdError
 from mcpd.http.messages import Answer
-from mcpd.mcp import dispatch
+from mcpd.mcp.dispatch import accept, make_request, serve
 from mcpd.mcp.envelope.caller import Caller
-from mcpd.mcp.envelope.handshake import Arrival, handshake_caller
-from mcpd.mcp.request import Job, NoticeJob, Services
+from mcpd.mcp.envelope.params import read_common
+from mcpd.mcp.request import McpNotification
 from mcpd.mcp.revisions import Revision
+from mcpd.mcp.runtime import Runtime
+from mcpd.mcp.transports.admission import AuthenticatedRequest
 from mcpd.mcp.transports.wire import ACCEPTED, message_response
-from mcpd.rpc.messages import Call, Message, Notice, decode_batch, encode_batch, encode_error
+from mcpd.rpc.messages import (
+    Call,
+    Message,
+    Notification,
+    RpcResponse,
+    decode_batch,
+    encode_batch,
+    encode_error,
+)
 
 MAX_BATCH = 100
 BATCH_AT_ONCE = 10
@@ -57,25 +67,33 @@ def check_batches(revision: Revision) -> None:
         raise InvalidRequest(f"{revision.name} has no batches.", fix="Send one message at a time.")
 
 
-async def take_batch(services: Services, arrival: Arrival, body: bytes) -> Answer:
+async def serve_batch(runtime: Runtime, admitted: AuthenticatedRequest, body: bytes) -> Answer:
     """Serve a batch that came by POST.
 
     Raises:
         McpdError: the batch as a whole cannot be served.
     """
-    caller = handshake_caller(arrival)
+    caller = admitted.handshake_caller()
     check_batches(caller.revision)
-    arrival.request.keep_on_disconnect()
-    answers = await answer_batch(body, lambda message: _answer(services, message, caller))
-    return ACCEPTED if answers is None else message_response(answers, arrival.accepted)
+    admitted.request.keep_on_disconnect()
+    answers = await answer_batch(body, lambda message: _answer(runtime, message, caller))
+    if answers is None:
+        return ACCEPTED
+    return message_response(answers, admitted.admission.accepted)
 
 
-async def _answer(services: Services, message: Message, caller: Caller) -> bytes | None:
+async def _answer(runtime: Runtime, message: Message, caller: Caller) -> bytes | None:
     if isinstance(message, Call):
-        return await dispatch.answer_or_error(Job(services, message, caller))
-    if isinstance(message, Notice):
         try:
-            await dispatch.take_notice(NoticeJob(services, message, caller))
+            params = read_common(message.params)
+            return (await serve(make_request(runtime, message, caller, params))).response
+        except McpdError as error:
+            return encode_error(message.id, error)
+    if isinstance(message, Notification):
+        try:
+            await accept(McpNotification(runtime, message, caller))
         except McpdError:
             return None  # a notification is never answered
+    if isinstance(message, RpcResponse) and caller.session is not None:
+        await runtime.server_requests.deliver(caller.session.id, message)
     return None

@@ -1,7 +1,7 @@
 """Messages both ways on one channel, as stdio and HTTP+SSE have it."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -9,25 +9,26 @@ import trio
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import InvalidRequest, McpdError
-from mcpd.mcp import dispatch
-from mcpd.mcp.encoding import encode
-from mcpd.mcp.envelope import modern
+from mcpd.mcp.dispatch import accept, failed, make_request, serve
 from mcpd.mcp.envelope.caller import Caller, caller_of_session
+from mcpd.mcp.envelope.classify import Envelope, Era, classify
+from mcpd.mcp.envelope.modern import modern_caller
 from mcpd.mcp.methods.lifecycle import (
     cancelled_request,
     initialize_result,
     negotiated,
     read_initialize,
 )
-from mcpd.mcp.request import Job, Method, NoticeJob, Services
+from mcpd.mcp.request import McpNotification, McpRequest
 from mcpd.mcp.revisions import ASSUMED_WITHOUT_HEADER, HANDSHAKE
+from mcpd.mcp.runtime import Runtime
 from mcpd.mcp.transports.batch import answer_batch, check_batches
 from mcpd.rpc.messages import (
     Call,
     Message,
-    Notice,
-    Reply,
+    Notification,
     RequestId,
+    RpcResponse,
     decode,
     encode_error,
     encode_result,
@@ -36,7 +37,7 @@ from mcpd.rpc.messages import (
 )
 from mcpd.sessions.record import Move, Session
 
-GOODBYE_S = 1.0
+FAREWELL_S = 1.0  # for the last message of a request that the server ends
 
 log = logging.getLogger("mcpd.mcp")
 
@@ -59,17 +60,30 @@ class Unreadable:
     error: McpdError
 
 
-Arrived = Message | Batch | Unreadable
+Incoming = Message | Batch | Unreadable
 
 
-def read(body: bytes) -> Arrived:
-    """Make of bytes what ``Channel.take`` serves."""
+def read(body: bytes) -> Incoming:
+    """Make of bytes what ``Channel.receive`` serves."""
     if is_batch(body):
         return Batch(body)
     try:
         return decode(body)
     except McpdError as error:
         return Unreadable(readable_id(body), error)
+
+
+class ChannelOutlet:
+    """The outlet of every request on a channel."""
+
+    writer = None
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    async def send(self, message: bytes) -> None:
+        """See ``Outlet``."""
+        await self._send(message)
 
 
 class Channel:
@@ -80,42 +94,43 @@ class Channel:
         session: the session of the channel, if it has one from the start.
         send: writes one encoded message.
         open_session: makes a session at initialize, from what it negotiated.
-        takes_modern: requests of 2026-07-28 are served too; they have no headers here.
+        served: the eras that it speaks; modern requests have no headers here.
     """
 
     def __init__(
         self,
-        services: Services,
+        runtime: Runtime,
         principal: Principal,
         session: Session | None,
         send: Send,
         *,
         open_session: OpenSession | None = None,
-        takes_modern: bool = False,
+        served: Collection[Era],
     ) -> None:
-        self._services = services
+        self._runtime = runtime
         self._principal = principal
         self._session_id = None if session is None else session.id
         self._send = send
+        self._outlet = ChannelOutlet(send)
         self._open_session = open_session
-        self._takes_modern = takes_modern
+        self._served = served
         self._scopes: dict[RequestId, trio.CancelScope] = {}  # of modern requests
 
-    async def take(self, arrived: Arrived) -> None:
+    async def receive(self, incoming: Incoming) -> None:
         """Serve what ``read`` made, answer included; never raises but on cancellation."""
         try:
-            if isinstance(arrived, Unreadable):
-                answer: bytes | None = encode_error(arrived.id, arrived.error)
-            elif isinstance(arrived, Batch):
-                answer = await self._batch(arrived.body)
+            if isinstance(incoming, Unreadable):
+                answer: bytes | None = encode_error(incoming.id, incoming.error)
+            elif isinstance(incoming, Batch):
+                answer = await self._serve_batch(incoming.body)
             else:
-                answer = await self._serve(arrived)
+                answer = await self._serve(incoming)
         except McpdError as error:
             answer = encode_error(None, error)
         if answer is not None:
             await self._send(answer)
 
-    async def _batch(self, body: bytes) -> bytes | None:
+    async def _serve_batch(self, body: bytes) -> bytes | None:
         session = await self._session()
         if session is None:
             raise _no_session()
@@ -127,74 +142,72 @@ class Channel:
             try:
                 return await self._call(message)
             except McpdError as error:
-                return encode_error(message.id, error)
+                return failed(message.id, error).response
         try:
-            await self._hear(message)
+            await self._accept(message)
         except McpdError as error:  # what wants no answer is never answered
             log.info("message not accepted: %s", error.message)
         return None
 
-    async def _hear(self, message: Notice | Reply) -> None:
-        if isinstance(message, Notice) and self._cancels(message):
+    async def _accept(self, message: Notification | RpcResponse) -> None:
+        if isinstance(message, Notification) and self._cancels(message):
             return
         session = await self._session()
         if session is None:
             return
-        if isinstance(message, Reply):
-            await self._services.questions.answer(session.id, message)
+        if isinstance(message, RpcResponse):
+            await self._runtime.server_requests.deliver(session.id, message)
         else:
-            job = NoticeJob(self._services, message, self._caller(session))
-            await dispatch.take_notice(job)
+            await accept(McpNotification(self._runtime, message, self._caller(session)))
 
     async def _call(self, call: Call) -> bytes | None:
-        envelope = modern.read_envelope(call)
-        if self._takes_modern and modern.is_modern(envelope, None):
-            return await self._modern(call, envelope)
-        if call.method == "initialize":
+        envelope = classify(call, served=self._served)
+        if envelope.begins_session:
             return await self._initialize(call)
+        if envelope.era is Era.MODERN:
+            return await self._call_modern(call, envelope)
         session = await self._session()
         if session is None:
             raise _no_session()
-        job = Job(self._services, call, self._caller(session), self._send)
-        return await dispatch.answer(job, dispatch.find_method(job))
+        request = make_request(self._runtime, call, self._caller(session), envelope.params)
+        return (await serve(request, self._outlet)).response
 
-    async def _modern(self, call: Call, envelope: modern.EnvelopeParams) -> bytes | None:
-        caller = modern.climb(call, envelope, None, self._principal)
-        job = Job(self._services, call, caller, self._send)
-        method = dispatch.find_method(job)
+    async def _call_modern(self, call: Call, envelope: Envelope) -> bytes | None:
+        caller = modern_caller(call, envelope.params, None, self._principal)
+        request = make_request(self._runtime, call, caller, envelope.params)
         with trio.CancelScope() as scope:
             self._scopes[call.id] = scope
             try:
-                return await dispatch.answer(job, method)
+                return (await serve(request, self._outlet)).response
             except trio.Cancelled:
-                await self._say_goodbye(job, method, by_client=scope.cancel_called)
+                if not scope.cancel_called:  # a client that ended it needs no farewell
+                    await self._say_farewell(request)
                 raise
             finally:
                 self._scopes.pop(call.id, None)
         return None
 
-    async def _say_goodbye(self, job: Job, method: Method, *, by_client: bool) -> None:
-        """A subscription that we end is told so; one that the client ended is not."""
-        if method.farewell is None or by_client:
-            return
-        with trio.move_on_after(GOODBYE_S, shield=True):
-            await self._send(encode_result(job.call.id, encode(job, method.farewell(job))))
+    async def _say_farewell(self, request: McpRequest) -> None:
+        if request.method.farewell is not None:
+            with trio.move_on_after(FAREWELL_S, shield=True):
+                result = request.encode(request.method.farewell(request))
+                await self._send(encode_result(request.call.id, result))
 
     async def _initialize(self, call: Call) -> bytes:
         changes = negotiated(read_initialize(call.params))
         session = await self._session()
         if session is not None:
-            await self._services.sessions.move(session, Move.INITIALIZE, **changes)
+            await self._runtime.sessions.move(session, Move.INITIALIZE, **changes)
         elif self._open_session is not None:
             self._session_id = (await self._open_session(changes)).id
-        result = initialize_result(self._services.host, HANDSHAKE[str(changes["revision"])])
+        result = initialize_result(self._runtime.catalog, HANDSHAKE[str(changes["revision"])])
         return encode_result(call.id, msgspec.json.encode(result))
 
-    def _cancels(self, notice: Notice) -> bool:
+    def _cancels(self, notification: Notification) -> bool:
         """Whether it cancels a modern request; those have no session to be found by."""
-        if notice.method != "notifications/cancelled":
+        if notification.method != "notifications/cancelled":
             return False
-        request_id = cancelled_request(notice)
+        request_id = cancelled_request(notification)
         scope = None if request_id is None else self._scopes.get(request_id)
         if scope is not None:
             scope.cancel()
@@ -203,7 +216,7 @@ class Channel:
     async def _session(self) -> Session | None:
         if self._session_id is None:
             return None
-        return await self._services.sessions.find(self._session_id)
+        return await self._runtime.sessions.find(self._session_id)
 
     def _caller(self, session: Session) -> Caller:
         revision = HANDSHAKE.get(session.revision or "", ASSUMED_WITHOUT_HEADER)

@@ -9,18 +9,20 @@ from urllib.parse import parse_qs
 import trio
 from msgspec.structs import replace
 
-from mcpd.auth.gate import Gate
+from mcpd.auth.authenticator import Authenticator
+from mcpd.auth.principals import Principal
 from mcpd.errors import BadRequest, McpdError, StoreError, Unavailable
 from mcpd.http import sse
 from mcpd.http.messages import Answer, EventSink, EventStream, Request
-from mcpd.mcp.request import Services
+from mcpd.mcp.envelope.classify import Era
+from mcpd.mcp.runtime import Runtime
 from mcpd.mcp.streams.writer import patiently
 from mcpd.mcp.transports.channel import Channel, read
 from mcpd.mcp.transports.opening import new_session
 from mcpd.mcp.transports.wire import ACCEPTED, check_json, refusal
-from mcpd.sessions.log import SESSION_STREAM, StreamLog
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.service import gone
+from mcpd.sessions.streams import SESSION_STREAM, EventLog
 
 TRANSPORT = "http+sse"
 MESSAGES_PATH = "/messages"
@@ -32,15 +34,17 @@ END_S = 2.0  # for the session's end to reach the store
 class HttpSse:
     """The endpoints /sse and /messages."""
 
-    def __init__(self, services: Services, gate: Gate, *, max_body_bytes: int) -> None:
-        self._services = services
-        self._gate = gate
+    def __init__(
+        self, runtime: Runtime, authenticator: Authenticator, *, max_body_bytes: int
+    ) -> None:
+        self._runtime = runtime
+        self._authenticator = authenticator
         self._max_body_bytes = max_body_bytes
 
     async def get(self, request: Request) -> Answer:
         """Open the stream; its first event names where to post."""
-        principal = self._gate.authenticate(request.headers.raw(b"authorization"))
-        sessions = self._services.sessions
+        principal = await self._authenticate(request)
+        sessions = self._runtime.sessions
         session = replace(
             new_session(request, now=sessions.clock()),
             transport=TRANSPORT,
@@ -48,17 +52,17 @@ class HttpSse:
             subject=principal.subject,
         )
         await sessions.open(session)
-        request.notes.update(session=session.id, user=principal.subject)
-        await self._services.broadcast.watch(session.id, ())
-        streams = self._services.streams
+        request.activity.session = session.id
+        await self._runtime.changes.watch(session.id, ())
+        streams = self._runtime.streams
 
         async def run(sink: EventSink) -> None:
             try:
                 with sessions.presence.stream(session.id):
                     endpoint = f"{MESSAGES_PATH}?session_id={session.id}".encode("ascii")
                     await sink.send(sse.event(endpoint, name="endpoint"))
-                    with streams.follow(session.id, SESSION_STREAM, 0) as follower:
-                        while event := await follower.next():
+                    with streams.read(session.id, SESSION_STREAM, 0) as reader:
+                        while event := await reader.next():
                             await sink.send(sse.event(event.data))
                             await self._forget_sent(session.id, event.number)
             finally:
@@ -67,16 +71,21 @@ class HttpSse:
 
         return EventStream(run, sse.STREAM_HEADERS, open_ended=True)
 
+    async def _authenticate(self, request: Request) -> Principal:
+        identity = await self._authenticator.authenticate(request.headers.raw(b"authorization"))
+        request.activity.user = identity.principal.subject
+        return identity.principal
+
     async def _forget_sent(self, session_id: SessionId, number: int) -> None:
         """This transport has no way to come back for a message."""
         try:
-            await self._services.streams.log.take(session_id, number)
+            await self._runtime.streams.events.drop_through(session_id, number)
         except StoreError:
             return  # the next one takes this with it
 
     async def _end(self, session_id: str) -> None:
         try:
-            await self._services.sessions.end(await self._services.sessions.find(session_id))
+            await self._runtime.sessions.end(await self._runtime.sessions.find(session_id))
         except McpdError:
             return  # it ended otherwise, or the sweeper will see to it
 
@@ -86,13 +95,13 @@ class HttpSse:
             named = parse_qs(request.query).get("session_id", [""])[0]
             if not named:
                 raise BadRequest("No session is named.", fix="POST to what /sse told.")
-            session = await self._services.sessions.find(named)
-            request.notes["session"] = session.id
-            principal = self._gate.authenticate(request.headers.raw(b"authorization"))
-            session = await self._services.sessions.claim(session, principal)
+            session = await self._runtime.sessions.find(named)
+            request.activity.session = session.id
+            principal = await self._authenticate(request)
+            session = await self._runtime.sessions.claim(session, principal)
             if session.transport != TRANSPORT:
                 raise gone()
-            if not await self._services.streams.log.has_room(session.id):
+            if not await self._runtime.streams.events.has_room(session.id):
                 raise Unavailable(
                     "The answers that wait on /sse are not read.",
                     fix="Read them, then post again.",
@@ -108,22 +117,24 @@ class HttpSse:
         async def send(message: bytes) -> None:
             await self._put(session.id, message)
 
-        channel = Channel(self._services, principal, session, send)
-        self._services.running.start(channel.take, read(body))
+        channel = Channel(
+            self._runtime, principal, session, send, served=frozenset({Era.HANDSHAKE})
+        )
+        self._runtime.in_flight.start(channel.receive, read(body))
         return ACCEPTED
 
     async def _put(self, session_id: SessionId, message: bytes) -> None:
         """Put an answer onto the stream; one that nobody reads waits, but not for ever."""
-        streams = self._services.streams
+        streams = self._runtime.streams
         deadline = trio.current_time() + ROOM_S
         while trio.current_time() < deadline:
-            if await patiently(partial(_put_if_room, streams.log, session_id, message)):
+            if await patiently(partial(_put_if_room, streams.events, session_id, message)):
                 break
             await trio.sleep(ROOM_AGAIN_S)
         else:
-            await patiently(lambda: streams.log.put(session_id, message))
-        streams.own_grew(session_id)
+            await patiently(lambda: streams.events.put(session_id, message))
+        streams.session_grew(session_id)
 
 
-async def _put_if_room(log: StreamLog, session_id: SessionId, message: bytes) -> bool:
-    return await log.put(session_id, message, drop_oldest=False) is not None
+async def _put_if_room(events: EventLog, session_id: SessionId, message: bytes) -> bool:
+    return await events.put(session_id, message, drop_oldest=False) is not None

@@ -4,19 +4,21 @@ import trio
 
 from mcpd.auth.principals import LOCAL_PRINCIPAL
 from mcpd.errors import ContentTooLarge, TooManyRequests
-from mcpd.mcp.request import Services
+from mcpd.mcp.envelope.classify import BOTH_ERAS
+from mcpd.mcp.runtime import Runtime
 from mcpd.mcp.transports.channel import Batch, Channel, Send, read
+from mcpd.observer import begin
 from mcpd.rpc.lines import LineWriter, read_lines
 from mcpd.rpc.messages import Call, encode_error
-from mcpd.sessions.log import SESSION_STREAM
 from mcpd.sessions.record import Move, Session, State, new_session_id, step
+from mcpd.sessions.streams import SESSION_STREAM
 
 MAX_AT_ONCE = 100  # requests that run; further ones are refused
 END_S = 0.8  # for running calls to notice that the client has gone
 
 
 async def serve_stdio(
-    services: Services,
+    runtime: Runtime,
     stdin: trio.abc.ReceiveStream,
     stdout: trio.abc.SendStream,
     *,
@@ -27,9 +29,56 @@ async def serve_stdio(
     Cancellation: ends it at once.
     """
     writer = LineWriter(stdout)
+    async with trio.open_nursery() as nursery:
+        pipe = _Pipe(runtime, writer, nursery)
+        with writer.shielding():
+            async for line in read_lines(stdin, max_line_bytes):
+                if line is None:
+                    error = ContentTooLarge(f"A line has more than {max_line_bytes} bytes.")
+                    await writer.send(encode_error(None, error))
+                elif line.strip():
+                    await pipe.receive(line)
+        nursery.cancel_scope.deadline = trio.current_time() + END_S
 
-    async def open_session(changes: dict[str, object]) -> Session:
-        now = services.sessions.clock()
+
+class _Pipe:
+    """The client at the other end, and how many of its requests run."""
+
+    def __init__(self, runtime: Runtime, writer: LineWriter, nursery: trio.Nursery) -> None:
+        self._runtime = runtime
+        self._writer = writer
+        self._nursery = nursery
+        self._running = 0
+        self._channel = Channel(
+            runtime,
+            LOCAL_PRINCIPAL,
+            None,
+            writer.send,
+            open_session=self._open_session,
+            served=BOTH_ERAS,
+        )
+
+    async def receive(self, line: bytes) -> None:
+        """Take a line; requests run in tasks of their own."""
+        begin("stdio")
+        incoming = read(line)
+        if not isinstance(incoming, Call | Batch):  # cancellations and answers never queue
+            await self._channel.receive(incoming)
+        elif self._running >= MAX_AT_ONCE:
+            await self._writer.send(_too_busy(incoming))
+        else:
+            self._running += 1
+            self._nursery.start_soon(self._serve, incoming)
+            await trio.lowlevel.checkpoint()
+
+    async def _serve(self, incoming: Call | Batch) -> None:
+        try:
+            await self._channel.receive(incoming)
+        finally:
+            self._running -= 1
+
+    async def _open_session(self, changes: dict[str, object]) -> Session:
+        now = self._runtime.sessions.clock()
         session = Session(
             id=new_session_id(),
             created_at=now,
@@ -40,51 +89,19 @@ async def serve_stdio(
             transport="stdio",
             **changes,  # type: ignore[arg-type]  # members of the record
         )
-        await services.sessions.open(session)
-        nursery.start_soon(_pass_on_changes, services, session, writer.send)
+        await self._runtime.sessions.open(session)
+        self._nursery.start_soon(_pass_on_changes, self._runtime, session, self._writer.send)
         return session
 
-    channel = Channel(
-        services, LOCAL_PRINCIPAL, None, writer.send, open_session=open_session, takes_modern=True
-    )
-    running = 0
 
-    async def take(call: Call | Batch) -> None:
-        nonlocal running
-        try:
-            await channel.take(call)
-        finally:
-            running -= 1
-
-    async with trio.open_nursery() as nursery:
-        with writer.shielding():
-            async for line in read_lines(stdin, max_line_bytes):
-                if line is None:
-                    error = ContentTooLarge(f"A line has more than {max_line_bytes} bytes.")
-                    await writer.send(encode_error(None, error))
-                    continue
-                if not line.strip():
-                    continue
-                arrived = read(line)
-                if not isinstance(arrived, Call | Batch):  # cancellations and answers never queue
-                    await channel.take(arrived)
-                elif running >= MAX_AT_ONCE:
-                    await writer.send(_too_busy(arrived))
-                else:
-                    running += 1
-                    nursery.start_soon(take, arrived)
-                    await trio.lowlevel.checkpoint()
-        nursery.cancel_scope.deadline = trio.current_time() + END_S
-
-
-def _too_busy(arrived: Call | Batch) -> bytes:
+def _too_busy(incoming: Call | Batch) -> bytes:
     error = TooManyRequests(f"{MAX_AT_ONCE} requests run already.", fix="Wait for some.")
-    return encode_error(arrived.id if isinstance(arrived, Call) else None, error)
+    return encode_error(incoming.id if isinstance(incoming, Call) else None, error)
 
 
-async def _pass_on_changes(services: Services, session: Session, send: Send) -> None:
+async def _pass_on_changes(runtime: Runtime, session: Session, send: Send) -> None:
     """Changes of lists and subscribed resources, for as long as the channel is open."""
-    await services.broadcast.watch(session.id, session.subscriptions)
-    with services.streams.follow(session.id, SESSION_STREAM, 0) as follower:
-        while event := await follower.next():
+    await runtime.changes.watch(session.id, session.subscriptions)
+    with runtime.streams.read(session.id, SESSION_STREAM, 0) as reader:
+        while event := await reader.next():
             await send(event.data)

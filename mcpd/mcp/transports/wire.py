@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from mcpd.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, McpdError, UnsupportedMediaType
 from mcpd.http import sse
 from mcpd.http.messages import JSON_HEADERS, HeaderPairs, Headers, Response
+from mcpd.mcp.dispatch import Outcome
 from mcpd.rpc.messages import RequestId, encode_error
 
 ACCEPTED = Response(202)
@@ -75,16 +76,18 @@ def message_response(body: bytes, accepted: Accepts, headers: HeaderPairs = ()) 
     return Response(200, sse.event(body), sse.STREAM_HEADERS + headers)
 
 
-def error_response(
-    request_id: RequestId | None, error: McpdError, accepted: Accepts, *, modern: bool
-) -> Response:
-    """An error about a readable request.
+def outcome_response(outcome: Outcome, accepted: Accepts, *, modern: bool) -> Response:
+    """What came of a readable request.
 
-    In the handshake era it is an ordinary answer: any other status means something else there,
-    404 even the end of the session. In the modern era the status tells the class of the error
-    (2026-07-28, streamable-http), and -32603 alone stays an ordinary answer.
+    In the handshake era an error is an ordinary answer: any other status means something else
+    there, 404 even the end of the session. In the modern era the status tells the class of the
+    error (2026-07-28, streamable-http), and -32603 alone stays an ordinary answer.
     """
-    body = encode_error(request_id, error)
+    body, error = outcome.response, outcome.error
+    if body is None:
+        return CANCELLED
+    if error is None:
+        return message_response(body, accepted)
     if error.status >= 500 and error.rpc_code == INTERNAL_ERROR and error.status != 500:
         return Response(error.status, body, JSON_HEADERS + error.headers)
     if not modern or error.rpc_code == INTERNAL_ERROR:

@@ -6,12 +6,16 @@ first tells at once of a process that ended; the second of a host that fell sile
 
 import trio
 
-from mcpd.sessions.redis import log_scripts
-from mcpd.sessions.redis.link import BEAT_S, Link
+from mcpd.sessions.redis.link import BEAT_S, Link, Script
+from mcpd.sessions.redis.lua import LIFE_OF
 
 LEASE_S = 3 * BEAT_S  # without a sign of life, until a process counts as gone
 SUSPECT_S = 0.2  # for a process that lost its connection alone to come back
 FORGET_S = 60.0  # a suspicion that nobody looked into
+
+
+# P, process → 'alive'; 'gone'; 'suspect': it lost its connection, or ended
+_LIFE = Script(LIFE_OF + "return life_of(ARGV[1], ARGV[2])")
 
 
 class Liveness:
@@ -55,7 +59,7 @@ class Liveness:
         """
         if not self.can_tell:
             return False
-        life = await self._link.run_script(log_scripts.LIFE, self._link.address.prefix, process)
+        life = await self._link.run_script(_LIFE, self._link.address.prefix, process)
         if life == b"suspect":
             self.suspect(process)
             return self.is_sure(process)

@@ -1,12 +1,16 @@
 """A store in Redis, put together."""
 
 from mcpd.sessions.backend import Backend
+from mcpd.sessions.redis.answers import RedisAnswers
 from mcpd.sessions.redis.bus import RedisBus
+from mcpd.sessions.redis.events import RedisEvents
+from mcpd.sessions.redis.lease import RedisLease
 from mcpd.sessions.redis.link import Address, Link
 from mcpd.sessions.redis.liveness import LEASE_S, Liveness
-from mcpd.sessions.redis.log import RedisLog
+from mcpd.sessions.redis.ownership import RedisOwnership
 from mcpd.sessions.redis.store import TTL_SLACK_S, RedisStore
 from mcpd.sessions.redis.tasks import RedisShelf
+from mcpd.sessions.redis.watches import RedisWatches
 
 
 def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: float) -> Backend:
@@ -31,11 +35,16 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
     bus.attach(link)
     liveness = Liveness(link)
     store = RedisStore(link, bus, timeout_s=timeout_s)
-    log = RedisLog(
-        link,
+    own_ttl_s = timeout_s + TTL_SLACK_S
+    return Backend(
+        store,
+        RedisEvents(link, process, keep_running_s=keep_running_s, own_ttl_s=own_ttl_s),
+        RedisAnswers(link, process, keep_running_s=keep_running_s),
+        RedisWatches(link, process, own_ttl_s=own_ttl_s),
+        RedisOwnership(link, process, liveness, keep_running_s=keep_running_s),
+        RedisLease(link, process, own_ttl_s=own_ttl_s),
+        bus,
+        RedisShelf(link, liveness),
         process,
-        liveness,
-        keep_running_s=keep_running_s,
-        own_ttl_s=timeout_s + TTL_SLACK_S,
+        link.run,
     )
-    return Backend(store, log, bus, RedisShelf(link, liveness), process, link.run)

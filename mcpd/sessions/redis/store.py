@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from mcpd.errors import StoreError
 from mcpd.sessions.bus import Kind, Signal
 from mcpd.sessions.record import Session, SessionId
-from mcpd.sessions.redis import scripts
+from mcpd.sessions.redis import session_scripts as scripts
 from mcpd.sessions.redis.bus import RedisBus
 from mcpd.sessions.redis.link import Link
 from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, Change, Counts

@@ -2,7 +2,9 @@
 
 import sqlite3
 
-from mcpd.sessions.log import (
+from mcpd.sessions.record import SessionId
+from mcpd.sessions.stream_ids import next_own_number
+from mcpd.sessions.streams import (
     KEEP_FINISHED_S,
     MAX_BYTES,
     MAX_EVENTS,
@@ -10,9 +12,7 @@ from mcpd.sessions.log import (
     MAX_FINISHED_BYTES,
     SESSION_STREAM,
     SMALL_BYTES,
-    next_own_number,
 )
-from mcpd.sessions.record import SessionId
 
 STREAM = "session_id = ? AND id = ?"
 READ, UNREAD = 1, 2  # how a stream is finished; 0: it is not

@@ -1,4 +1,5 @@
-"""What must happen to sessions in one step, in Lua. Pure text; ``log_scripts`` has the rest.
+"""What must happen to sessions in one step, in Lua. Pure text; Each
+other script stands beside its caller.
 
 Keys, all behind the prefix P:
     P:s:ID              record of a session (JSON); expires with it

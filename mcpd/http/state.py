@@ -4,17 +4,18 @@ from dataclasses import dataclass, field
 
 from mcpd.http.bounds import Bounds
 from mcpd.http.forwarded import TrustedProxies
-from mcpd.http.messages import AccessLog, Endpoint
+from mcpd.http.messages import Endpoint
 from mcpd.http.timers import Timers
+from mcpd.observer import Observer
 
 
 @dataclass(slots=True)
-class Site:
+class ServerState:
     """The endpoint, the bounds, and the state of all connections together."""
 
     endpoint: Endpoint
     bounds: Bounds
-    access_log: AccessLog
+    observer: Observer = field(default_factory=Observer)
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     timers: Timers = field(default_factory=Timers)
     draining: bool = False  # on the way out; once true it stays so

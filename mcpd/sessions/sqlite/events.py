@@ -1,7 +1,7 @@
-"""Streams and answers in the SQLite file of the sessions; they end with their session.
+"""Streams in the SQLite file of the sessions; they end with their session.
 
 Messages are written without waiting for the disk: they survive the end of the process, and what
-a power loss takes is told to the client as lost (``log.request_of``).
+a power loss takes is told to the client as lost (``stream_ids.request_of``).
 """
 
 import sqlite3
@@ -11,7 +11,10 @@ from collections.abc import Callable
 import msgspec
 
 from mcpd.errors import SessionNotFound
-from mcpd.sessions.log import (
+from mcpd.sessions.record import SessionId
+from mcpd.sessions.sqlite import rows
+from mcpd.sessions.sqlite.rows import STREAM
+from mcpd.sessions.streams import (
     KEEP_FINISHED_S,
     MAX_BYTES,
     MAX_EVENTS,
@@ -20,17 +23,13 @@ from mcpd.sessions.log import (
     KeptCall,
     Page,
 )
-from mcpd.sessions.record import SessionId
-from mcpd.sessions.sqlite import rows
-from mcpd.sessions.sqlite.rows import STREAM
 from mcpd.sqlite import Database
 
 READ_EVENTS = 100  # in one page
 
 
-class SqliteLog:
-    """See StreamLog. One process at a time uses the file, so an owner that is not this process
-    is gone.
+class SqliteEvents:
+    """See EventLog.
 
     Args:
         owner: the name of this process, different at every start.
@@ -117,37 +116,8 @@ class SqliteLog:
 
         return await self._database.read(select)
 
-    async def last(self, session_id: SessionId) -> int:
+    async def newest(self, session_id: SessionId) -> int:
         return await self._database.read(lambda db: rows.own_stream(db, session_id)[0])
-
-    async def claim(self, session_id: SessionId, stream_id: str) -> KeptCall | None:
-        expires_at = self._clock() + self._keep_running_s
-
-        def take_over(db: sqlite3.Connection) -> KeptCall | None:
-            row = db.execute(
-                f"UPDATE stream SET owner = ?, expires_at = ? WHERE {STREAM} AND NOT finished"
-                " AND call IS NOT NULL RETURNING call",
-                (self._owner, expires_at, session_id, stream_id),
-            ).fetchone()
-            return None if row is None else msgspec.json.decode(row[0], type=KeptCall)
-
-        return await self._database.write(take_over)
-
-    async def let_go(self, session_id: SessionId, stream_id: str) -> None:
-        """This process can claim it again, and no other is there."""
-
-    async def take_turn(
-        self, session_id: SessionId, stream_id: str, follower: str, *, force: bool
-    ) -> int | None:
-        return 0  # followers in one process know each other
-
-    async def end_turn(
-        self, session_id: SessionId, stream_id: str, follower: str, reached: int
-    ) -> None:
-        """Nobody else follows."""
-
-    async def release(self) -> None:
-        """The next process has another name, and that is enough."""
 
     async def put(
         self, session_id: SessionId, data: bytes, *, drop_oldest: bool = True
@@ -165,71 +135,11 @@ class SqliteLog:
         _, events, size = await self._database.read(lambda db: rows.own_stream(db, session_id))
         return events < MAX_EVENTS and size < MAX_BYTES
 
-    async def take(self, session_id: SessionId, through: int) -> None:
+    async def drop_through(self, session_id: SessionId, through: int) -> None:
         def drop(db: sqlite3.Connection) -> None:
             rows.drop_events(db, session_id, SESSION_STREAM, through)
 
         await self._database.write(drop, durable=False)
-
-    async def watch(self, session_id: SessionId, topics: frozenset[str]) -> None:
-        watched = [(topic, session_id) for topic in sorted(topics)]
-
-        def replace(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM watch WHERE session_id = ?", (session_id,))
-            if rows.is_there(db, session_id):
-                db.executemany("INSERT INTO watch (topic, session_id) VALUES (?, ?)", watched)
-
-        await self._database.write(replace)
-
-    async def announce(self, topic: str, data: bytes) -> list[SessionId]:
-        now = self._clock()
-
-        def keep(db: sqlite3.Connection) -> list[SessionId]:
-            found = db.execute("SELECT session_id FROM watch WHERE topic = ?", (topic,)).fetchall()
-            reached = [SessionId(row[0]) for row in found]
-            for session_id in reached:
-                rows.put(db, session_id, data, now, drop_oldest=True)
-            return reached
-
-        return await self._database.write(keep, durable=False)
-
-    async def ask(self, session_id: SessionId, asker: str, request_id: str) -> None:
-        row = (request_id, asker, session_id)
-        await self._database.write(
-            lambda db: db.execute(
-                "INSERT INTO question (session_id, request_id, asker)"
-                " SELECT id, ?, ? FROM session WHERE id = ? ON CONFLICT DO NOTHING",
-                row,
-            ),
-            durable=False,
-        )
-
-    async def answer(self, session_id: SessionId, request_id: str, reply: bytes) -> bool:
-        done = await self._database.write(
-            lambda db: db.execute(
-                "UPDATE question SET reply = coalesce(reply, ?)"
-                " WHERE session_id = ? AND request_id = ?",
-                (reply, session_id, request_id),
-            )
-        )
-        return done.rowcount > 0
-
-    async def answer_to(self, session_id: SessionId, request_id: str) -> bytes | None:
-        row = await self._database.read(
-            lambda db: db.execute(
-                "SELECT reply FROM question WHERE session_id = ? AND request_id = ?",
-                (session_id, request_id),
-            ).fetchone()
-        )
-        return None if row is None else row[0]
-
-    async def forget_questions(self, session_id: SessionId, asker: str) -> None:
-        await self._database.write(
-            lambda db: db.execute(
-                "DELETE FROM question WHERE session_id = ? AND asker = ?", (session_id, asker)
-            ),
-            durable=False,
-        )
 
     async def sweep(self, now: float) -> None:
         def drop(db: sqlite3.Connection) -> None:

@@ -1,0 +1,90 @@
+"""Who sends a request: the value of Authorization becomes an identity, or a refusal."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mcpd.auth.principals import LOCAL_PRINCIPAL, Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A principal, and how long the credential that showed it holds.
+
+    Attributes:
+        expires_at: Unix seconds; infinite where no credential is needed.
+    """
+
+    principal: Principal
+    expires_at: float
+
+
+class CredentialKind(Protocol):
+    """One kind of credential, as one row of the authenticator's table."""
+
+    def recognizes(self, authorization: bytes | None) -> bool:
+        """Whether a header value is of this kind, by its look alone."""
+
+    async def verify(self, authorization: bytes | None, now: float) -> Identity:
+        """The identity behind a header value of this kind at ``now`` (Unix seconds).
+
+        Raises:
+            Unauthorized: it is not valid, with a challenge (RFC 6750, section 3).
+            InsufficientScope: it is valid, and does not allow MCP.
+            Unavailable: that cannot be told now.
+        """
+
+
+_LOCAL = Identity(LOCAL_PRINCIPAL, math.inf)
+
+
+class Authenticator:
+    """Authenticate requests by a table of kinds of credentials. Without one, every request is the
+    local user's.
+
+    Args:
+        kinds: the first one that recognizes a credential decides. The last one gets what no other
+            recognizes, a missing header included, and says what is wrong with it.
+
+    Attributes:
+        generation: another number after each ``use``; what was remembered under an older one
+            holds no more.
+    """
+
+    def __init__(
+        self, kinds: Sequence[CredentialKind], *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.generation = 0
+        self._kinds = tuple(kinds)
+        self._clock = clock
+
+    @property
+    def required(self) -> bool:
+        """Whether a credential is needed."""
+        return bool(self._kinds)
+
+    def use(self, kinds: Sequence[CredentialKind]) -> None:
+        """Replace the table: from here on no identity of the old one counts."""
+        self._kinds = tuple(kinds)
+        self.generation += 1
+
+    def holds(self, identity: Identity, generation: int) -> bool:
+        """Whether an identity of this generation still counts."""
+        return generation == self.generation and self._clock() < identity.expires_at
+
+    async def authenticate(self, authorization: bytes | None) -> Identity:
+        """The identity behind the value of Authorization.
+
+        Raises:
+            Unauthorized, InsufficientScope, Unavailable: see ``CredentialKind.verify``.
+
+        Cancellation: nothing is remembered.
+        """
+        if not self._kinds:
+            return _LOCAL
+        for kind in self._kinds[:-1]:
+            if kind.recognizes(authorization):
+                return await kind.verify(authorization, self._clock())
+        return await self._kinds[-1].verify(authorization, self._clock())

@@ -1,0 +1,96 @@
+"""Calls of the handshake era that may send messages before their result.
+
+Such a call must outlive its connection, so it runs in a task of its own and writes to a kept
+stream; the connection reads that. A client whose connection broke comes back for the rest, here or
+to another process: see ``resume``.
+"""
+
+from dataclasses import dataclass
+
+import trio
+
+from mcpd.errors import HandlerTimeout
+from mcpd.mcp.dispatch import Outcome, failed, serve
+from mcpd.mcp.request import McpRequest
+from mcpd.mcp.streams.writer import CallWriter, StreamLost
+from mcpd.rpc.messages import encode_call
+from mcpd.sessions.record import SessionId
+from mcpd.sessions.stream_ids import new_stream_id
+from mcpd.sessions.streams import KeptCall
+
+
+@dataclass(frozen=True, slots=True)
+class WriterOutlet:
+    """The outlet of a kept call. A call that another process has now is stopped."""
+
+    writer: CallWriter
+    scope: trio.CancelScope
+
+    async def send(self, message: bytes) -> None:
+        """See ``Outlet``.
+
+        Raises:
+            StoreError: the store stayed away.
+        """
+        try:
+            await self.writer.send(message)
+        except StreamLost:
+            self.scope.cancel()
+        await trio.lowlevel.checkpoint()
+
+
+def kept_call(request: McpRequest, session_id: SessionId) -> KeptCall:
+    """What is kept of a call, for another process to go on with it."""
+    principal = request.caller.principal
+    return KeptCall(
+        session_id,
+        new_stream_id(session_id, request.call.id),
+        encode_call(request.call),
+        principal.subject,
+        principal.issuer,
+        tuple(sorted(principal.scopes)),
+    )
+
+
+def start(request: McpRequest, writer: CallWriter) -> None:
+    """Run a call in a task of its own."""
+    request.runtime.in_flight.start(_run_or_give_up, request, writer)
+
+
+async def _run_or_give_up(request: McpRequest, writer: CallWriter) -> None:
+    try:
+        await run(request, writer)
+    finally:
+        writer.give_up()
+
+
+async def run(request: McpRequest, writer: CallWriter) -> None:
+    """Run a call to its end, whether a connection reads or not.
+
+    Raises:
+        StoreError: its answer could not be kept.
+
+    Cancellation: the stream stays unfinished, for another process to go on with.
+    """
+    limit_s = request.runtime.in_flight.limit_s
+    outcome = Outcome(None)
+    with trio.move_on_after(limit_s) as scope:
+        outcome = await serve(request, WriterOutlet(writer, scope))
+    if scope.cancelled_caught and writer.is_live:
+        late = HandlerTimeout(f"The call took longer than {limit_s:g} s (request_timeout_s).")
+        outcome = failed(request.call.id, late)
+    await finish(request, writer, outcome)
+
+
+async def finish(request: McpRequest, writer: CallWriter, outcome: Outcome) -> None:
+    """Write the answer of a call, unless another process has the call now.
+
+    Raises:
+        StoreError: it could not be kept.
+    """
+    try:
+        await writer.finish(outcome.response)
+    except StreamLost:
+        return
+    if writer.is_kept:
+        await request.runtime.server_requests.forget(*writer.key)

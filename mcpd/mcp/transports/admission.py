@@ -1,0 +1,130 @@
+"""What the head of a request to an MCP endpoint decides: who sends it, in which session and era.
+
+Clients repeat their heads byte for byte. What was decided is remembered with the head, for as long
+as the credential in it holds, and is looked up the next time.
+"""
+
+from dataclasses import dataclass
+
+from mcpd.auth.authenticator import Authenticator, Identity
+from mcpd.auth.principals import Principal
+from mcpd.http.messages import Headers, Request
+from mcpd.mcp.envelope.caller import Caller
+from mcpd.mcp.envelope.classify import Era, hinted_era
+from mcpd.mcp.envelope.handshake import handshake_caller
+from mcpd.mcp.envelope.headers import HEADER_VERSION, session_named
+from mcpd.mcp.revisions import HANDSHAKE
+from mcpd.mcp.transports.wire import Accepts, accepts
+from mcpd.sessions.record import Session
+from mcpd.sessions.service import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """All that the head alone decides.
+
+    Attributes:
+        generation: of the authenticator's table that admitted it.
+        session_id: as it is named; None: it names none, or its era has none.
+        version: MCP-Protocol-Version.
+        hint: the era that the version suggests; the body decides.
+    """
+
+    identity: Identity
+    generation: int
+    session_id: str | None
+    version: str | None
+    hint: Era | None
+    accepted: Accepts
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticatedRequest:
+    """A request to an MCP endpoint that passed session, credential and owner."""
+
+    request: Request
+    admission: Admission
+    session: Session | None
+
+    @property
+    def principal(self) -> Principal:
+        """Who sends it."""
+        return self.admission.identity.principal
+
+    @property
+    def is_modern(self) -> bool:
+        """Whether its head names a revision without sessions."""
+        return self.admission.hint is Era.MODERN
+
+    def handshake_caller(self) -> Caller:
+        """Its caller, if it belongs to the handshake era.
+
+        Raises:
+            EnvelopeFault: see envelope.handshake.
+        """
+        return handshake_caller(self.session, self.principal, self.admission.version)
+
+
+class Admissions:
+    """Admit requests.
+
+    Args:
+        handshake: revisions with sessions are served; without them no session is looked up.
+    """
+
+    def __init__(
+        self, sessions: Sessions, authenticator: Authenticator, *, handshake: bool
+    ) -> None:
+        self._sessions = sessions
+        self._authenticator = authenticator
+        self._handshake = handshake
+
+    async def admit(self, request: Request) -> AuthenticatedRequest:
+        """Check a request's session, credential and owner, in this order: a client whose session is
+        gone learns just that, before anything costly.
+
+        Raises:
+            SessionNotFound: the session is gone, or belongs to another principal.
+            Unauthorized, InsufficientScope: see ``Authenticator.authenticate``.
+            StoreError: that cannot be told now.
+        """
+        known: Admission | None = request.memory.get(Admission)
+        if known is not None and self._authenticator.holds(known.identity, known.generation):
+            session = await self._find(request, known.session_id)
+        else:
+            version = request.headers.one(HEADER_VERSION)
+            session_id = self._session_named(request.headers, version)
+            session = await self._find(request, session_id)
+            known = await self._decide(request, session_id, version)
+            request.memory[Admission] = known
+        principal = known.identity.principal
+        request.activity.user = principal.subject
+        if session is not None:
+            session = await self._sessions.claim(session, principal)
+        return AuthenticatedRequest(request, known, session)
+
+    def _session_named(self, headers: Headers, version: str | None) -> str | None:
+        """A modern request names no session (2026-07-28)."""
+        if not self._handshake or (version is not None and version not in HANDSHAKE):
+            return None
+        return session_named(headers)
+
+    async def _find(self, request: Request, session_id: str | None) -> Session | None:
+        if session_id is None:
+            return None
+        request.activity.session = session_id[:64]
+        return await self._sessions.find(session_id)
+
+    async def _decide(
+        self, request: Request, session_id: str | None, version: str | None
+    ) -> Admission:
+        generation = self._authenticator.generation
+        authorization = request.headers.raw(b"authorization")
+        return Admission(
+            await self._authenticator.authenticate(authorization),
+            generation,
+            session_id,
+            version,
+            hinted_era(version),
+            accepts(request.headers),
+        )

@@ -1,0 +1,174 @@
+"""Answers of Streamable HTTP that are event streams: what ``calls`` and ``streams`` give.
+
+A call that may send something before its result is answered with a stream, and with a plain
+response if it sent nothing.
+"""
+
+import trio
+
+from mcpd.errors import McpdError
+from mcpd.http import sse
+from mcpd.http.messages import EventSink, EventStream, Response
+from mcpd.mcp.calls.resume import is_known, lost_answer, next_event
+from mcpd.mcp.calls.run import kept_call, start
+from mcpd.mcp.dispatch import Outcome, failed, serve
+from mcpd.mcp.request import McpRequest
+from mcpd.mcp.revisions import Revision
+from mcpd.mcp.runtime import Runtime
+from mcpd.mcp.streams.reader import End, Reader
+from mcpd.mcp.transports.wire import Accepts, outcome_response
+from mcpd.rpc.messages import encode_result
+from mcpd.sessions.record import Session, SessionId
+from mcpd.sessions.stream_ids import event_id
+from mcpd.sessions.streams import SESSION_STREAM, Event
+
+OPEN_AFTER_S = 1.0  # a call that is still silent then gets its stream, and can be resumed
+FAREWELL_S = 1.0  # for the last message of a request that the server ends
+
+
+class SinkOutlet:
+    """The outlet of a call that runs in its connection's task: nothing is kept."""
+
+    writer = None
+
+    def __init__(self, sink: EventSink) -> None:
+        self.used = False
+        self._sink = sink
+
+    async def send(self, message: bytes) -> None:
+        """See ``Outlet``."""
+        self.used = True
+        await self._sink.send(sse.event(message))
+
+
+def call_stream(request: McpRequest, accepted: Accepts) -> EventStream:
+    """The answer to a call of 2026-07-28: its connection is its life."""
+    method = request.method
+
+    async def run(sink: EventSink) -> Response | None:
+        outlet = SinkOutlet(sink)
+        try:
+            outcome = await serve(request, outlet)
+        except trio.Cancelled:
+            if method.farewell is not None:
+                with trio.move_on_after(FAREWELL_S, shield=True):  # a peer that left gets none
+                    result = request.encode(method.farewell(request))
+                    await outlet.send(encode_result(request.call.id, result))
+            raise
+        if not outlet.used:
+            modern = request.caller.revision.modern
+            return outcome_response(outcome, accepted, modern=modern)
+        if outcome.response is not None:
+            await outlet.send(outcome.response)
+        return None
+
+    return EventStream(run, sse.STREAM_HEADERS, open_ended=method.farewell is not None)
+
+
+def kept_call_stream(request: McpRequest, session: Session, accepted: Accepts) -> EventStream:
+    """The answer to a call of the handshake era, which outlives its connection."""
+    runtime, revision = request.runtime, request.caller.revision
+
+    async def run(sink: EventSink) -> Response | None:
+        writer = runtime.streams.write(kept_call(request, session.id))
+        key = writer.key
+        with runtime.streams.read(*key, 0, returning=False) as reader:
+            start(request, writer)
+            with trio.move_on_after(OPEN_AFTER_S):
+                await writer.settled.wait()
+            if not writer.settled.is_set():
+                try:
+                    await writer.open()
+                except McpdError as error:  # nothing was sent yet, so this can be
+                    return outcome_response(failed(request.call.id, error), accepted, modern=False)
+            if not writer.is_kept:
+                return outcome_response(Outcome(writer.plain_answer), accepted, modern=False)
+            if revision.primes_streams:  # in one write with the head: without it none comes back
+                await sink.send(sse.prime(event_id(key.stream_id, 0)))
+            else:
+                await sink.open()
+            await _send_all(runtime, sink, reader, revision)
+        return None
+
+    return EventStream(run, sse.STREAM_HEADERS)
+
+
+async def find_call_stream(
+    runtime: Runtime, session_id: SessionId, stream_id: str, after: int, revision: Revision
+) -> EventStream | None:
+    """The rest of a call's stream whose connection broke; None: the id names no call of this
+    session.
+
+    Raises:
+        StoreError: that cannot be told now.
+    """
+    if await is_known(runtime, session_id, stream_id, after):
+        return _rest_of_call(runtime, session_id, stream_id, after, revision)
+    lost = lost_answer(session_id, stream_id)
+    return None if lost is None else _only(lost)
+
+
+def _only(message: bytes) -> EventStream:
+    async def run(sink: EventSink) -> None:
+        await sink.send(sse.event(message))
+
+    return EventStream(run, sse.STREAM_HEADERS)
+
+
+def _rest_of_call(
+    runtime: Runtime, session_id: SessionId, stream_id: str, after: int, revision: Revision
+) -> EventStream:
+    async def run(sink: EventSink) -> None:
+        await sink.open()
+        with (
+            runtime.sessions.presence.hold(session_id),
+            runtime.streams.read(session_id, stream_id, after) as reader,
+        ):
+            await _send_all(runtime, sink, reader, revision)
+
+    return EventStream(run, sse.STREAM_HEADERS)
+
+
+async def _send_all(runtime: Runtime, sink: EventSink, reader: Reader, revision: Revision) -> None:
+    stream_id = reader.key.stream_id
+    while event := await next_event(runtime, reader):
+        if not await sink.send(_encode(stream_id, event, revision)):
+            return  # its client is gone, and will come back for it
+    if reader.end is End.DISCONNECTED:  # the client comes back for the rest
+        last = event_id(stream_id, reader.after) if revision.primes_streams else None
+        await sink.send(sse.farewell(last, reader.readers.retry_ms))
+
+
+async def session_stream(
+    runtime: Runtime, session: Session, revision: Revision, after: int | None
+) -> EventStream:
+    """What belongs to no call: changes of lists and of resources the session subscribed to.
+
+    Raises:
+        StoreError: it cannot be opened now.
+    """
+    streams = runtime.streams
+    await runtime.changes.watch(session.id, session.subscriptions)
+    begin = await streams.events.newest(session.id) if after is None else after
+    sent = begin
+
+    async def run(sink: EventSink) -> None:
+        nonlocal sent
+        with runtime.sessions.presence.stream(session.id):
+            await sink.open()
+            with streams.read(session.id, SESSION_STREAM, begin) as reader:
+                while event := await reader.next():
+                    if not await sink.send(_encode(SESSION_STREAM, event, revision)):
+                        return
+                    sent = event.number
+
+    def farewell(retry_ms: int) -> bytes:
+        last = event_id(SESSION_STREAM, sent) if revision.primes_streams else None
+        return sse.farewell(last, retry_ms)
+
+    return EventStream(run, sse.STREAM_HEADERS, open_ended=True, farewell=farewell)
+
+
+def _encode(stream_id: str, event: Event, revision: Revision) -> bytes:
+    name = event_id(stream_id, event.number) if revision.resumable else None
+    return sse.event(event.data, event_id=name)

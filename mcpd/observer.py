@@ -1,0 +1,94 @@
+"""What happened, told once: the one place between those who act and those who keep count.
+
+A request or message that is served has an ``Activity``. It is current for everything that serves
+it, so that a line in the log can name it. When something is over, an event says what came of it:
+``Observer.tell`` is the one call that the way through makes, and logs, metrics, a call log and
+traces are listeners.
+"""
+
+import itertools
+import secrets
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+E = TypeVar("E")
+
+_RUN = secrets.token_hex(2)  # another run of the process makes other ids
+_numbers = itertools.count(1)
+
+
+@dataclass(slots=True, eq=False)
+class Activity:
+    """One request or message while it is served. Members are filled in as they become known.
+
+    Attributes:
+        id: names it in the log and in what its client is told of a fault.
+        session: the session that it names.
+        user: the subject of its principal.
+        method: its JSON-RPC method.
+    """
+
+    id: str
+    session: str = ""
+    user: str = ""
+    method: str = ""
+
+    def known(self) -> dict[str, str]:
+        """The members that are known, for a line of the log; the id is not among them."""
+        pairs = (("user", self.user), ("session", self.session), ("method", self.method))
+        return {name: value for name, value in pairs if value}
+
+
+_NONE = Activity("-")
+current: ContextVar[Activity] = ContextVar("mcpd_activity", default=_NONE)
+
+
+def begin(kind: str, number: str = "") -> Activity:
+    """A new activity, current from here on in this task and in what it starts.
+
+    Args:
+        kind: what it is; the id begins with it after the run's own mark.
+        number: tells it from others of its kind; empty: the next one is taken.
+    """
+    activity = Activity(f"{_RUN}-{kind}-{number or next(_numbers)}")
+    current.set(activity)
+    return activity
+
+
+@dataclass(frozen=True, slots=True)
+class RequestServed:
+    """An HTTP request was answered, or its client left before that.
+
+    Attributes:
+        status: RFC 9110, section 15; 499: the client left first.
+        size: bytes that were sent.
+        seconds: from its head to its last byte.
+    """
+
+    activity: Activity
+    method: str
+    path: str
+    address: str
+    status: int
+    size: int
+    seconds: float
+
+
+class Observer:
+    """Passes events to their listeners, in the order in which these came. A listener must not
+    wait, and must not raise.
+    """
+
+    def __init__(self) -> None:
+        self._listeners: dict[type, list[Callable[[Any], None]]] = {}
+
+    def listen(self, kind: type[E], listener: Callable[[E], None]) -> None:
+        """Call ``listener`` with each event of this class from here on."""
+        self._listeners.setdefault(kind, []).append(listener)
+
+    def tell(self, event: object) -> None:
+        """Something happened. An event that nothing listens to costs a look-up."""
+        for listener in self._listeners.get(type(event), ()):
+            listener(event)
