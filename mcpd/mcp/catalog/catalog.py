@@ -18,9 +18,8 @@ from mcpd.mcp.catalog.provider import (
     Provider,
 )
 from mcpd.mcp.envelope.headers import mirrored_parameters
-from mcpd.mcp.envelope.params import META_SERVER_INFO
+from mcpd.mcp.envelope.params import META_SERVER_INFO, TASKS_EXTENSION
 from mcpd.mcp.revisions import REVISIONS, VERSION_NAMES, Revision
-from mcpd.mcp.tasks.record import EXTENSION
 
 PAGE_SIZE = 100
 TOOL_THREADS = 40  # plain functions that run at once
@@ -107,7 +106,7 @@ class Catalog:
         if any("ui" in (offered.part.meta or {}) for offered in self.tools.values()):
             found[UI_EXTENSION] = {"mimeTypes": [UI_MIME_TYPE]}
         if self._has_tasks:
-            found[EXTENSION] = {}
+            found[TASKS_EXTENSION] = {}
         return found
 
     @property

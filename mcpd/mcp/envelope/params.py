@@ -16,6 +16,7 @@ META_CLIENT_INFO = PREFIX + "clientInfo"
 META_CAPABILITIES = PREFIX + "clientCapabilities"
 META_LOG_LEVEL = PREFIX + "logLevel"
 META_SERVER_INFO = PREFIX + "serverInfo"
+TASKS_EXTENSION = PREFIX + "tasks"
 
 _NULL = b"null"
 

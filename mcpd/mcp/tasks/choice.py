@@ -8,7 +8,7 @@ import msgspec
 from mcpd.errors import InvalidParams, MethodNotFound, MissingClientCapability
 from mcpd.mcp.catalog.provider import ListedTool
 from mcpd.mcp.envelope.caller import Caller
-from mcpd.mcp.tasks.record import EXTENSION
+from mcpd.mcp.envelope.params import TASKS_EXTENSION
 
 
 class Choice(Enum):
@@ -64,11 +64,11 @@ def _choose_modern(tool: ListedTool, caller: Caller) -> Choice:
 def declares_tasks(caller: Caller) -> bool:
     """Whether the client declared the extension on this request."""
     extensions = caller.client_capabilities.get("extensions")
-    return isinstance(extensions, dict) and EXTENSION in extensions
+    return isinstance(extensions, dict) and TASKS_EXTENSION in extensions
 
 
 def needs_tasks(message: str) -> MissingClientCapability:
     """The refusal of a client that did not declare the extension."""
     return MissingClientCapability(
-        message, data={"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
+        message, data={"requiredCapabilities": {"extensions": {TASKS_EXTENSION: {}}}}
     )

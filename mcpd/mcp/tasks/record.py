@@ -14,7 +14,6 @@ from mcpd.app.questions import Question
 from mcpd.auth.principals import Principal
 from mcpd.errors import ToolError
 
-EXTENSION = "io.modelcontextprotocol/tasks"
 RELATED_TASK = "io.modelcontextprotocol/related-task"
 POLL_INTERVAL_MS = 500
 
