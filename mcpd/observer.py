@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
+
 E = TypeVar("E")
 
 _RUN = secrets.token_hex(2)  # another run of the process makes other ids
@@ -57,8 +59,7 @@ def begin(kind: str, number: str = "") -> Activity:
     return activity
 
 
-@dataclass(frozen=True, slots=True)
-class RequestServed:
+class RequestServed(msgspec.Struct, frozen=True):
     """An HTTP request was answered, or its client left before that.
 
     Attributes:

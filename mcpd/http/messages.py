@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from mcpd.errors import BadRequest
 from mcpd.observer import Activity
 
@@ -115,8 +117,7 @@ class Request:
         self._reader.keep_on_disconnect()
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """A complete answer. Content-Length, Date and Connection are the connection's to add."""
 
     status: int

@@ -1,14 +1,14 @@
 """What a connection is doing, and what it means when that takes too long. Pure."""
 
 from collections.abc import Callable
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from mcpd.errors import HandlerTimeout, McpdError, RequestTimeout
 from mcpd.http.bounds import Bounds
 
 
-class Phase(Enum):
-    """The phases of a connection."""
+class Phase(IntEnum):
+    """The phases of a connection. Numbers, because they are looked up at every step."""
 
     IDLE = auto()  # between requests
     HEAD = auto()  # a request's head is arriving

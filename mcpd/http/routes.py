@@ -1,9 +1,11 @@
 """Requests to endpoints: guards, preflight, the table of paths and methods, errors as answers."""
 
+import dataclasses
 import difflib
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 from mcpd.errors import McpdError, MethodNotAllowed, NotFound, fault
 from mcpd.http.answers import problem
@@ -27,6 +29,14 @@ class Route:
         return ", ".join([*sorted(self.endpoints), "OPTIONS"]).encode("ascii")
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What Host, Origin, path and method of a head lead to; remembered with the head."""
+
+    endpoint: Endpoint
+    cors: HeaderPairs
+
+
 class Router:
     """The endpoint of the whole server. Never raises but on cancellation."""
 
@@ -39,11 +49,16 @@ class Router:
         """Guards, then the endpoint; whatever goes wrong becomes an answer."""
         cors: HeaderPairs = ()
         try:
-            self._guard.check_host(request.host)
-            route = self._routes.get(request.path)
-            if b"origin" in request.headers:
-                cors = self._check_origin(request, route)
-            return _with_headers(await self._serve(request, route), cors)
+            verdict: Verdict | None = request.memory.get(Verdict)
+            if verdict is None:
+                self._guard.check_host(request.host)
+                route = self._routes.get(request.path)
+                if b"origin" in request.headers:
+                    cors = self._check_origin(request, route)
+                verdict = Verdict(self._endpoint(request, route), cors)
+                request.memory[Verdict] = verdict
+            cors = verdict.cors
+            return _with_headers(await verdict.endpoint(request), cors)
         except McpdError as error:
             answer = problem(error)
         except Exception:
@@ -51,14 +66,14 @@ class Router:
             answer = problem(fault(request.id))
         return _with_headers(answer, cors)
 
-    async def _serve(self, request: Request, route: Route | None) -> Answer:
+    def _endpoint(self, request: Request, route: Route | None) -> Endpoint:
         if route is None:
             raise self._not_found(request.path)
         endpoint = route.endpoints.get(request.method)
         if endpoint is not None:
-            return await endpoint(request)
+            return endpoint
         if request.method == "OPTIONS":
-            return Response(204, headers=self._options_headers(request, route))
+            return partial(self._options, route)
         raise MethodNotAllowed(
             f"{request.path} does not take {request.method}.",
             received=request.method,
@@ -74,11 +89,11 @@ class Router:
             self._guard.check_origin(origin)
         return self._guard.cors_headers(origin, credentials=True)
 
-    def _options_headers(self, request: Request, route: Route) -> HeaderPairs:
-        allow = ((b"allow", route.allow),)
+    async def _options(self, route: Route, request: Request) -> Response:
+        headers: HeaderPairs = ((b"allow", route.allow),)
         if b"access-control-request-method" in request.headers and b"origin" in request.headers:
-            return allow + self._guard.preflight_headers(request, route.allow)
-        return allow
+            headers += self._guard.preflight_headers(request, route.allow)
+        return Response(204, headers=headers)
 
     def _not_found(self, path: str) -> NotFound:
         near = difflib.get_close_matches(path, self._routes, n=1)
@@ -90,4 +105,8 @@ class Router:
 
 
 def _with_headers(answer: Answer, headers: HeaderPairs) -> Answer:
-    return replace(answer, headers=answer.headers + headers) if headers else answer
+    if not headers:
+        return answer
+    if isinstance(answer, Response):
+        return Response(answer.status, answer.body, answer.headers + headers)
+    return dataclasses.replace(answer, headers=answer.headers + headers)

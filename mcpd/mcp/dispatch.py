@@ -4,7 +4,8 @@ A new area of MCP is a file in ``methods`` and a line here.
 """
 
 import logging as stdlib_logging
-from dataclasses import dataclass
+
+import msgspec
 
 from mcpd.errors import McpdError, MethodNotFound, fault
 from mcpd.mcp.envelope.caller import Caller
@@ -41,8 +42,7 @@ NOTIFICATIONS = lifecycle.NOTIFICATIONS
 log = stdlib_logging.getLogger("mcpd.mcp")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What came of a request.
 
     Attributes:

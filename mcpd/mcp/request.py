@@ -20,8 +20,7 @@ Result = dict[str, Any] | msgspec.Raw  # Raw: encoded and complete
 Target = Offered[Any]  # what a request names: a tool, a resource, a prompt
 
 
-@dataclass(frozen=True, slots=True)
-class McpRequest:
+class McpRequest(msgspec.Struct, frozen=True):
     """A request, made once; ``dispatch.make_request`` makes it.
 
     Attributes:
@@ -59,8 +58,7 @@ class McpRequest:
         return _encode(result)
 
 
-@dataclass(frozen=True, slots=True)
-class McpNotification:
+class McpNotification(msgspec.Struct, frozen=True):
     """A notification from the client."""
 
     runtime: Runtime

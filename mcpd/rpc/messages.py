@@ -4,7 +4,6 @@ Ids are kept as the bytes that came, so that ``1``, ``"1"`` and ``1.0`` go back 
 and stay apart in between. Params stay undecoded until the method that knows their shape.
 """
 
-from dataclasses import dataclass
 from typing import Any, NewType
 
 import msgspec
@@ -20,8 +19,7 @@ _MAX_METHOD_CHARS = 256
 _VERSION = msgspec.Raw(b'"2.0"')
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request: it wants exactly one answer."""
 
     id: RequestId
@@ -29,16 +27,14 @@ class Call:
     params: msgspec.Raw
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(msgspec.Struct, frozen=True):
     """A notification: it is never answered."""
 
     method: str
     params: msgspec.Raw
 
 
-@dataclass(frozen=True, slots=True)
-class RpcResponse:
+class RpcResponse(msgspec.Struct, frozen=True):
     """The client's answer to a request of ours."""
 
     id: RequestId

@@ -1,7 +1,6 @@
 """Who sent a message, and in what terms: the envelope of both eras as one value."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -15,8 +14,7 @@ LEVEL_ORDER: dict[str, int] = {level: order for order, level in enumerate(LOG_LE
 HANDSHAKE_LOG_LEVEL = "info"  # until logging/setLevel; the server's choice before 2026-07-28
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """The sender of one message.
 
     ``session`` is None in the modern era, where every request carries the rest itself.
@@ -26,8 +24,8 @@ class Caller:
     principal: Principal
     revision: Revision
     session: Session | None = None
-    client_info: Mapping[str, Any] = field(default_factory=dict)
-    capabilities: Mapping[str, Any] | msgspec.Raw = field(default_factory=dict)
+    client_info: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    capabilities: Mapping[str, Any] | msgspec.Raw = msgspec.field(default_factory=dict)
     log_level: str | None = None
 
     @property

@@ -1,7 +1,6 @@
 """Which era a request belongs to: decided here, once. Pure."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import Enum, auto
 
 import msgspec
@@ -21,8 +20,7 @@ class Era(Enum):
 BOTH_ERAS = frozenset(Era)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """A request's era and what was read of its params.
 
     Attributes:

@@ -6,6 +6,8 @@ as the credential in it holds, and is looked up the next time.
 
 from dataclasses import dataclass
 
+import msgspec
+
 from mcpd.auth.authenticator import Authenticator, Identity
 from mcpd.auth.principals import Principal
 from mcpd.http.messages import Headers, Request
@@ -38,8 +40,7 @@ class Admission:
     accepted: Accepts
 
 
-@dataclass(frozen=True, slots=True)
-class AuthenticatedRequest:
+class AuthenticatedRequest(msgspec.Struct, frozen=True):
     """A request to an MCP endpoint that passed session, credential and owner."""
 
     request: Request
