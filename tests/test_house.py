@@ -21,6 +21,7 @@ LAYERS: list[set[str]] = [
     {"app", "auth", "limits", "telemetry"},
     {"sessions"},
     {"mcp"},
+    {"client"},
     {"registration", "toolkits"},
     {"server", "bridge", "replay", "doctor"},
     {"cli"},

@@ -1,7 +1,7 @@
-"""Lines of the client to the server, messages of the server to the client.
+"""Lines of a client on stdin to a server, messages of the server to stdout.
 
-Each request runs in a task of its own; notifications keep their order; whatever the server says is
-looked at once and goes to stdout, an answer exactly once.
+Each request runs in a task of its own; notifications keep their order; whatever the server says
+goes to stdout, an answer exactly once.
 """
 
 import logging
@@ -12,51 +12,36 @@ from typing import Any
 import msgspec
 import trio
 
-from mcpd.bridge.exchange import Exchange
-from mcpd.bridge.listening import listen
-from mcpd.bridge.messages import (
-    Arrived,
-    Line,
-    Mirrors,
-    id_key,
-    is_id,
-    read_arrived,
-    read_line,
-    with_client_info,
-)
-from mcpd.bridge.notices import Notices
-from mcpd.bridge.old_sse import OldSse
-from mcpd.bridge.patience import Undeliverable
-from mcpd.bridge.reading import POSTED, read_quietly
-from mcpd.bridge.session import Session, session_id_of
-from mcpd.bridge.upstream import Upstream
+from mcpd.bridge.notification_queue import NotificationQueue
+from mcpd.client.backoff import Undeliverable
+from mcpd.client.client import Client, keys_of
+from mcpd.client.exchange import Exchange
+from mcpd.client.http_transport import HttpTransport
+from mcpd.client.messages import Outgoing, is_id, read_outgoing
 from mcpd.errors import ContentTooLarge, InvalidRequest, McpdError, TooManyRequests
 from mcpd.rpc.lines import LineWriter, read_lines
-from mcpd.rpc.messages import Notification, encode_error, readable_id
+from mcpd.rpc.messages import Call, Notification, encode_call, encode_error, readable_id
+from mcpd.version import __version__
 
 log = logging.getLogger("mcpd.bridge")
 
 Job = Callable[..., Awaitable[None]]
 
+CLIENT_INFO = {"name": "mcpd-bridge", "version": __version__}
 MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_AT_ONCE = 500  # requests that run; further ones are refused
-TAKEN_S = 10.0  # for the server to say that it took what wants no answer
 LAST_ANSWERS_S = 0.6  # for running requests, when stdin has ended
 GOODBYE_S = 0.3  # to tell the server that the session is over
 
 
 class Bridge:
-    """One client, one server."""
+    """One client on a pipe, one server."""
 
-    def __init__(self, upstream: Upstream, stdout: trio.abc.SendStream) -> None:
-        self.upstream = upstream
-        self.session = Session(upstream, self.take)
-        self.old: OldSse | None = None
-        self._mirrors = Mirrors()
+    def __init__(self, http: HttpTransport, stdout: trio.abc.SendStream) -> None:
         self._writer = LineWriter(stdout)
-        self._open: dict[bytes, Exchange] = {}
+        self._client = Client(http, self._writer.send)
         self._nursery: trio.Nursery | None = None
-        self._notices = Notices(self._post, self._confirm)
+        self._notifications = NotificationQueue(self._client.post, self._client.confirm)
 
     async def run(self, stdin: trio.abc.ReceiveStream) -> None:
         """Serve until stdin ends.
@@ -64,222 +49,130 @@ class Bridge:
         Cancellation: ends it at once.
         """
         async with trio.open_nursery() as self._nursery:
-            self._spawn(listen, self.upstream, self.session, self.take)
-            self._spawn(self._notices.run)
+            self._spawn(self._client.listen, self._nursery)
+            self._spawn(self._notifications.run)
             self._spawn(self._writer.unshield_at_end)
             async with aclosing(read_lines(stdin, MAX_LINE_BYTES)) as lines:
                 async for line in lines:
-                    await self._take_line(line)
+                    await self._receive(line)
             await self._end()
             self._nursery.cancel_scope.cancel()
 
     async def _end(self) -> None:
         """The client has gone; what it asked last may still be answered to a pipe."""
         with trio.move_on_after(LAST_ANSWERS_S):
-            for exchange in list(self._open.values()):
-                await exchange.done.wait()
+            for exchange in list(self._client.open.values()):
+                await exchange.pending.done.wait()
         self._writer.shielded = False
         with trio.move_on_after(GOODBYE_S):
             await self._give_up()
-            if self.session.is_there and self.old is None:
-                try:
-                    gone = await self.upstream.begin(
-                        "DELETE", self.session.headers, repeatable=True
-                    )
-                    await read_quietly(gone)
-                except McpdError:
-                    return
+            await self._client.end_session()
 
     async def _give_up(self) -> None:
-        """Whoever closed stdin may still read: what got no answer is not left without a word."""
-        trouble = self.upstream.trouble or "the server has not answered yet"
+        """A client that closed stdin may still read: what got no answer is told why."""
+        trouble = self._client.http.trouble or "the server has not answered yet"
         error = Undeliverable(
             f"stdin ended before the answer came: {trouble}.",
             fix="Keep stdin open for longer to wait for it.",
         )
-        for exchange in set(self._open.values()):
-            unanswered, exchange.waiting = list(exchange.waiting.values()), {}
-            if not exchange.cancelled:
-                for request_id in unanswered:
-                    await self.emit(encode_error(request_id, error))
+        for exchange in set(self._client.open.values()):
+            if not exchange.pending.cancelled:
+                await exchange.pending.fail(error)
 
-    # --- from the client ----------------------------------------------------------------------
+    # --- lines ----------------------------------------------------------------------------------
 
-    async def _take_line(self, raw: bytes | None) -> None:
+    async def _receive(self, raw: bytes | None) -> None:
         if raw is None:
             error = ContentTooLarge(f"A line has more than {MAX_LINE_BYTES} bytes.")
-            await self.emit(encode_error(None, error))
+            await self._writer.send(encode_error(None, error))
             return
         raw = raw.strip()
         if not raw:
             return
         try:
-            line = read_line(raw)
+            outgoing = read_outgoing(raw)
         except McpdError as error:
-            await self.emit(encode_error(readable_id(raw), error))
+            await self._writer.send(encode_error(readable_id(raw), error))
             return
         try:
-            if line.calls:
-                await self._begin(line)
-            elif len(line.messages) == 1 and isinstance(line.messages[0], Notification):
-                self._notify(line.messages[0], line)
-            else:
-                self._spawn(self._post, line)
+            await self._send(outgoing)
         except msgspec.DecodeError as error:  # it was JSON, but a number has no place anywhere
-            await self._refuse(line, InvalidRequest(f"Not a message: {error}."))
+            await self._refuse(outgoing, InvalidRequest(f"Not a message: {error}."))
         await trio.lowlevel.checkpoint()
 
-    async def _refuse(self, line: Line, error: McpdError) -> None:
+    async def _send(self, outgoing: Outgoing) -> None:
+        if outgoing.calls:
+            await self._begin(outgoing)
+        elif len(outgoing.messages) == 1 and isinstance(outgoing.messages[0], Notification):
+            self._notify(outgoing.messages[0], outgoing)
+        else:
+            self._spawn(self._client.post, outgoing)
+
+    async def _refuse(self, outgoing: Outgoing, error: McpdError) -> None:
         log.warning("a line of the client is refused: %s", error.message)
-        for call in line.calls:
-            await self.emit(encode_error(call.id if is_id(call.id) else None, error))
+        for call in outgoing.calls:
+            await self._writer.send(encode_error(call.id if is_id(call.id) else None, error))
 
-    async def _begin(self, line: Line) -> None:
-        keys = [id_key(call.id) for call in line.calls]
-        if len(self._open) >= MAX_AT_ONCE or any(key in self._open for key in keys):
+    async def _begin(self, outgoing: Outgoing) -> None:
+        open_now = self._client.open
+        if len(open_now) >= MAX_AT_ONCE or any(key in open_now for key in keys_of(outgoing)):
             busy = f"{MAX_AT_ONCE} requests run already, or one with this id does."
-            await self._refuse(line, TooManyRequests(busy))
+            await self._refuse(outgoing, TooManyRequests(busy))
             return
-        call = line.calls[0]
-        mirrored = self._mirrors.headers(call) if len(line.calls) == 1 else None
-        if call.method == "initialize" and mirrored is None:
-            line = Line(with_client_info(call, line.body), line.messages)
-        exchange = Exchange(self, line, mirrored)
-        self._open.update(dict.fromkeys(keys, exchange))
-        gate = self._notices.gate
+        exchange = self._client.begin(_with_client_info(outgoing))
+        gate = self._notifications.gate
         if exchange.is_initialize:
-            self._notices.gate = exchange.done  # what comes behind waits for its end
-        self._spawn(self._run, exchange, keys, gate)
+            self._notifications.gate = exchange.pending.done  # what comes behind waits for its end
+        self._spawn(self._run, exchange, gate)
 
-    async def _run(self, exchange: Exchange, keys: list[bytes], gate: trio.Event) -> None:
-        async def turn() -> None:
+    async def _run(self, exchange: Exchange, gate: trio.Event) -> None:
+        async def wait_turn() -> None:
             if exchange.mirrored is None:
                 await gate.wait()
-            if exchange.is_initialize:
-                self.session.forget()
 
-        try:
-            await exchange.run(turn)
-        finally:
-            for key in keys:
-                self._open.pop(key, None)
+        await self._client.run(exchange, wait_turn)
 
-    def _notify(self, notice: Notification, line: Line) -> None:
-        if notice.method == "notifications/cancelled" and self._cancel(notice):
+    def _notify(self, notification: Notification, outgoing: Outgoing) -> None:
+        if notification.method == "notifications/cancelled" and self._cancel(notification):
             return
-        is_initialized = notice.method == "notifications/initialized"
-        self._notices.add(line, is_initialized=is_initialized)
+        is_initialized = notification.method == "notifications/initialized"
+        self._notifications.add(outgoing, is_initialized=is_initialized)
 
-    async def _confirm(self, line: Line) -> None:
-        """The handshake is done."""
-        if self.session.is_known:
-            await self._post(line)
-            if self.old is None:
-                self.session.begun.set()
-
-    def _cancel(self, notice: Notification) -> bool:
+    def _cancel(self, notification: Notification) -> bool:
         """Whether that is all there is to do."""
-        given = msgspec.json.decode(notice.params).get("requestId")
+        given = msgspec.json.decode(notification.params).get("requestId")
         key = msgspec.json.encode(given)
-        exchange = self._open.get(key)
+        exchange = self._client.open.get(key)
         if exchange is None:
             return False
-        exchange.cancel(key)
-        return exchange.mirrored is not None
-
-    async def _post(self, line: Line) -> None:
-        """Send what wants no answer. A server that does not take it holds up nothing else."""
-        with trio.move_on_after(self.upstream.wait_s + TAKEN_S) as scope:
-            try:
-                await self._send(line)
-            except McpdError as error:
-                log.warning("a message is lost: %s", error.message)
-        if scope.cancelled_caught:
-            log.warning("a message may be lost: the server said nothing to it")
-
-    async def _send(self, line: Line) -> None:
-        if self.old is not None:
-            await self.old.post(line.body)
-            return
-        message = line.messages[0]
-        modern = self._mirrors.headers(message) if isinstance(message, Notification) else None
-        headers = self.session.headers if modern is None else modern
-        response = await self.upstream.begin(
-            "POST", [*POSTED, *headers], line.body, repeatable=True
-        )
-        if response.status >= 400:
-            words = await self.upstream.explain(response)
-            log.warning("a message was refused: %d %s", response.status, words)
-        else:
-            await read_quietly(response)
+        modern = exchange.mirrored is not None
+        exchange.pending.cancel(key, at_once=modern)
+        return modern
 
     def _spawn(self, job: Job, *args: Any) -> None:
         if self._nursery is None:
             raise RuntimeError("Bridge.run does not run")
         self._nursery.start_soon(_contained, job, *args)
 
-    # --- from the server ----------------------------------------------------------------------
 
-    async def take(self, body: bytes, *, answers: Exchange | None = None) -> bool:
-        """Messages of the server, with the exchange on whose stream they came; False: they are
-        none.
-        """
-        try:
-            found = read_arrived(body)
-        except msgspec.DecodeError:
-            log.warning("the server sent something that is no message")
-            return False
-        for arrived in found:
-            await self._pass_on(arrived, answers)
-        return True
-
-    async def _pass_on(self, arrived: Arrived, stream: Exchange | None) -> None:
-        if arrived.key is None:
-            if stream is None or stream.heard(arrived):
-                await self.emit(arrived.line)
-            return
-        exchange = self._open.get(arrived.key)
-        if exchange is None or arrived.key not in exchange.waiting:
-            log.info("an answer that nobody waits for is dropped")
-            return
-        self._learn(exchange, arrived)
-        exchange.heard(arrived)
-        await self.emit(arrived.line)
-        exchange.told()
-
-    def _learn(self, exchange: Exchange, arrived: Arrived) -> None:
-        call = exchange.call_of(arrived.key or b"")
-        if call is None or arrived.is_error:
-            return
-        if call.method == "initialize":
-            response = exchange.response  # HTTP+SSE has none: its session is its stream
-            session_id = "" if response is None else session_id_of(response)
-            self.session.opened(call, session_id, arrived.result)
-        elif call.method == "tools/list":
-            self._mirrors.learn(arrived.result)
-        else:
-            self.session.keep(call)
-
-    async def emit(self, line: bytes) -> None:
-        """Write one message to the client."""
-        await self._writer.send(line)
-
-    async def fall_back(self, reason: str) -> bool:
-        """Use HTTP+SSE from here on, if the server has it."""
-        if self._nursery is None:
-            return False
-        log.info("trying HTTP+SSE (%s)", reason)
-        old = OldSse(self.upstream, self.take)
-        if not await old.open(self._nursery):
-            return False
-        self.old = old
-        return True
+def _with_client_info(outgoing: Outgoing) -> Outgoing:
+    """``initialize`` with the client's name, if it does not say it."""
+    call = outgoing.calls[0]
+    if call.method != "initialize" or len(outgoing.calls) > 1:
+        return outgoing
+    params = msgspec.json.decode(call.params)
+    if isinstance(params.get("clientInfo"), dict):
+        return outgoing
+    named = Call(
+        call.id,
+        call.method,
+        msgspec.Raw(msgspec.json.encode({**params, "clientInfo": CLIENT_INFO})),
+    )
+    return Outgoing(encode_call(named), [named])
 
 
 async def _contained(job: Job, *args: Any) -> None:
-    """One task of many: what nobody thought of must not end the others. A client that has gone
-    does.
-    """
+    """One task of many: a fault in it must not end the others. A client that has gone does."""
     try:
         await job(*args)
     except (trio.BrokenResourceError, trio.ClosedResourceError):

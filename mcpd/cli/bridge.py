@@ -10,8 +10,8 @@ import trio
 
 from mcpd.auth.credentials import VARIABLE, Credentials
 from mcpd.bridge.relay import Bridge
-from mcpd.bridge.upstream import Upstream
 from mcpd.cli.settings import DEFAULT_URL, add_settings, first_error, load_settings
+from mcpd.client.http_transport import HttpTransport
 from mcpd.errors import ConfigError, McpdError
 from mcpd.http.client import HttpClient
 from mcpd.http.dial import find_way
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     way, target = find_way(
         arguments.url, unix=arguments.unix, ca_file=arguments.ca_file, environ=os.environ
     )
-    upstream = Upstream(
+    transport = HttpTransport(
         HttpClient(way),
         target,
         credentials,
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     writer = LogWriter(_open_log(file), style=config.log_format)
     set_up(writer, config.log_level)
     try:
-        trio.run(_run, upstream, writer)
+        trio.run(_run, transport, writer)
     except* McpdError as group:
         raise first_error(group) from None
     return 0
@@ -108,14 +108,14 @@ def _open_log(file: Path) -> int:
         ) from error
 
 
-async def _run(upstream: Upstream, writer: LogWriter) -> None:
+async def _run(transport: HttpTransport, writer: LogWriter) -> None:
     stdin, stdout = own_stdio()
     async with stdin, stdout, trio.open_nursery() as nursery:
         await nursery.start(writer.run)
         nursery.start_soon(_stop_at_signal, nursery.cancel_scope)
-        log.info("bridge %s, process %d, to %s", __version__, os.getpid(), upstream.shown)
+        log.info("bridge %s, process %d, to %s", __version__, os.getpid(), transport.shown)
         with suppress_gone():
-            await Bridge(upstream, stdout).run(stdin)
+            await Bridge(transport, stdout).run(stdin)
         nursery.cancel_scope.cancel()
 
 

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import trio
 
+from mcpd.client.requests import initialize, modern
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected
 from mcpd.http.event_reader import EventReader
-from mcpd.mcp.envelope.params import META_CAPABILITIES, META_VERSION
 from mcpd.version import __version__
 
 ANSWER_S = 6.0  # for a response
@@ -23,6 +23,8 @@ FIRST_EVENT_S = 3.0  # for an event that is sent at once
 ONLY_HEAD_S = 0.5  # for the answer in a stream where none needs to come
 MAX_BODY_BYTES = 4 * 1024 * 1024
 HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"
+NAME = "mcpd-doctor"
+HELLO = initialize(NAME, HANDSHAKE)
 WELL_KNOWN = ("oauth-protected-resource", "oauth-authorization-server", "openid-configuration")
 
 Pairs = list[tuple[bytes, bytes]]
@@ -135,11 +137,13 @@ class Doctor:
     async def ask(self) -> Facts:
         """Make every probe; a server that is away is a fact as well."""
         facts = self.facts
-        facts.initialize = await self._post(_initialize(), self._token, limit_s=FIRST_ANSWER_S)
+        facts.initialize = await self._post(
+            HELLO, self._token, limit_s=FIRST_ANSWER_S
+        )
         if facts.initialize.error:
             return facts
         facts.skew_s = self._skew(facts.initialize)
-        facts.anonymous = await self._post(_initialize(), [])
+        facts.anonymous = await self._post(HELLO, [])
         await self._end_session(facts.anonymous, [])
         if facts.initialize.status in (404, 405):
             facts.old_sse = await self._is_old_sse()
@@ -184,13 +188,8 @@ class Doctor:
         return await self._send("DELETE", self._target, headers)
 
     async def _modern(self, method: str, params: dict[str, Any], *, streams: bool = False) -> Seen:
-        meta = {META_VERSION: MODERN, META_CAPABILITIES: {}}
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
-        headers = [
-            (b"mcp-protocol-version", MODERN.encode("ascii")),
-            (b"mcp-method", method.encode("ascii")),
-            *self._token,
-        ]
+        body, headers = modern(method, params, MODERN)
+        headers += self._token
         return await self._post(body, headers, streams=streams)
 
     async def _other_slash(self) -> Seen:
@@ -199,7 +198,7 @@ class Doctor:
         if other in ("", "/"):
             return Seen()
         target = f"{other}?{query}" if query else other
-        return await self._post(_initialize(), self._token, target=target)
+        return await self._post(HELLO, self._token, target=target)
 
     async def _oauth(self) -> None:
         """The paths that clients look at after a 401."""
@@ -229,7 +228,7 @@ class Doctor:
         sent = [
             (b"content-type", b"application/json"),
             (b"accept", b"application/json, text/event-stream"),
-            (b"user-agent", f"mcpd-doctor/{__version__}".encode("ascii")),
+            (b"user-agent", f"{NAME}/{__version__}".encode("ascii")),
             *headers,
         ]
         encoded = json.dumps(body).encode("utf-8")
@@ -279,12 +278,3 @@ class Doctor:
         return Seen(
             response.status, fields, shown, seconds=seconds, events=events, first_event=first
         )
-
-
-def _initialize() -> dict[str, Any]:
-    params = {
-        "protocolVersion": HANDSHAKE,
-        "capabilities": {},
-        "clientInfo": {"name": "mcpd-doctor", "version": __version__},
-    }
-    return {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}

@@ -8,7 +8,7 @@ import trio.testing
 
 from mcpd.auth.credentials import Credentials
 from mcpd.bridge.relay import Bridge
-from mcpd.bridge.upstream import Upstream
+from mcpd.client.http_transport import HttpTransport
 from mcpd.http.client import HttpClient
 from mcpd.http.dial import find_way
 from tests.scripted import Scripted, reply
@@ -59,7 +59,7 @@ async def bridged(server, token=None, *, query="", **settings):
     way, target = find_way(url)
     async with HttpClient(way) as http, trio.open_nursery() as nursery:
         credentials = Credentials(token, {})
-        upstream = Upstream(http, target, credentials, url=url, wait_s=1.0, **settings)
+        upstream = HttpTransport(http, target, credentials, url=url, wait_s=1.0, **settings)
         stdin, ours = trio.testing.memory_stream_one_way_pair()
         out, theirs = trio.testing.memory_stream_one_way_pair()
         nursery.start_soon(Bridge(upstream, out).run, ours)

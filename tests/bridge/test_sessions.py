@@ -53,7 +53,7 @@ async def test_a_renewal_whose_stream_stays_open_is_done_with_its_answer(started
 
 
 async def test_a_renewal_that_is_never_answered_has_a_bound(started, monkeypatch):
-    monkeypatch.setattr("mcpd.bridge.session.RENEW_S", 0.2)
+    monkeypatch.setattr("mcpd.client.session.RENEW_S", 0.2)
 
     async def silent(stream):
         await trio.sleep_forever()
@@ -96,7 +96,7 @@ async def test_over_http_sse_the_server_hears_that_the_handshake_is_done(nursery
 
 async def test_a_stream_that_stays_open_after_its_answer_is_left(nursery, monkeypatch):
     monkeypatch.setattr("mcpd.bridge.relay.MAX_AT_ONCE", 3)
-    monkeypatch.setattr("mcpd.bridge.exchange.LINGER_S", 0.05)
+    monkeypatch.setattr("mcpd.client.pending.LINGER_S", 0.05)
     closed = []
 
     async def open_ended(stream):
@@ -176,7 +176,7 @@ async def test_notifications_keep_their_order_and_wait_for_the_handshake(nursery
 
 
 async def test_cancelling_one_of_a_batch_leaves_the_other(nursery, monkeypatch):
-    monkeypatch.setattr("mcpd.bridge.exchange.CANCEL_S", 0.1)
+    monkeypatch.setattr("mcpd.client.pending.CANCEL_S", 0.1)
     go_on = trio.Event()
 
     async def play(stream):
@@ -218,7 +218,7 @@ async def test_retry_after_zero_is_no_invitation_to_hurry(nursery):
 
 
 async def test_a_stream_that_only_ever_begins_is_given_up(nursery, monkeypatch):
-    monkeypatch.setattr("mcpd.bridge.exchange.RETRY_S", 0.01)
+    monkeypatch.setattr("mcpd.client.exchange.RETRY_S", 0.01)
 
     async def play(stream):
         event = b'data: {"jsonrpc":"2.0","method":"notifications/x"}\n\n'

@@ -7,9 +7,9 @@ import pytest
 import trio
 
 from mcpd.auth.credentials import Credentials
-from mcpd.bridge.refusals import is_gone
 from mcpd.bridge.relay import Bridge
-from mcpd.bridge.upstream import Upstream
+from mcpd.client.http_transport import HttpTransport
+from mcpd.client.refusals import is_gone
 from mcpd.errors import ConfigError
 from mcpd.http.client import HttpClient
 from mcpd.http.dial import find_way
@@ -36,7 +36,7 @@ class Slow(trio.abc.SendStream):
 
 
 async def test_a_client_that_does_not_read_for_a_while_loses_no_answer(nursery, monkeypatch):
-    monkeypatch.setattr("mcpd.bridge.exchange.LINGER_S", 0.02)
+    monkeypatch.setattr("mcpd.client.pending.LINGER_S", 0.02)
 
     async def play(stream):
         asked = msgspec.json.decode(server.seen[-1].body)["id"]
@@ -46,7 +46,7 @@ async def test_a_client_that_does_not_read_for_a_while_loses_no_answer(nursery, 
     await nursery.start(server.run)
     way, target = find_way(server.url)
     async with HttpClient(way) as http, trio.open_nursery() as running:
-        upstream = Upstream(http, target, Credentials(None, {}), url=server.url, wait_s=1.0)
+        upstream = HttpTransport(http, target, Credentials(None, {}), url=server.url, wait_s=1.0)
         stdin, ours = trio.testing.memory_stream_one_way_pair()
         slow = Slow()
         running.start_soon(Bridge(upstream, slow).run, ours)
@@ -82,7 +82,7 @@ async def test_a_path_without_get_is_no_lost_session(nursery):
 async def test_a_notification_that_is_never_answered_holds_up_nothing_for_long(
     nursery, monkeypatch, silent
 ):
-    monkeypatch.setattr("mcpd.bridge.relay.TAKEN_S", -0.8)  # 0.2 s in all
+    monkeypatch.setattr("mcpd.client.client.TAKEN_S", -0.8)  # 0.2 s in all
 
     class Silent(Server):
         async def play(self, stream):
@@ -101,7 +101,7 @@ async def test_a_notification_that_is_never_answered_holds_up_nothing_for_long(
 
 
 async def test_a_request_that_waits_for_its_turn_can_be_cancelled(nursery, monkeypatch):
-    monkeypatch.setattr("mcpd.bridge.exchange.CANCEL_S", 0.05)
+    monkeypatch.setattr("mcpd.client.pending.CANCEL_S", 0.05)
 
     class Silent(Server):
         async def play(self, stream):
@@ -224,7 +224,7 @@ async def test_a_cancelled_bridge_ends_though_its_client_does_not_read(nursery):
     await nursery.start(server.run)
     way, target = find_way(server.url)
     async with HttpClient(way) as http:
-        upstream = Upstream(http, target, Credentials(None, {}), url=server.url, wait_s=1.0)
+        upstream = HttpTransport(http, target, Credentials(None, {}), url=server.url, wait_s=1.0)
         stdin, ours = trio.testing.memory_stream_one_way_pair()
         with trio.fail_after(2):
             async with trio.open_nursery() as running:

@@ -7,7 +7,7 @@ import trio.testing
 
 from mcpd.auth.credentials import Credentials
 from mcpd.bridge.relay import Bridge
-from mcpd.bridge.upstream import Upstream
+from mcpd.client.http_transport import HttpTransport
 from mcpd.http.client import HttpClient
 from mcpd.http.dial import find_way
 from tests.scripted import Scripted, chunk, reply, stream_head
@@ -29,7 +29,7 @@ async def talk(nursery):
         on_start(server)
         way, target = find_way(server.url)
         async with HttpClient(way) as client:
-            upstream = Upstream(
+            upstream = HttpTransport(
                 client, target, Credentials(token, {}), url=server.url, wait_s=wait_s
             )
             stdin, ours = trio.testing.memory_stream_one_way_pair()

@@ -3,37 +3,27 @@ that its first event names.
 """
 
 import logging
-from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
 import trio
 
-from mcpd.bridge.patience import Undeliverable
-from mcpd.bridge.reading import ACCEPT_STREAM, Take, is_stream, new_reader, read_quietly
-from mcpd.bridge.upstream import Upstream
+from mcpd.client.backoff import Undeliverable
+from mcpd.client.http_transport import HttpTransport
+from mcpd.client.responses import ACCEPT_STREAM, Take, is_stream, new_reader, read_quietly
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, IncomingResponse
 
-log = logging.getLogger("mcpd.bridge")
+log = logging.getLogger("mcpd.client")
 
 ENDPOINT_S = 10.0  # for the first event
 POSTED = [(b"content-type", b"application/json")]
 
 
-class Waiting(Protocol):
-    """An exchange, as far as this transport knows it."""
-
-    @property
-    def done(self) -> trio.Event: ...
-    @property
-    def body(self) -> bytes: ...
-
-
-class OldSse:
+class HttpSse:
     """One connection to such a server. When its stream ends, the session is over."""
 
-    def __init__(self, upstream: Upstream, take: Take) -> None:
-        self._upstream = upstream
+    def __init__(self, transport: HttpTransport, take: Take) -> None:
+        self._transport = transport
         self._take = take
         self._endpoint = ""
         self._named = trio.Event()
@@ -46,9 +36,9 @@ class OldSse:
         Raises:
             Undeliverable: it cannot be reached.
         """
-        response = await self._upstream.begin("GET", ACCEPT_STREAM, repeatable=True)
+        response = await self._transport.begin("GET", ACCEPT_STREAM, repeatable=True)
         if not is_stream(response):
-            words = await self._upstream.explain(response)
+            words = await self._transport.explain(response)
             log.info("no HTTP+SSE either: %s %s", response.status, words)
             return False
         nursery.start_soon(self._read, response)
@@ -81,7 +71,7 @@ class OldSse:
     def _name(self, told: str) -> None:
         """The endpoint may be relative; another origin is not followed, since it gets the token."""
         self._named.set()
-        here = self._upstream.url
+        here = self._transport.url
         try:
             url = urlsplit(urljoin(here, told))
         except ValueError:
@@ -98,33 +88,62 @@ class OldSse:
         Raises:
             Undeliverable: it was not taken.
         """
-        response = await self._upstream.begin(
+        response = await self._transport.begin(
             "POST", POSTED, body, target=self._endpoint, repeatable=False
         )
         if response.status not in (200, 202, 204):
-            words = await self._upstream.explain(response)
+            words = await self._transport.explain(response)
             raise Undeliverable(f"The server answers {response.status}: {words}")
         await read_quietly(response)
 
-    async def exchange(self, waiting: Waiting) -> None:
-        """Send a request and wait for its answer, which ``take`` gets.
+    async def exchange(self, body: bytes, done: trio.Event) -> None:
+        """Send a request and wait until it is done; ``take`` gets its answer.
 
         Raises:
             Undeliverable: the stream ended first.
         """
         if self.ended.is_set():
             raise _over()
-        await self.post(waiting.body)
+        await self.post(body)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._until_ended, nursery.cancel_scope)
-            await waiting.done.wait()
+            await done.wait()
             nursery.cancel_scope.cancel()
-        if not waiting.done.is_set():
+        if not done.is_set():
             raise _over()
 
     async def _until_ended(self, scope: trio.CancelScope) -> None:
         await self.ended.wait()
         scope.cancel()
+
+
+class Fallback:
+    """HTTP+SSE in the place of Streamable HTTP, once a server turned out to know nothing else.
+
+    Args:
+        take: gets every message of the server.
+    """
+
+    def __init__(self, transport: HttpTransport, take: Take) -> None:
+        self.stream: HttpSse | None = None
+        self.nursery: trio.Nursery | None = None  # of the client; owns the stream
+        self._transport = transport
+        self._take = take
+
+    async def open(self, reason: str) -> bool:
+        """Use it from here on, if the server has it.
+
+        Raises:
+            Undeliverable: the server cannot be reached.
+        """
+        if self.nursery is None:
+            return False
+        log.info("trying HTTP+SSE (%s)", reason)
+        stream = HttpSse(self._transport, self._take)
+        if not await stream.open(self.nursery):
+            return False
+        self.stream = stream
+        return True
 
 
 def _over() -> Undeliverable:

@@ -1,4 +1,4 @@
-"""How long the bridge waits for a server that is away."""
+"""How long a client waits for a server that is away."""
 
 import random
 
@@ -16,7 +16,7 @@ class Undeliverable(Unavailable):
     slug = "undeliverable"
 
 
-class Patience:
+class Backoff:
     """Pauses between tries, for at most ``wait_s`` seconds together.
 
     Args:

@@ -39,7 +39,7 @@ async def read_events(response: IncomingResponse, reader: EventReader, take: Tak
                     if event.name == "message":
                         await take(event.data)
         except Broken:
-            return  # whoever reads knows what is missing
+            return  # the caller knows what is missing
 
 
 async def read_body(response: IncomingResponse) -> bytes:
@@ -54,7 +54,7 @@ async def read_body(response: IncomingResponse) -> bytes:
 
 
 async def read_quietly(response: IncomingResponse) -> bytes:
-    """What a response says that nobody waits for; empty if it cannot be read."""
+    """What a response says that is not waited for; empty if it cannot be read."""
     try:
         return await read_body(response)
     except (Broken, McpdError):

@@ -1,21 +1,22 @@
 """What the server knows this client by, in the handshake era, and how to be known again.
 
 A server that restarts without a memory answers 404 to a session that it does not know (MCP,
-"Session Management"). The client behind the bridge need not notice: the bridge repeats what it had
-set up.
+"Session Management"). The caller need not notice: what was set up in the session is repeated.
 """
 
 import logging
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from itertools import count
 from typing import Any
 
 import msgspec
 import trio
 
-from mcpd.bridge.messages import Arrived, read_arrived
-from mcpd.bridge.patience import Undeliverable
-from mcpd.bridge.reading import (
+from mcpd.client.backoff import Undeliverable
+from mcpd.client.http_transport import HttpTransport
+from mcpd.client.messages import ServerMessage, read_messages
+from mcpd.client.responses import (
     LINGER_S,
     POSTED,
     Take,
@@ -25,17 +26,54 @@ from mcpd.bridge.reading import (
     read_events,
     read_quietly,
 )
-from mcpd.bridge.upstream import Upstream
 from mcpd.http.client import Broken, IncomingResponse
 from mcpd.rpc.messages import Call, encode_notification
 
-log = logging.getLogger("mcpd.bridge")
+log = logging.getLogger("mcpd.client")
 
 RENEW_S = 30.0  # to begin again; every other request waits for it
 MAX_KEPT = 1000  # requests that are repeated in a new session
 SET_UP = ("logging/setLevel", "resources/subscribe")
 INITIALIZED = encode_notification("notifications/initialized", {})
-_own_ids = map('"mcpd-bridge-{}"'.format, count(1))
+_own_ids = map('"mcpd-client-{}"'.format, count(1))
+
+
+class SessionState(Enum):
+    """How far the handshake with the server is."""
+
+    NONE = auto()
+    AGREED = auto()  # initialize was answered
+    READY = auto()  # notifications/initialized was taken
+
+
+class SessionMove(Enum):
+    """What can happen to it."""
+
+    AGREE = auto()
+    CONFIRM = auto()
+    RENEW = auto()  # the server forgot the session, and began another one like it
+    FORGET = auto()  # the caller begins anew
+
+
+MOVES: dict[SessionState, dict[SessionMove, SessionState]] = {
+    SessionState.NONE: {
+        SessionMove.AGREE: SessionState.AGREED,
+        SessionMove.RENEW: SessionState.AGREED,  # it was forgotten while it was renewed
+        SessionMove.FORGET: SessionState.NONE,
+    },
+    SessionState.AGREED: {
+        SessionMove.AGREE: SessionState.AGREED,
+        SessionMove.CONFIRM: SessionState.READY,
+        SessionMove.RENEW: SessionState.AGREED,
+        SessionMove.FORGET: SessionState.NONE,
+    },
+    SessionState.READY: {
+        SessionMove.AGREE: SessionState.AGREED,
+        SessionMove.CONFIRM: SessionState.READY,
+        SessionMove.RENEW: SessionState.READY,
+        SessionMove.FORGET: SessionState.NONE,
+    },
+}
 
 
 class _Initialized(msgspec.Struct):
@@ -68,26 +106,31 @@ class Session:
     """The session of this client, or none.
 
     Attributes:
+        state: of the handshake; a server without sessions gives no id and has one all the same.
         number: how often it was begun.
-        is_known: whether ``initialize`` was answered; a server without sessions gives no id.
-        begun: set while there is one whose handshake is done.
+        ready: set while the state is READY.
         listening: the scope of the stream that belongs to no request.
 
     Args:
         take: gets what the server sends beside its answers.
     """
 
-    def __init__(self, upstream: Upstream, take: Take) -> None:
+    def __init__(self, transport: HttpTransport, take: Take) -> None:
+        self.state = SessionState.NONE
         self.number = 0
-        self.begun = trio.Event()
+        self.ready = trio.Event()
         self.listening: trio.CancelScope | None = None
-        self._upstream = upstream
+        self._transport = transport
         self._take = take
-        self.is_known = False
         self._terms = _Terms()
         self._initialize: Call | None = None
         self._kept: dict[tuple[str, str], Call] = {}
         self._lock = trio.Lock()
+
+    @property
+    def is_agreed(self) -> bool:
+        """Whether ``initialize`` was answered."""
+        return self.state is not SessionState.NONE
 
     @property
     def is_there(self) -> bool:
@@ -101,24 +144,35 @@ class Session:
 
     def forget(self) -> None:
         """The client begins anew."""
-        self.is_known, self._terms = False, _Terms()
+        self._move(SessionMove.FORGET)
+        self._terms = _Terms()
         self._kept.clear()
-        if self.begun.is_set():
-            self.begun = trio.Event()
         self._listen_anew()
+
+    def _move(self, move: SessionMove) -> None:
+        self.state = MOVES[self.state][move]
+        if self.state is SessionState.READY:
+            self.ready.set()
+        elif self.ready.is_set():
+            self.ready = trio.Event()
+
+    def confirm(self) -> None:
+        """The server took ``notifications/initialized``."""
+        self._move(SessionMove.CONFIRM)
 
     def _listen_anew(self) -> None:
         if self.listening is not None:
             self.listening.cancel()
 
-    def opened(self, call: Call, session_id: str, result: bytes) -> None:
+    def agree(self, call: Call, session_id: str, result: bytes) -> None:
         """``initialize`` was answered."""
         self._initialize = call
-        self._use(_read_terms(session_id, result))
+        self._use(_read_terms(session_id, result), SessionMove.AGREE)
 
-    def _use(self, terms: _Terms) -> None:
-        self._terms, self.is_known = terms, True
+    def _use(self, terms: _Terms, move: SessionMove) -> None:
+        self._terms = terms
         self.number += 1
+        self._move(move)
 
     def keep(self, call: Call) -> None:
         """A request that set something up, and was answered."""
@@ -138,7 +192,7 @@ class Session:
     # --- again --------------------------------------------------------------------------------
 
     async def renew(self, number: int) -> None:
-        """Begin again, if nobody did since the session had this number, and tell the client that
+        """Begin again, if nobody did since the session had this number, and tell the caller that
         lists may be different ones now.
 
         Raises:
@@ -163,7 +217,7 @@ class Session:
         if answer is None or answer.is_error:
             raise _none_other()
         terms = _read_terms(session_id_of(response), answer.result)
-        accepted = await self._upstream.begin(
+        accepted = await self._transport.begin(
             "POST", [*POSTED, *terms.headers], INITIALIZED, repeatable=True
         )
         await read_quietly(accepted)
@@ -171,33 +225,33 @@ class Session:
             raise _none_other()
         for call in list(self._kept.values()):
             await self._ask(call, terms.headers)
-        self._use(terms)
+        self._use(terms, SessionMove.RENEW)
 
     async def _ask(
         self, call: Call, headers: list[tuple[bytes, bytes]]
-    ) -> tuple[IncomingResponse, Arrived | None]:
-        """Make a request of the bridge's own; None: it got no answer that can be read."""
+    ) -> tuple[IncomingResponse, ServerMessage | None]:
+        """Make a request of the session's own; None: it got no answer that can be read."""
         own_id = next(_own_ids).encode("ascii")
         method = msgspec.json.encode(call.method)
         body = b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (own_id, method, call.params)
-        response = await self._upstream.begin("POST", [*POSTED, *headers], body, repeatable=True)
+        response = await self._transport.begin("POST", [*POSTED, *headers], body, repeatable=True)
         if response.status != 200:
-            words = await self._upstream.explain(response)
+            words = await self._transport.explain(response)
             log.warning("%s: %s %s", call.method, response.status, words)
             return response, None
         return response, await self._answer(response, own_id)
 
-    async def _answer(self, response: IncomingResponse, own_id: bytes) -> Arrived | None:
-        found: list[Arrived] = []
+    async def _answer(self, response: IncomingResponse, own_id: bytes) -> ServerMessage | None:
+        found: list[ServerMessage] = []
         scope = trio.CancelScope()
 
         async def take(body: bytes) -> None:
-            for arrived in read_arrived(body):
-                if arrived.key == own_id:
-                    found.append(arrived)
+            for message in read_messages(body):
+                if message.key == own_id:
+                    found.append(message)
                     scope.deadline = trio.current_time() + LINGER_S
                 else:
-                    await self._take(arrived.line)
+                    await self._take(message.line)
 
         try:
             with scope:

@@ -1,4 +1,4 @@
-"""Requests to the server: patient while it is away, with a token that may be replaced meanwhile.
+"""Requests to a server: repeated while it is away, with a token that may be replaced meanwhile.
 
 Whatever comes back is either a response that says something about MCP, or an error in words.
 """
@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 from mcpd.auth.credentials import VARIABLE, Credentials
-from mcpd.bridge.patience import Patience, Undeliverable
+from mcpd.client.backoff import Backoff, Undeliverable
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected, retry_after_s
 
-log = logging.getLogger("mcpd.bridge")
+log = logging.getLogger("mcpd.client")
 
 MAX_ERROR_BYTES = 64 * 1024
 MAX_SHOWN = 300  # characters of what a server says that is no MCP
@@ -35,7 +35,7 @@ class _Explanation(msgspec.Struct):
 _explanation = msgspec.json.Decoder(_Explanation)
 
 
-class Upstream:
+class HttpTransport:
     """The server behind one URL. ``trouble`` says what keeps requests waiting, if anything does.
 
     Args:
@@ -85,7 +85,7 @@ class Upstream:
         Raises:
             Undeliverable: it cannot be delivered; the text says what was tried.
         """
-        patience = Patience(self.wait_s, f"{method} {self.shown}")
+        backoff = Backoff(self.wait_s, f"{method} {self.shown}")
         where = self.target if target is None else target
         while True:
             token = self._credentials.token
@@ -93,7 +93,7 @@ class Upstream:
             try:
                 response = await self._client.begin(method, where, sent, body)
             except NotConnected as error:
-                await self._wait(patience, str(error))
+                await self._wait(backoff, str(error))
                 continue
             except Broken as error:
                 if not repeatable:
@@ -102,14 +102,14 @@ class Upstream:
                         " whether the call was carried out.",
                         fix="See what it has changed before you call again.",
                     ) from error
-                await self._wait(patience, str(error))
+                await self._wait(backoff, str(error))
                 continue
-            if await self._settle(response, patience, token, repeatable=repeatable):
+            if await self._settle(response, backoff, token, repeatable=repeatable):
                 self.trouble = ""
                 return response
 
     async def _settle(
-        self, response: IncomingResponse, patience: Patience, token: str, *, repeatable: bool
+        self, response: IncomingResponse, backoff: Backoff, token: str, *, repeatable: bool
     ) -> bool:
         """Whether the response is for the caller; False: try again now."""
         status = response.status
@@ -117,7 +117,7 @@ class Upstream:
         invited = status == BUSY or (status == 503 and later_s is not None)
         if invited or (status in AWAY and repeatable):
             reason = f"the server answers {status}: {await self.explain(response)}"
-            await self._wait(patience, reason, delay_s=later_s)
+            await self._wait(backoff, reason, delay_s=later_s)
             return False
         if status == 401:
             words = await self.explain(response)
@@ -128,11 +128,11 @@ class Upstream:
             raise self._unauthorized(words)
         return True
 
-    async def _wait(self, patience: Patience, reason: str, *, delay_s: float | None = None) -> None:
-        if patience.tries == 0:
+    async def _wait(self, backoff: Backoff, reason: str, *, delay_s: float | None = None) -> None:
+        if backoff.tries == 0:
             log.info("waiting: %s", reason)
         self.trouble = f"{self.shown}: {reason}"
-        await patience.pause(reason, delay_s=delay_s)
+        await backoff.pause(reason, delay_s=delay_s)
 
     def _unauthorized(self, words: str) -> McpdError:
         origin = self._credentials.origin

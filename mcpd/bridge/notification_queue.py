@@ -7,14 +7,17 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from mcpd.bridge.messages import Line
+from mcpd.client.messages import Outgoing
 
 log = logging.getLogger("mcpd.bridge")
 
 MAX_WAITING = 1000  # to be sent
 
+# what is sent, what is waited for before, what is set after
+_Waiting = tuple[Outgoing, trio.Event, trio.Event | None]
 
-class Notices:
+
+class NotificationQueue:
     """One queue. ``gate`` is set when what comes now may go.
 
     Args:
@@ -24,24 +27,24 @@ class Notices:
 
     def __init__(
         self,
-        post: Callable[[Line], Awaitable[None]],
-        initialized: Callable[[Line], Awaitable[None]],
+        post: Callable[[Outgoing], Awaitable[None]],
+        initialized: Callable[[Outgoing], Awaitable[None]],
     ) -> None:
         self._post = post
         self._initialized = initialized
         self.gate = trio.Event()
         self.gate.set()
-        self._in, self._out = trio.open_memory_channel[tuple[Line, trio.Event, trio.Event | None]](
-            MAX_WAITING
-        )
+        self._in, self._out = trio.open_memory_channel[
+            tuple[Outgoing, trio.Event, trio.Event | None]
+        ](MAX_WAITING)
 
-    def add(self, line: Line, *, is_initialized: bool) -> None:
+    def add(self, outgoing: Outgoing, *, is_initialized: bool) -> None:
         """Send it behind those before it; one too many is dropped."""
         before, after = self.gate, None
         if is_initialized:
             after = self.gate = trio.Event()  # what comes behind finds the session begun
         try:
-            self._in.send_nowait((line, before, after))
+            self._in.send_nowait((outgoing, before, after))
         except trio.WouldBlock:
             log.warning("a notification is lost: %d wait already", MAX_WAITING)
             if after is not None:
@@ -49,12 +52,12 @@ class Notices:
 
     async def run(self) -> None:
         """Send them, for ever."""
-        async for line, before, after in self._out:
+        async for outgoing, before, after in self._out:
             await before.wait()
             if after is None:
-                await self._post(line)
+                await self._post(outgoing)
                 continue
             try:
-                await self._initialized(line)
+                await self._initialized(outgoing)
             finally:
                 after.set()

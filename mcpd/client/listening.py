@@ -4,38 +4,38 @@ import logging
 
 import trio
 
-from mcpd.bridge.exchange import MAX_RETRY_S, delay_of
-from mcpd.bridge.reading import ACCEPT_STREAM, Take, is_stream, new_reader, read_events
-from mcpd.bridge.session import Session
-from mcpd.bridge.upstream import Upstream
+from mcpd.client.exchange import MAX_RETRY_S, delay_of
+from mcpd.client.http_transport import HttpTransport
+from mcpd.client.responses import ACCEPT_STREAM, Take, is_stream, new_reader, read_events
+from mcpd.client.session import Session
 from mcpd.errors import McpdError
 from mcpd.http.event_reader import EventReader
 
-log = logging.getLogger("mcpd.bridge")
+log = logging.getLogger("mcpd.client")
 
 UNREACHABLE_S = 5.0  # until it is tried again
 NO_STREAM = (400, 404, 405, 406, 501)  # the server has none
 
 
-async def listen(upstream: Upstream, session: Session, take: Take) -> None:
+async def listen(transport: HttpTransport, session: Session, take: Take) -> None:
     """Hand on what the server says of its own accord, for as long as the client is there."""
     while True:
-        await session.begun.wait()
+        await session.ready.wait()
         number = session.number
         with trio.CancelScope() as session.listening:
-            await _listen_in(upstream, session, take, number)
+            await _listen_in(transport, session, take, number)
             if session.number == number:
                 await trio.sleep_forever()  # until there is another session
 
 
-async def _listen_in(upstream: Upstream, session: Session, take: Take, number: int) -> None:
+async def _listen_in(transport: HttpTransport, session: Session, take: Take, number: int) -> None:
     reader = new_reader()
     barren_s = 0.0
     listened = False
     while session.number == number:
         last_id = reader.last_id
         try:
-            status = await _listen_once(upstream, session, take, reader)
+            status = await _listen_once(transport, session, take, reader)
             listened = listened or status == 200
             if status == 404 and listened and session.is_there:  # and not a path without GET
                 await session.renew(number)
@@ -50,16 +50,16 @@ async def _listen_in(upstream: Upstream, session: Session, take: Take, number: i
 
 
 async def _listen_once(
-    upstream: Upstream, session: Session, take: Take, reader: EventReader
+    transport: HttpTransport, session: Session, take: Take, reader: EventReader
 ) -> int:
     """One connection; the status of the answer, 200 for a stream alone."""
     headers = [*ACCEPT_STREAM, *session.headers]
     if reader.last_id:
         headers.append((b"last-event-id", reader.last_id.encode("utf-8")))
-    response = await upstream.begin("GET", headers, repeatable=True)
+    response = await transport.begin("GET", headers, repeatable=True)
     if is_stream(response):
         await read_events(response, reader, take)
         return 200
-    words = await upstream.explain(response)
+    words = await transport.explain(response)
     log.info("the server has no stream to listen to: %s %s", response.status, words)
     return response.status if response.status != 200 else 405
