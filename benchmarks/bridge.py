@@ -150,27 +150,27 @@ def main() -> None:
 def run(arguments: argparse.Namespace, port: int, token: str, state: str) -> None:
     children = bridges(f"http://127.0.0.1:{port}/mcp/", token, state)
     ways: list[Direct | Child] = [Direct(port, token), *children]
-    medians: dict[str, list[float]] = {way.name: [] for way in ways}
+    medians: dict[str, list[float]] = {origin.name: [] for origin in ways}
     number = 0
     for _ in range(arguments.rounds):
-        for way in ways:
+        for origin in ways:
             taken = []
             for _ in range(arguments.calls):
                 number += 1
                 began = time.perf_counter()
-                answer = way.call(number)
+                answer = origin.call(number)
                 taken.append(time.perf_counter() - began)
                 if b'"result"' not in answer:
-                    raise RuntimeError(f"{way.name}: {answer!r}")
-            medians[way.name].append(statistics.median(taken) * 1000)
+                    raise RuntimeError(f"{origin.name}: {answer!r}")
+            medians[origin.name].append(statistics.median(taken) * 1000)
     direct = statistics.median(medians["direct"])
     print(f"{'':12} {'call, ms':>9} {'added, ms':>10} {'MB':>5}")
-    for way in ways:
-        median = statistics.median(medians[way.name])
-        memory = f"{way.memory_mb():5.0f}" if isinstance(way, Child) else ""
-        print(f"{way.name:12} {median:9.2f} {median - direct:10.2f} {memory}")
-    for way in ways:
-        way.close()
+    for origin in ways:
+        median = statistics.median(medians[origin.name])
+        memory = f"{origin.memory_mb():5.0f}" if isinstance(origin, Child) else ""
+        print(f"{origin.name:12} {median:9.2f} {median - direct:10.2f} {memory}")
+    for origin in ways:
+        origin.close()
 
 
 if __name__ == "__main__":

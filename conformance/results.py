@@ -25,8 +25,8 @@ from pathlib import Path
 import trio
 
 from benchmarks.client import free_port
-from mcpd.http.dial import find_way
-from mcpd.replay.outcome import Outcome
+from mcpd.http.origin import resolve_origin
+from mcpd.replay.outcome import PlayOutcome
 from mcpd.replay.player import Player, play_all
 from mcpd.replay.transcript import Transcript, read
 from mcpd.version import __version__
@@ -46,10 +46,10 @@ class Server:
 
     name: str
     version: str
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[PlayOutcome] = field(default_factory=list)
 
     @property
-    def failures(self) -> list[Outcome]:
+    def failures(self) -> list[PlayOutcome]:
         return [outcome for outcome in self.outcomes if outcome.mismatch is not None]
 
 
@@ -98,7 +98,7 @@ def wait_for(name: str, process: subprocess.Popen[bytes], port: int) -> None:
     raise SystemExit(f"{name} ended" if process.poll() is not None else f"{name} does not answer")
 
 
-async def play(player: Player, wanted: list[Transcript]) -> list[Outcome]:
+async def play(player: Player, wanted: list[Transcript]) -> list[PlayOutcome]:
     """Several at once, but those that resume streams one after the other: one of the servers
     mixes up the streams of its sessions.
     """
@@ -112,9 +112,9 @@ def run(name: str, wanted: list[Transcript]) -> Server:
     port = free_port()
     with tempfile.TemporaryDirectory() as state:
         path = "/mcp/" if name == "mcpd" else "/mcp"
-        way, target = find_way(f"http://127.0.0.1:{port}{path}")
+        origin, target = resolve_origin(f"http://127.0.0.1:{port}{path}")
         with started(name, port, state) as token:
-            outcomes = trio.run(play, Player(way, target, token), wanted)
+            outcomes = trio.run(play, Player(origin, target, token), wanted)
     return Server(name, version, sorted(outcomes, key=lambda outcome: outcome.name))
 
 
@@ -126,7 +126,7 @@ def versions() -> dict[str, str]:
     return dict(reversed(lines))  # the first of several is what it is called by
 
 
-def reason(outcome: Outcome) -> str:
+def reason(outcome: PlayOutcome) -> str:
     """A mismatch without what is different in every transcript."""
     mismatch = outcome.mismatch
     assert mismatch is not None
@@ -145,7 +145,7 @@ def known_reasons() -> list[Known]:
     return found
 
 
-def why(server: Server, outcome: Outcome, known: list[Known]) -> Known | None:
+def why(server: Server, outcome: PlayOutcome, known: list[Known]) -> Known | None:
     told = f"{outcome.name}: {reason(outcome)}"
     for one in known:
         name, part, _ = one

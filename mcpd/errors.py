@@ -1,7 +1,7 @@
 """Every exception of mcpd, by whose fault it is.
 
 Each class carries the answer it becomes: an HTTP status, a JSON-RPC code and a short name for
-machines. The message is always public: it may be shown to whoever caused it, so it never holds
+machines. The message is always public: it may be shown to its client, so it never holds
 a secret, a token or a traceback. This file imports nothing of ours.
 """
 
@@ -103,7 +103,7 @@ class NotFound(PeerError):
 
 
 class SessionNotFound(NotFound):
-    """404: the session ended, expired, never was, or belongs to somebody else."""
+    """404: the session ended, expired, never was, or belongs to another principal."""
 
     slug = "session_not_found"
 

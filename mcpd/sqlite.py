@@ -45,7 +45,7 @@ class Database:
         schema: the statements that make an empty database, of ``version``.
         migrations: from version N to N + 1, by N.
         version: kept in ``user_version``; a file from the future is refused.
-        alone: keep other processes out; whoever caches what it read needs that.
+        alone: keep other processes out; a caller that caches what it read needs that.
 
     Raises (from the constructor, which blocks):
         ConfigError: the file is corrupt, unwritable, locked or from a newer mcpd.
@@ -102,7 +102,7 @@ class Database:
         try:
             await self._turn.acquire()
         except trio.Cancelled:
-            if pending in self._pending:  # nobody took it, so nobody ever will
+            if pending in self._pending:  # the thread did not take it, and never will
                 self._pending.remove(pending)
             raise
         try:

@@ -23,6 +23,7 @@ LAYERS: list[set[str]] = [
     {"mcp"},
     {"client"},
     {"registration", "toolkits"},
+    {"operations"},
     {"server", "bridge", "replay", "doctor"},
     {"cli"},
 ]

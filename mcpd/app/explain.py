@@ -19,7 +19,7 @@ _JSON_NAMES = {
 
 
 def explain(error: msgspec.ValidationError, schema: JsonSchema) -> str:
-    """One sentence for whoever made the call, a model as likely as a person."""
+    """One sentence for the caller, a model as likely as a person."""
     text = str(error)
     at = _AT.search(text)
     path = at["path"].removeprefix("$").removeprefix(".") if at else ""

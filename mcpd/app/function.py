@@ -147,7 +147,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 def _has_exit(error: BaseException) -> bool:
-    """Whether somebody called sys.exit, as argument parsers do; a tool must not end a daemon."""
+    """Whether sys.exit was called, as argument parsers do; a tool must not end a daemon."""
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup(SystemExit) is not None
     return isinstance(error, SystemExit)

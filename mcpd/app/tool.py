@@ -43,7 +43,7 @@ class Hints:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ToolOutcome:
     """What a call came to, ready to be put into the words of a revision.
 
     ``structured`` is encoded JSON of the return value, or None.
@@ -79,7 +79,7 @@ class Tool:
 
     async def run(
         self, arguments: msgspec.Raw, context: Context | None, threads: trio.CapacityLimiter
-    ) -> Outcome:
+    ) -> ToolOutcome:
         """Decode the arguments, call the function, encode what it returned.
 
         Raises:
@@ -92,31 +92,31 @@ class Tool:
         values = self.function.decode(arguments)
         return self._outcome(await self.function.call(values, context, threads))
 
-    def _outcome(self, value: Any) -> Outcome:
+    def _outcome(self, value: Any) -> ToolOutcome:
         if self._result is not None:
             encoded = self._encoder.encode(value)
             self._check_promise(encoded)
-            return Outcome([Text(encoded.decode())], msgspec.Raw(encoded))
+            return ToolOutcome([Text(encoded.decode())], msgspec.Raw(encoded))
         if value is None:
-            return Outcome([])
+            return ToolOutcome([])
         if isinstance(value, str):
-            return Outcome([Text(value)])
+            return ToolOutcome([Text(value)])
         if isinstance(value, CONTENT_TYPES):
-            return Outcome([value])
+            return ToolOutcome([value])
         if isinstance(value, ToolResult):
             return self._explicit(value)
         if _is_content_list(value):
-            return Outcome(list(value))
-        return Outcome([Text(self._encoder.encode(value).decode())])
+            return ToolOutcome(list(value))
+        return ToolOutcome([Text(self._encoder.encode(value).decode())])
 
-    def _explicit(self, result: ToolResult) -> Outcome:
+    def _explicit(self, result: ToolResult) -> ToolOutcome:
         structured = None
         if result.structured is not msgspec.UNSET:
             structured = msgspec.Raw(self._encoder.encode(result.structured))
         content = result.content
         if not content and structured is not None:
             content = [Text(bytes(structured).decode())]
-        return Outcome(content, structured, result.is_error, result.meta)
+        return ToolOutcome(content, structured, result.is_error, result.meta)
 
     def _check_promise(self, encoded: bytes) -> None:
         """MCP, "Output Schema": structured content conforms to it."""

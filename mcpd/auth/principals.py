@@ -26,4 +26,4 @@ class Principal:
 
 
 LOCAL_PRINCIPAL = Principal("local", scopes=frozenset({SCOPE_EXECUTE, SCOPE_ADMIN}))
-"""Everybody, where authentication is off; only possible on loopback."""
+"""Every caller, where authentication is off; only possible on loopback."""

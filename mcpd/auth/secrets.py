@@ -97,11 +97,11 @@ def create_secret_file(path: Path) -> None:
     """Make a fresh secret, readable by its owner alone; never replaces a file.
 
     Raises:
-        FileExistsError: somebody was first.
+        FileExistsError: another process was first.
         OSError: it cannot be written.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Under another name first: whoever finds the file finds the whole secret in it.
+    # Under another name first: a process that finds the file finds the whole secret in it.
     descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -176,7 +176,7 @@ def _check_times(claims: Mapping[str, Any], now: float, rules: TokenRules) -> fl
             raise refuse(
                 f"The token is not valid before {_utc(start)}.",
                 rules.scope,
-                fix="Compare the clocks of this server and of whoever made the token.",
+                fix="Compare the clocks of this server and of the machine that made the token.",
             )
     return expires_at + rules.leeway_s
 

@@ -14,7 +14,7 @@ from mcpd.cli.settings import DEFAULT_URL, add_settings, first_error, load_setti
 from mcpd.client.http_transport import HttpTransport
 from mcpd.errors import ConfigError, McpdError
 from mcpd.http.client import HttpClient
-from mcpd.http.dial import find_way
+from mcpd.http.origin import resolve_origin
 from mcpd.rpc.lines import own_stdio, suppress_gone
 from mcpd.telemetry.logs import LogWriter, set_up
 from mcpd.version import __version__
@@ -65,11 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry messages until stdin ends."""
     config = load_settings(arguments).config
     credentials = Credentials(arguments.token_file, os.environ)
-    way, target = find_way(
+    origin, target = resolve_origin(
         arguments.url, unix=arguments.unix, ca_file=arguments.ca_file, environ=os.environ
     )
     transport = HttpTransport(
-        HttpClient(way),
+        HttpClient(origin),
         target,
         credentials,
         url=arguments.url,

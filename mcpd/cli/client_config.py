@@ -69,7 +69,7 @@ def _desktop_entry(url: str, token: str) -> dict[str, Any]:
 
 
 def _me_anywhere() -> list[str]:
-    """This program for somebody with another PATH, as desktop applications have."""
+    """This program for a client with another PATH, as desktop applications have."""
     found = shutil.which("mcpd")
     beside = Path(sys.executable).with_name("mcpd")
     if beside.exists():

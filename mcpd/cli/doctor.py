@@ -15,7 +15,7 @@ from mcpd.doctor.findings import find
 from mcpd.doctor.probes import MODERN, Doctor, Facts
 from mcpd.errors import EXIT_FAILURE
 from mcpd.http.client import HttpClient
-from mcpd.http.dial import find_way
+from mcpd.http.origin import resolve_origin
 from mcpd.mcp.envelope.params import META_SERVER_INFO
 
 LIMIT_S = 120.0  # for everything
@@ -36,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 if every client will work that can be where this was run."""
     token = Credentials(arguments.token_file, os.environ).token
-    way, target = find_way(
+    origin, target = resolve_origin(
         arguments.url, unix=arguments.unix, ca_file=arguments.ca_file, environ=os.environ
     )
-    facts = trio.run(_ask, HttpClient(way), arguments.url.partition("?")[0], target, token)
+    facts = trio.run(_ask, HttpClient(origin), arguments.url.partition("?")[0], target, token)
     findings = find(facts, time.time(), token)
     print(as_text(facts, findings), end="")
     return EXIT_FAILURE if any(set(finding.fails) - {CLAUDE} for finding in findings) else 0

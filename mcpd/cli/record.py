@@ -16,10 +16,10 @@ from mcpd.auth.credentials import VARIABLE
 from mcpd.cli.settings import first_error
 from mcpd.errors import ConfigError, McpdError
 from mcpd.http.client import HttpClient
-from mcpd.http.dial import find_way
-from mcpd.replay.compose import compose
+from mcpd.http.origin import resolve_origin
 from mcpd.replay.recorder import Recorder
 from mcpd.replay.transcript import write
+from mcpd.replay.transcript_writer import compose
 
 SETTLE_S = 0.5  # for what is still on its way when the client has ended
 COMMAND_S = 60.0  # for the client
@@ -50,9 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     for name in (arguments.client, arguments.scenario):
         if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
             raise ConfigError("Names are small letters, digits, dots and dashes.", received=name)
-    way, target = find_way(arguments.upstream)
+    origin, target = resolve_origin(arguments.upstream)
     try:
-        code, recorder, base = trio.run(_record, arguments, HttpClient(way), target)
+        code, recorder, base = trio.run(_record, arguments, HttpClient(origin), target)
     except* McpdError as group:
         raise first_error(group) from None
     if not recorder.seen:

@@ -11,7 +11,7 @@ import trio
 from mcpd.auth.credentials import VARIABLE, Credentials
 from mcpd.cli.settings import first_error
 from mcpd.errors import EXIT_FAILURE, ConfigError, McpdError
-from mcpd.http.dial import find_way
+from mcpd.http.origin import resolve_origin
 from mcpd.replay.player import Player, play_all
 from mcpd.replay.report import Verdict, as_html, as_junit, as_text, read_expected
 from mcpd.replay.transcript import Transcript, read
@@ -51,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.expected is not None:
         expected = read_expected(_text(arguments.expected))
     credentials = Credentials(arguments.token_file, os.environ)
-    way, path = find_way(arguments.url, ca_file=arguments.ca_file, environ=os.environ)
-    player = Player(way, path, credentials.token)
+    origin, path = resolve_origin(arguments.url, ca_file=arguments.ca_file, environ=os.environ)
+    player = Player(origin, path, credentials.token)
     try:
         outcomes = trio.run(play_all, player, transcripts, max(1, arguments.at_once))
     except* McpdError as group:

@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     raise_file_limit()
     if config.workers > 1 and inheritance is None:
         return _run(Supervisor(config, os.environ, writer, _called()).run)
-    quiet = under_systemd or (inheritance is not None and not inheritance.speaks)
+    quiet = under_systemd or (inheritance is not None and not inheritance.prints_next_step)
     daemon = Daemon(
         config,
         os.environ,
@@ -108,7 +108,7 @@ def _toml(value: object) -> str:
 
 
 def _quiet(server: Server, urls: list[str]) -> None:
-    """Nobody reads standard output of a service."""
+    """Standard output of a service is not read."""
 
 
 def _print_next_step(server: Server, urls: list[str]) -> None:

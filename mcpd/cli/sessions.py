@@ -15,10 +15,10 @@ import trio
 from mcpd.cli.settings import add_settings, first_error, load_settings
 from mcpd.config import Config
 from mcpd.errors import ConfigError, McpdError
+from mcpd.operations.session_transfer import export_lines, import_lines
 from mcpd.server.backends import open_backend, sqlite_path
 from mcpd.sessions.backend import Backend
-from mcpd.sessions.bus import Kind, Signal
-from mcpd.sessions.moving import export_lines, import_lines
+from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.record import Session, SessionId
 
 SETTINGS = frozenset({"store", "state_dir", "session_timeout_s"})
@@ -118,7 +118,7 @@ async def _end(backend: Backend, arguments: argparse.Namespace, alive_since: flo
     for text in arguments.id:
         found = await backend.store.end(SessionId(text))
         if found:
-            backend.bus.publish(Signal(Kind.ENDED, text))
+            backend.bus.publish(Signal(SignalKind.ENDED, text))
             print(f"ended {text}")
         codes.append(0 if found else _unknown(text))
     await backend.store.count()  # what was published has gone out when this comes back

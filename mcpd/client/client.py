@@ -19,7 +19,7 @@ from mcpd.client.messages import Outgoing, ServerMessage, id_key, read_messages
 from mcpd.client.mirroring import ParameterMirrors
 from mcpd.client.pending import Emit
 from mcpd.client.responses import POSTED, read_quietly
-from mcpd.client.session import Session, session_id_of
+from mcpd.client.session import ClientSession, session_id_of
 from mcpd.errors import McpdError
 from mcpd.rpc.messages import Notification
 
@@ -37,7 +37,7 @@ class Client:
 
     def __init__(self, http: HttpTransport, emit: Emit) -> None:
         self.http = http
-        self.session = Session(http, self._take)
+        self.session = ClientSession(http, self._take)
         self.fallback = Fallback(http, self._take)
         self.open: dict[bytes, Exchange] = {}
         self._emit = emit

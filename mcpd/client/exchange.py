@@ -22,7 +22,7 @@ from mcpd.client.responses import (
     read_events,
     read_quietly,
 )
-from mcpd.client.session import Session
+from mcpd.client.session import ClientSession
 from mcpd.errors import InternalError, McpdError
 from mcpd.http.client import Broken, IncomingResponse
 from mcpd.http.event_reader import EventReader
@@ -50,7 +50,7 @@ class Transport:
     """
 
     http: HttpTransport
-    session: Session
+    session: ClientSession
     fallback: Fallback
     receive: Receive
     emit: Emit

@@ -9,7 +9,7 @@ import trio
 
 from mcpd.client.backoff import Undeliverable
 from mcpd.client.http_transport import HttpTransport
-from mcpd.client.responses import ACCEPT_STREAM, Take, is_stream, new_reader, read_quietly
+from mcpd.client.responses import ACCEPT_STREAM, OnMessage, is_stream, new_reader, read_quietly
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, IncomingResponse
 
@@ -19,10 +19,10 @@ ENDPOINT_S = 10.0  # for the first event
 POSTED = [(b"content-type", b"application/json")]
 
 
-class HttpSse:
+class HttpSseStream:
     """One connection to such a server. When its stream ends, the session is over."""
 
-    def __init__(self, transport: HttpTransport, take: Take) -> None:
+    def __init__(self, transport: HttpTransport, take: OnMessage) -> None:
         self._transport = transport
         self._take = take
         self._endpoint = ""
@@ -124,8 +124,8 @@ class Fallback:
         take: gets every message of the server.
     """
 
-    def __init__(self, transport: HttpTransport, take: Take) -> None:
-        self.stream: HttpSse | None = None
+    def __init__(self, transport: HttpTransport, take: OnMessage) -> None:
+        self.stream: HttpSseStream | None = None
         self.nursery: trio.Nursery | None = None  # of the client; owns the stream
         self._transport = transport
         self._take = take
@@ -139,7 +139,7 @@ class Fallback:
         if self.nursery is None:
             return False
         log.info("trying HTTP+SSE (%s)", reason)
-        stream = HttpSse(self._transport, self._take)
+        stream = HttpSseStream(self._transport, self._take)
         if not await stream.open(self.nursery):
             return False
         self.stream = stream

@@ -80,7 +80,7 @@ class HttpTransport:
         returned.
 
         Args:
-            repeatable: it does no harm to send it again when nobody knows whether it arrived.
+            repeatable: it does no harm to send it again when it is not known whether it arrived.
 
         Raises:
             Undeliverable: it cannot be delivered; the text says what was tried.

@@ -6,8 +6,8 @@ import trio
 
 from mcpd.client.exchange import MAX_RETRY_S, delay_of
 from mcpd.client.http_transport import HttpTransport
-from mcpd.client.responses import ACCEPT_STREAM, Take, is_stream, new_reader, read_events
-from mcpd.client.session import Session
+from mcpd.client.responses import ACCEPT_STREAM, OnMessage, is_stream, new_reader, read_events
+from mcpd.client.session import ClientSession
 from mcpd.errors import McpdError
 from mcpd.http.event_reader import EventReader
 
@@ -17,7 +17,7 @@ UNREACHABLE_S = 5.0  # until it is tried again
 NO_STREAM = (400, 404, 405, 406, 501)  # the server has none
 
 
-async def listen(transport: HttpTransport, session: Session, take: Take) -> None:
+async def listen(transport: HttpTransport, session: ClientSession, take: OnMessage) -> None:
     """Hand on what the server says of its own accord, for as long as the client is there."""
     while True:
         await session.ready.wait()
@@ -28,7 +28,9 @@ async def listen(transport: HttpTransport, session: Session, take: Take) -> None
                 await trio.sleep_forever()  # until there is another session
 
 
-async def _listen_in(transport: HttpTransport, session: Session, take: Take, number: int) -> None:
+async def _listen_in(
+    transport: HttpTransport, session: ClientSession, take: OnMessage, number: int
+) -> None:
     reader = new_reader()
     barren_s = 0.0
     listened = False
@@ -50,7 +52,7 @@ async def _listen_in(transport: HttpTransport, session: Session, take: Take, num
 
 
 async def _listen_once(
-    transport: HttpTransport, session: Session, take: Take, reader: EventReader
+    transport: HttpTransport, session: ClientSession, take: OnMessage, reader: EventReader
 ) -> int:
     """One connection; the status of the answer, 200 for a stream alone."""
     headers = [*ACCEPT_STREAM, *session.headers]

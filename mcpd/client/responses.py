@@ -13,7 +13,7 @@ ACCEPT = [(b"accept", b"application/json, text/event-stream")]
 ACCEPT_STREAM = [(b"accept", b"text/event-stream")]
 POSTED = [*ACCEPT, (b"content-type", b"application/json")]
 
-Take = Callable[[bytes], Awaitable[object]]
+OnMessage = Callable[[bytes], Awaitable[object]]
 
 
 def new_reader(last_id: str = "") -> EventReader:
@@ -26,7 +26,7 @@ def is_stream(response: IncomingResponse) -> bool:
     return response.status == 200 and response.header(b"content-type") == EVENT_STREAM
 
 
-async def read_events(response: IncomingResponse, reader: EventReader, take: Take) -> None:
+async def read_events(response: IncomingResponse, reader: EventReader, take: OnMessage) -> None:
     """Hand each message on until the stream ends or breaks, and close it.
 
     Raises:

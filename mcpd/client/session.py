@@ -1,7 +1,7 @@
 """What the server knows this client by, in the handshake era, and how to be known again.
 
 A server that restarts without a memory answers 404 to a session that it does not know (MCP,
-"Session Management"). The caller need not notice: what was set up in the session is repeated.
+"ClientSession Management"). The caller need not notice: what was set up in the session is repeated.
 """
 
 import logging
@@ -19,7 +19,7 @@ from mcpd.client.messages import ServerMessage, read_messages
 from mcpd.client.responses import (
     LINGER_S,
     POSTED,
-    Take,
+    OnMessage,
     is_stream,
     new_reader,
     read_body,
@@ -102,7 +102,7 @@ class _Terms:
         return pairs
 
 
-class Session:
+class ClientSession:
     """The session of this client, or none.
 
     Attributes:
@@ -115,7 +115,7 @@ class Session:
         take: gets what the server sends beside its answers.
     """
 
-    def __init__(self, transport: HttpTransport, take: Take) -> None:
+    def __init__(self, transport: HttpTransport, take: OnMessage) -> None:
         self.state = SessionState.NONE
         self.number = 0
         self.ready = trio.Event()
@@ -192,8 +192,8 @@ class Session:
     # --- again --------------------------------------------------------------------------------
 
     async def renew(self, number: int) -> None:
-        """Begin again, if nobody did since the session had this number, and tell the caller that
-        lists may be different ones now.
+        """Begin again, unless that was done since the session had this number, and tell the caller
+        that lists may be different ones now.
 
         Raises:
             Undeliverable: the server will not.

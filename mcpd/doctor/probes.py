@@ -137,9 +137,7 @@ class Doctor:
     async def ask(self) -> Facts:
         """Make every probe; a server that is away is a fact as well."""
         facts = self.facts
-        facts.initialize = await self._post(
-            HELLO, self._token, limit_s=FIRST_ANSWER_S
-        )
+        facts.initialize = await self._post(HELLO, self._token, limit_s=FIRST_ANSWER_S)
         if facts.initialize.error:
             return facts
         facts.skew_s = self._skew(facts.initialize)

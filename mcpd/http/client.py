@@ -11,8 +11,8 @@ import h11
 import trio
 
 from mcpd.errors import BadRequest, ContentTooLarge
-from mcpd.http.dial import NotConnected, Way
 from mcpd.http.messages import Headers
+from mcpd.http.origin import NotConnected, Origin
 
 RECEIVE_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 64 * 1024
@@ -36,12 +36,14 @@ class IncomingResponse:
         headers: names in lower case.
     """
 
-    def __init__(self, client: "HttpClient", link: "_Link", event: h11.Response) -> None:
+    def __init__(
+        self, client: "HttpClient", connection: "_Connection", event: h11.Response
+    ) -> None:
         self.status = event.status_code
         self.headers = Headers((bytes(name), bytes(value)) for name, value in event.headers)
         self.fields = [(bytes(name), bytes(value)) for name, value in event.headers.raw_items()]
         self._client = client
-        self._link = link
+        self._connection = connection
 
     async def __aenter__(self) -> "IncomingResponse":
         return self
@@ -52,7 +54,7 @@ class IncomingResponse:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._client.give_back(self._link)
+        await self._client.give_back(self._connection)
 
     def header(self, name: bytes) -> str:
         """A field's value in lower case without its parameters; empty if it is not there."""
@@ -65,7 +67,7 @@ class IncomingResponse:
             Broken: it ends before its end.
         """
         while True:
-            event = await self._link.next_event()
+            event = await self._connection.next_event()
             if isinstance(event, h11.EndOfMessage):
                 return b""
             if isinstance(event, h11.Data) and event.data:
@@ -86,7 +88,7 @@ class IncomingResponse:
         return bytes(body)
 
 
-class _Link:
+class _Connection:
     """One connection and how far its request is."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
@@ -143,7 +145,7 @@ class _Link:
 
     @property
     def is_stale(self) -> bool:
-        """Whether the server closed it, or sent what nobody asked for."""
+        """Whether the server closed it, or sent what was not asked for."""
         stream = self.stream
         if isinstance(stream, trio.SSLStream):
             stream = stream.transport_stream
@@ -159,12 +161,12 @@ class HttpClient:
     connection of its own.
 
     Args:
-        way: see ``dial.find_way``.
+        way: see ``dial.resolve_origin``.
     """
 
-    def __init__(self, way: Way) -> None:
-        self._way = way
-        self._idle: list[_Link] = []
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._idle: list[_Connection] = []
 
     async def __aenter__(self) -> "HttpClient":
         return self
@@ -191,15 +193,15 @@ class HttpClient:
         Cancellation: the connection is closed.
         """
         request = self._request(method, target, headers, body)
-        link = self._take() or _Link(await self._way.connect())
+        connection = self._take() or _Connection(await self._origin.connect())
         try:
-            await link.send(request, body)
-            event = await link.next_event()
+            await connection.send(request, body)
+            event = await connection.next_event()
             if not isinstance(event, h11.Response):
                 raise Broken("the server sent no response")
-            return IncomingResponse(self, link, event)
+            return IncomingResponse(self, connection, event)
         except BaseException:
-            await trio.aclose_forcefully(link.stream)
+            await trio.aclose_forcefully(connection.stream)
             raise
 
     def _request(self, method: str, target: str, headers: Pairs, body: bytes) -> h11.Request:
@@ -207,7 +209,7 @@ class HttpClient:
         try:
             return h11.Request(
                 method=method,
-                target=self._way.absolute + target.encode("ascii"),
+                target=self._origin.absolute + target.encode("ascii"),
                 headers=[*self._framing(method, body), *headers],
             )
         except (h11.LocalProtocolError, UnicodeError) as error:
@@ -216,32 +218,32 @@ class HttpClient:
             ) from error
 
     def _framing(self, method: str, body: bytes) -> list[tuple[bytes, bytes]]:
-        found = [(b"host", self._way.authority)]
-        proxy = self._way.proxy
-        if proxy is not None and proxy.authorization is not None and self._way.tls is None:
+        found = [(b"host", self._origin.authority)]
+        proxy = self._origin.proxy
+        if proxy is not None and proxy.authorization is not None and self._origin.tls is None:
             found.append((b"proxy-authorization", proxy.authorization))
         if body or method in ("POST", "PUT", "PATCH"):
             found.append((b"content-length", b"%d" % len(body)))
         return found
 
-    def _take(self) -> _Link | None:
+    def _take(self) -> _Connection | None:
         while self._idle:
-            link = self._idle.pop()
-            if trio.current_time() - link.idle_since < IDLE_S and not link.is_stale:
-                return link
-            self._drop(link)
+            connection = self._idle.pop()
+            if trio.current_time() - connection.idle_since < IDLE_S and not connection.is_stale:
+                return connection
+            self._drop(connection)
         return None
 
-    async def give_back(self, link: _Link) -> None:
+    async def give_back(self, connection: _Connection) -> None:
         """A response is done with: keep its connection, or close it."""
-        if link.renew() and len(self._idle) < MAX_IDLE:
-            link.idle_since = trio.current_time()
-            self._idle.append(link)
+        if connection.renew() and len(self._idle) < MAX_IDLE:
+            connection.idle_since = trio.current_time()
+            self._idle.append(connection)
         else:
-            await trio.aclose_forcefully(link.stream)
+            await trio.aclose_forcefully(connection.stream)
 
-    def _drop(self, link: _Link) -> None:
-        stream = link.stream
+    def _drop(self, connection: _Connection) -> None:
+        stream = connection.stream
         if isinstance(stream, trio.SSLStream):
             stream = stream.transport_stream
         if isinstance(stream, trio.SocketStream):

@@ -13,9 +13,9 @@ from mcpd.errors import McpdError, PeerError, fault
 from mcpd.http import answers, closing, sse
 from mcpd.http import bounds as fixed
 from mcpd.http.heads import Head
-from mcpd.http.link import Link
 from mcpd.http.messages import Answer, EventStream, Peer, Request, Response
 from mcpd.http.parser import RequestParser
+from mcpd.http.peer_stream import PeerStream
 from mcpd.http.phases import TIMEOUTS, Phase
 from mcpd.http.state import ServerState
 from mcpd.http.stream_sink import StreamSink
@@ -23,15 +23,15 @@ from mcpd.observer import RequestServed, begin
 
 log = logging.getLogger("mcpd.http")
 
-CLIENT_GONE = 499  # in the access log alone: nobody was there to be answered
+CLIENT_GONE = 499  # in the access log alone: the client left before its answer
 
 
 class Connection:
     """Serve one stream until it closes, idles out, breaks a bound, or the server drains."""
 
     __slots__ = (
-        "_answer_begun", "_began", "_head", "_link", "_number", "_open_ended", "_parser",
-        "_peer", "_server", "_unlogged", "id",
+        "_answer_begun", "_began", "_head", "_number", "_open_ended", "_parser",
+        "_peer", "_server", "_stream", "_unlogged", "id",
     )  # fmt: skip
 
     def __init__(
@@ -40,7 +40,7 @@ class Connection:
         self.id = connection_id
         self._server = server
         self._peer = peer
-        self._link = Link(stream, server.timers, server.bounds)
+        self._stream = PeerStream(stream, server.timers, server.bounds)
         self._parser = RequestParser(server.bounds.max_head_bytes)
         self._head: Head | None = None  # of the request being served
         self._number = 0
@@ -53,26 +53,26 @@ class Connection:
 
     async def run(self) -> None:
         """Serve until the end and close the stream. What it raises is a bug, in a group."""
-        link = self._link
+        stream = self._stream
         try:
             async with trio.open_nursery() as nursery:
-                link.nursery = nursery
-                with link.scope:
+                stream.nursery = nursery
+                with stream.scope:
                     await self._serve()
-                link.disarm()
-                if link.gone and self._unlogged is not None:
+                stream.disarm()
+                if stream.gone and self._unlogged is not None:
                     self._log(self._unlogged, CLIENT_GONE, 0)
-                elif link.scope.cancelled_caught and not link.gone:
+                elif stream.scope.cancelled_caught and not stream.gone:
                     with trio.move_on_after(2 * fixed.GOODBYE_S, shield=True):
-                        await self._explain_cancel(link.phase)
+                        await self._explain_cancel(stream.phase)
                 nursery.cancel_scope.cancel()
         finally:
-            link.disarm()
-            await trio.aclose_forcefully(link.stream)
+            stream.disarm()
+            await trio.aclose_forcefully(stream.raw)
 
     def abort(self) -> None:
         """End it now, whatever runs."""
-        self._link.end()
+        self._stream.end()
 
     def drain(self) -> None:
         """Finish what runs, then close; idle connections and open-ended streams end now, but for
@@ -80,9 +80,10 @@ class Connection:
         """
         if self._open_ended is not None:
             self._open_ended.cancel()
-        elif self._link.phase is Phase.IDLE and not self._parser.has_bytes:
+        elif self._stream.phase is Phase.IDLE and not self._parser.has_bytes:
             # A request may be in the kernel's hands already; a fresh connection brings one.
-            self._link.arm(Phase.IDLE, fixed.DRAIN_IDLE_S if self._number else fixed.DRAIN_FRESH_S)
+            grace_s = fixed.DRAIN_IDLE_S if self._number else fixed.DRAIN_FRESH_S
+            self._stream.arm(Phase.IDLE, grace_s)
 
     async def _serve(self) -> None:
         try:
@@ -97,36 +98,36 @@ class Connection:
     async def _explain_cancel(self, phase: Phase) -> None:
         """A deadline ended the connection: say which, if the peer can still be told."""
         if phase is Phase.WRITING:
-            closing.abort(self._link.stream)
+            closing.abort(self._stream.raw)
         late = TIMEOUTS.get(phase)
         if late is None or self._answer_begun:
             return
-        await self._link.stop_watch()
+        await self._stream.stop_watch()
         await self._refuse(late(self._server.bounds))
 
     async def _refuse(self, error: McpdError) -> None:
         fields = {"connection": f"{self.id:x}", "peer": self._peer.address, "status": error.status}
         log.info("refused: %s", error.message, extra={"fields": fields})
-        await self._link.send(self._bytes_of(answers.problem(error), close=True))
-        await closing.linger(self._link.stream)
+        await self._stream.send(self._bytes_of(answers.problem(error), close=True))
+        await closing.linger(self._stream.raw)
 
     # --- requests -----------------------------------------------------------------------------
 
     async def _next_head(self) -> Head | None:
-        parser, bounds, link = self._parser, self._server.bounds, self._link
+        parser, bounds, stream = self._parser, self._server.bounds, self._stream
         self._head, self._answer_begun = None, False
         fresh_s = fixed.DRAIN_FRESH_S if self._server.draining else bounds.head_timeout_s
-        link.arm(Phase.IDLE, bounds.idle_timeout_s if self._number else fresh_s)
+        stream.arm(Phase.IDLE, bounds.idle_timeout_s if self._number else fresh_s)
         while True:
             head = parser.next_head()
             if head is not None:
                 return head
             if parser.has_bytes:
-                if link.phase is Phase.IDLE:
-                    link.arm(Phase.HEAD, bounds.head_timeout_s)
+                if stream.phase is Phase.IDLE:
+                    stream.arm(Phase.HEAD, bounds.head_timeout_s)
             elif self._server.draining and self._number:
                 return None
-            data = await link.receive(fixed.READ_BYTES)
+            data = await stream.receive(fixed.READ_BYTES)
             if not data:
                 return None
             parser.feed(data)
@@ -137,11 +138,11 @@ class Connection:
         self._number += 1
         self._began = trio.current_time()
         request = self._unlogged = self._request(head)
-        self._link.keep = False
-        self._link.run_until(self._began + self._server.bounds.request_timeout_s)
+        self._stream.keep = False
+        self._stream.run_until(self._began + self._server.bounds.request_timeout_s)
         answer = await self._answer(request)
         if isinstance(answer, EventStream):
-            return await self._stream(request, answer)
+            return await self._send_stream(request, answer)
         return await self._respond(request, answer)
 
     def _request(self, head: Head) -> Request:
@@ -165,7 +166,7 @@ class Connection:
 
     def keep_on_disconnect(self) -> None:
         """See Request.keep_on_disconnect."""
-        self._link.keep = True
+        self._stream.keep = True
 
     # --- bodies -------------------------------------------------------------------------------
 
@@ -177,10 +178,10 @@ class Connection:
         piece = parser.next_body()
         if piece is not None and len(piece) == length:  # the usual case: all of it is here
             return piece
-        await self._link.stop_watch()  # from here on we read ourselves
+        await self._stream.stop_watch()  # from here on we read ourselves
         if piece is None and parser.waits_for_continue:
-            await self._link.send(answers.CONTINUE)
-        self._link.arm(Phase.BODY, self._server.bounds.body_timeout_s)
+            await self._stream.send(answers.CONTINUE)
+        self._stream.arm(Phase.BODY, self._server.bounds.body_timeout_s)
         parts, size = [], 0
         while piece := (piece or await self._next_piece()):
             size += len(piece)
@@ -188,7 +189,7 @@ class Connection:
                 raise fixed.too_large(max_bytes)
             parts.append(piece)
             piece = None
-        self._link.resume()
+        self._stream.resume()
         return b"".join(parts)
 
     async def _next_piece(self) -> bytes:
@@ -196,72 +197,63 @@ class Connection:
             piece = self._parser.next_body()
             if piece is not None:
                 return piece
-            self._parser.feed(await self._link.receive_or_end(fixed.BODY_READ_BYTES))
-
-    def _unread_body_can_be_skipped(self) -> bool:
-        """Whether reading the rest of an unread body is cheaper than a new connection."""
-        parser, head = self._parser, self._head
-        if parser.waits_for_continue or parser.framing_lost or head is None:
-            return False
-        return head.body_length is not None and head.body_length <= fixed.UNREAD_BODY_BYTES
+            self._parser.feed(await self._stream.receive_or_end(fixed.BODY_READ_BYTES))
 
     async def _skip_body(self) -> None:
-        self._link.arm(Phase.BODY, self._server.bounds.body_timeout_s)
+        self._stream.arm(Phase.BODY, self._server.bounds.body_timeout_s)
         while await self._next_piece():
             pass
 
     # --- answers ------------------------------------------------------------------------------
 
     async def _respond(self, request: Request, response: Response) -> bool:
-        link, parser = self._link, self._parser
-        await link.stop_watch()
-        close = self._must_close() or not (
-            parser.body_complete or self._unread_body_can_be_skipped()
-        )
+        stream, parser = self._stream, self._parser
+        await stream.stop_watch()
+        close = self._must_close() or not (parser.body_complete or parser.can_skip_body)
         data = self._bytes_of(response, close=close)
         self._answer_begun = True
-        await link.send(data)
+        await stream.send(data)
         self._log(request, response.status, len(data))
         if close:
-            await closing.linger(link.stream)
+            await closing.linger(stream.raw)
         elif not parser.body_complete:
             await self._skip_body()
         return not close
 
-    async def _stream(self, request: Request, stream: EventStream) -> bool:
-        head, bounds, link = self._head, self._server.bounds, self._link
-        if head is None or link.nursery is None:
+    async def _send_stream(self, request: Request, answer: EventStream) -> bool:
+        head, bounds, stream = self._head, self._server.bounds, self._stream
+        if head is None or stream.nursery is None:
             return False
         close = self._must_close() or head.http_10 or not self._parser.body_complete
         sink = StreamSink(
             self._write_stream,
-            answers.stream_head_bytes(stream.headers, close=close, http_10=head.http_10),
+            answers.stream_head_bytes(answer.headers, close=close, http_10=head.http_10),
             self._server.timers,
-            link.nursery,
+            stream.nursery,
             heartbeat_s=bounds.heartbeat_s,
             http_10=head.http_10,
         )
         try:
-            response, ended = await self._run_stream(stream, sink)
+            response, ended = await self._run_stream(answer, sink)
             if response is not None and not sink.opened:
                 sink.close()
                 return await self._respond(request, response)
-            farewell = stream.farewell or sse.retry
+            farewell = answer.farewell or sse.retry
             await sink.finish(farewell(bounds.retry_hint_ms) if ended else b"")
         finally:
             sink.close()
             if sink.opened:
                 self._log(request, 200, sink.sent_bytes)
-        await link.stop_watch()
+        await stream.stop_watch()
         if close and not sink.broken:
-            await closing.linger(link.stream)
-        return not close and not sink.broken and not link.gone
+            await closing.linger(stream.raw)
+        return not close and not sink.broken and not stream.gone
 
     def _log(self, request: Request, status: int, size: int) -> None:
         self._unlogged = None
-        peer, seconds = request.peer.address, trio.current_time() - self._began
-        what = (request.activity, request.method, request.path)
-        self._server.observer.tell(RequestServed(*what, peer, status, size, seconds))
+        what = (request.activity, request.method, request.path, request.peer.address)
+        seconds = trio.current_time() - self._began
+        self._server.observer.tell(RequestServed(*what, status, size, seconds))
 
     async def _run_stream(
         self, stream: EventStream, sink: StreamSink
@@ -269,7 +261,7 @@ class Connection:
         """Run it; an open-ended one also ends, and True is returned, when the site drains."""
         if not stream.open_ended:
             return await stream.run(sink), False
-        self._link.run_until(inf)
+        self._stream.run_until(inf)
         self._parser.forget_heads()
         response = None
         with trio.CancelScope() as self._open_ended:
@@ -282,13 +274,13 @@ class Connection:
 
     async def _write_stream(self, data: bytes) -> bool:
         self._answer_begun = True
-        whole = await self._link.send_whole(data)
-        self._link.resume()
+        whole = await self._stream.send_whole(data)
+        self._stream.resume()
         return whole
 
     def _must_close(self) -> bool:
         head = self._head
-        return head is None or head.wants_close or self._server.draining or self._link.gone
+        return head is None or head.wants_close or self._server.draining or self._stream.gone
 
     def _bytes_of(self, response: Response, *, close: bool) -> bytes:
         head = self._head

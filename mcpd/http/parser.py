@@ -7,6 +7,7 @@ of known length needs no parser, only counting. Answers are framed in ``answers.
 
 import h11
 
+from mcpd.http.bounds import UNREAD_BODY_BYTES
 from mcpd.http.heads import Head, check_head, refuse_parse
 
 MAX_KNOWN_HEADS = 8  # of one connection
@@ -133,6 +134,12 @@ class RequestParser:
         piece, self._rest = rest[: self._to_come], rest[self._to_come :]
         self._to_come -= len(piece)
         return piece
+
+    @property
+    def can_skip_body(self) -> bool:
+        """Whether reading the rest of an unread body is cheaper than a new connection."""
+        small = not self._chunked and self._to_come <= UNREAD_BODY_BYTES
+        return small and not self._waits_for_continue and not self.framing_lost
 
     def _next_chunk(self) -> bytes | None:
         parser = self._h11

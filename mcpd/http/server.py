@@ -58,7 +58,7 @@ class HttpServer:
     async def close_after_waiting(
         self, listeners: SocketStreams, *, handler_nursery: trio.Nursery
     ) -> None:
-        """Accept what the kernel has accepted for us, and close: nobody who is connected is reset.
+        """Accept what the kernel has accepted for us, and close: no connected client is reset.
 
         Late ones get LAST_ACCEPT_S. The last look and the close are one step: a turn of the event
         loop between them, on a busy machine, would be time enough for another connection.
@@ -162,7 +162,7 @@ def _accept_now(listener: trio.socket.SocketType) -> list[trio.SocketStream]:
         while True:
             try:
                 accepted, _ = plain.accept()
-            except OSError:  # nobody waits, or the system has no room
+            except OSError:  # no connection waits, or the system has no room
                 return found
             accepted.setblocking(False)
             found.append(trio.SocketStream(trio.socket.from_stdlib_socket(accepted)))

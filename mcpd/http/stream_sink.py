@@ -66,7 +66,7 @@ class StreamSink(Timed):
         await self._put(b"" if self._http_10 else LAST_CHUNK, last=True)
 
     def close(self) -> None:
-        """Nothing goes out any more, whoever still tries."""
+        """Nothing goes out any more."""
         self._closed = True
         self._timers.forget(self)
 

@@ -94,7 +94,7 @@ class Timers:
                     self.arm(item, item.due)
 
     def _fire(self, item: Timed, now: float) -> None:
-        """The wheel carries everybody's deadlines, so one item's fault must not stop it."""
+        """The wheel carries the deadlines of all connections: one item's fault must not stop it."""
         try:
             item.on_due(now)
         except Exception:

@@ -13,8 +13,8 @@ import trio
 
 from mcpd.mcp.questions.input_required import InputRequired
 from mcpd.rpc.messages import RequestId
-from mcpd.sessions.bus import Bus, Kind, Signal
-from mcpd.sessions.presence import Presence
+from mcpd.sessions.active_sessions import ActiveSessions
+from mcpd.sessions.bus import Bus, Signal, SignalKind
 from mcpd.sessions.record import SessionId
 
 log = logging.getLogger("mcpd.mcp")
@@ -25,15 +25,15 @@ _Key = tuple[SessionId, RequestId]
 class CallsInFlight:
     """The calls of all sessions of this process."""
 
-    def __init__(self, presence: Presence, bus: Bus, *, limit_s: float = math.inf) -> None:
-        self._presence = presence
+    def __init__(self, active: ActiveSessions, bus: Bus, *, limit_s: float = math.inf) -> None:
+        self._presence = active
         self._bus = bus
         self.limit_s = limit_s  # for a call that outlives its connection
         self._nursery: trio.Nursery | None = None
         self._scopes: dict[_Key, trio.CancelScope] = {}
         self._calls = 0  # that ``start`` started and that are to end before the process does
         self._idle = trio.Event()
-        bus.listen(Kind.CANCELLED, self._cancelled_elsewhere)
+        bus.listen(SignalKind.CANCELLED, self._cancelled_elsewhere)
 
     async def run(self, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
         """Own the calls that outlive their connections, for ever; cancelling ends them."""
@@ -89,7 +89,7 @@ class CallsInFlight:
         """
         found = self._cancel(session_id, request_id)
         if not found and self._bus.shared:
-            self._bus.publish(Signal(Kind.CANCELLED, session_id, request_id.decode("utf-8")))
+            self._bus.publish(Signal(SignalKind.CANCELLED, session_id, request_id.decode("utf-8")))
         return found
 
     def _cancel(self, session_id: SessionId, request_id: RequestId) -> bool:
@@ -115,11 +115,13 @@ class _Tracked:
 
     __slots__ = ("_hold", "_key", "_scope", "_scopes")
 
-    def __init__(self, scopes: dict[_Key, trio.CancelScope], key: _Key, presence: Presence) -> None:
+    def __init__(
+        self, scopes: dict[_Key, trio.CancelScope], key: _Key, active: ActiveSessions
+    ) -> None:
         self._scopes = scopes
         self._key = key
         self._scope = trio.CancelScope()
-        self._hold = presence.hold(key[0])
+        self._hold = active.hold(key[0])
 
     @property
     def cancelled(self) -> bool:

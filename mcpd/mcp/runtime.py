@@ -49,10 +49,10 @@ def make_runtime(
     """Wire them to each other: what ends with a session, what is told of a change."""
     streams = StreamHub(backend)
     changes = ChangeFeed(catalog.providers, backend.watches, streams)
-    tasks = Tasks(shelf=backend.tasks, bus=backend.bus, process=backend.process)
+    tasks = Tasks(store=backend.tasks, bus=backend.bus, process=backend.process)
     tasks.on_change.append(lambda task: changes.task_changed(task.id))
-    in_flight = CallsInFlight(sessions.presence, backend.bus, limit_s=request_timeout_s)
-    sessions.presence.on_end += [in_flight.end_session, streams.forget]
+    in_flight = CallsInFlight(sessions.active, backend.bus, limit_s=request_timeout_s)
+    sessions.active.on_end += [in_flight.end_session, streams.forget]
     return Runtime(
         catalog,
         sessions,

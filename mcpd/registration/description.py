@@ -1,4 +1,4 @@
-"""What this server says of itself to whoever asks. Pure."""
+"""What this server says of itself to clients. Pure."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -15,14 +15,14 @@ from mcpd.limits.policy import Limits
 from mcpd.mcp.envelope.headers import HEADER_SESSION, HEADER_SESSION_ALIAS
 from mcpd.mcp.methods.lifecycle import MAX_CAPABILITIES_BYTES
 from mcpd.mcp.transports.opening import new_session
-from mcpd.registration.bodies import (
+from mcpd.registration.description import TOKEN_HINT, Description
+from mcpd.registration.parse_body import (
     MAX_REGISTRATION_BYTES,
-    Kind,
+    BodyKind,
     UnreadableRegistration,
     client_of,
     read_registration,
 )
-from mcpd.registration.description import TOKEN_HINT, Description
 from mcpd.sessions.record import MAX_NAME_CHARS, MAX_VERSION_CHARS, Session, clean_label
 from mcpd.sessions.service import Sessions
 
@@ -50,7 +50,7 @@ class Registrations:
         except UnreadableRegistration:
             self.outcomes["unknown", "refused"] += 1
             raise
-        if kind is Kind.OAUTH_CLIENT:
+        if kind is BodyKind.OAUTH_CLIENT:
             self.outcomes["oauth", "refused"] += 1
             raise self._oauth_is_off(request)
         session = self._session(request, members)

@@ -27,7 +27,7 @@ def printable(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PlayOutcome:
     """How a transcript went."""
 
     transcript: Transcript

@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 import trio
 
 from mcpd.http.client import HttpClient
-from mcpd.http.dial import Way
+from mcpd.http.origin import Origin
 from mcpd.replay.matching import Bindings
-from mcpd.replay.outcome import Mismatch, Outcome
+from mcpd.replay.outcome import Mismatch, PlayOutcome
 from mcpd.replay.scrub import BAD_TOKEN
 from mcpd.replay.transcript import Transcript
-from mcpd.replay.walk import Walk
+from mcpd.replay.transcript_run import TranscriptRun
 
 TRANSCRIPT_S = 120.0  # for a whole one
 
@@ -24,29 +24,29 @@ class Player:
         token: shown where the client showed one.
     """
 
-    def __init__(self, way: Way, path: str, token: str) -> None:
-        self._way = way
+    def __init__(self, origin: Origin, path: str, token: str) -> None:
+        self._origin = origin
         self._path = path
         self._token = token
 
-    async def play(self, transcript: Transcript, *, limit_s: float) -> Outcome:
+    async def play(self, transcript: Transcript, *, limit_s: float) -> PlayOutcome:
         """Play it to its end, or to the first mismatch, or for ``limit_s`` seconds.
 
         Cancellation: ends the connections.
         """
         began = trio.current_time()
         transcript = copy.deepcopy(transcript)  # the endpoint of HTTP+SSE is put in
-        async with HttpClient(self._way) as client:
-            walk = Walk(client, transcript, self._bindings(), self.target)
+        async with HttpClient(self._origin) as client:
+            walk = TranscriptRun(client, transcript, self._bindings(), self.target)
             mismatch: Mismatch | None = Mismatch(0, "the whole", f"{limit_s:g} s", "more", "")
             async with trio.open_nursery() as nursery:
                 with trio.move_on_after(limit_s):
                     mismatch = await walk.walk(nursery)
                 nursery.cancel_scope.cancel()
-        return Outcome(transcript, mismatch, trio.current_time() - began)
+        return PlayOutcome(transcript, mismatch, trio.current_time() - began)
 
     def _bindings(self) -> Bindings:
-        base = f"{self._way.scheme}://{self._way.authority.decode('ascii')}"
+        base = f"{self._origin.scheme}://{self._origin.authority.decode('ascii')}"
         return Bindings({"<token>": self._token, "<bad-token>": BAD_TOKEN, "<base>": base})
 
     def target(self, target: str) -> str:
@@ -59,9 +59,11 @@ class Player:
         return target
 
 
-async def play_all(player: Player, transcripts: list[Transcript], at_once: int) -> list[Outcome]:
+async def play_all(
+    player: Player, transcripts: list[Transcript], at_once: int
+) -> list[PlayOutcome]:
     """Play them, some at a time."""
-    outcomes: list[Outcome] = []
+    outcomes: list[PlayOutcome] = []
     limiter = trio.CapacityLimiter(at_once)
 
     async def play(transcript: Transcript) -> None:

@@ -14,7 +14,7 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ReceivedMessage:
     """A message with the id of its event; None: an id alone."""
 
     message: Any
@@ -22,7 +22,7 @@ class Arrival:
 
 
 @dataclass(eq=False, slots=True)
-class Exchange:
+class PlayedRequest:
     """One request under way. ``changed`` is set at each news of it.
 
     Attributes:
@@ -39,7 +39,7 @@ class Exchange:
     fields: dict[str, str] = field(default_factory=dict)
     seen: list[Any] = field(default_factory=list)
     garbage: int = 0
-    arrivals: list[Arrival] = field(default_factory=list)
+    messages: list[ReceivedMessage] = field(default_factory=list)
     endpoint: str = ""
     text: bytes = b""
     ended: bool = False
@@ -50,16 +50,16 @@ class Exchange:
     changed: trio.Event = field(default_factory=trio.Event)
 
     def news(self) -> None:
-        """Whoever waits looks again."""
+        """Something came; those who wait look again."""
         self.changed.set()
         self.changed = trio.Event()
 
     def first_id(self) -> str:
-        """The first id of an event that nobody has taken."""
-        return next((arrival.event_id for arrival in self.arrivals if arrival.event_id), "")
+        """The first id of an event that was not taken yet."""
+        return next((received.event_id for received in self.messages if received.event_id), "")
 
 
-async def receive(exchange: Exchange, response: IncomingResponse) -> None:
+async def receive(exchange: PlayedRequest, response: IncomingResponse) -> None:
     """Read a response to its end.
 
     Raises:
@@ -81,11 +81,11 @@ async def receive(exchange: Exchange, response: IncomingResponse) -> None:
             last_id = event.id
         if reader.last_id != last_id:
             last_id = reader.last_id
-            exchange.arrivals.append(Arrival(None, last_id))
+            exchange.messages.append(ReceivedMessage(None, last_id))
         exchange.news()
 
 
-def _take(exchange: Exchange, event: ServerEvent) -> None:
+def _take(exchange: PlayedRequest, event: ServerEvent) -> None:
     if event.name == "endpoint":
         exchange.endpoint = event.data.decode("utf-8", "replace")
     if event.name != "message":
@@ -97,9 +97,9 @@ def _take(exchange: Exchange, event: ServerEvent) -> None:
         _keep(exchange, messages, event.id)
 
 
-def _keep(exchange: Exchange, messages: list[Any], event_id: str) -> None:
+def _keep(exchange: PlayedRequest, messages: list[Any], event_id: str) -> None:
     exchange.seen += messages
-    exchange.arrivals += [Arrival(message, event_id) for message in messages]
+    exchange.messages += [ReceivedMessage(message, event_id) for message in messages]
 
 
 def _messages(data: bytes) -> list[Any] | None:
@@ -127,11 +127,11 @@ def summary(body: Any) -> str:
     return f"the answer to {json.dumps(body.get('id'))}"
 
 
-def what_came(exchange: Exchange) -> str:
+def what_came(exchange: PlayedRequest) -> str:
     """For the words of a mismatch."""
     if exchange.broken:
         return exchange.broken
-    said = [summary(arrival.message) for arrival in exchange.arrivals if arrival.message]
+    said = [summary(received.message) for received in exchange.messages if received.message]
     if said:
         return "instead: " + ", ".join(said[:5])
     return f"{exchange.status or 'no response'} and nothing more"

@@ -7,7 +7,7 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from mcpd.errors import ConfigError
-from mcpd.replay.outcome import Mismatch, Outcome
+from mcpd.replay.outcome import Mismatch, PlayOutcome
 
 Kind = Literal["ok", "known", "FAIL", "STALE"]
 _STALE = "passes, and is listed as a failure"
@@ -38,7 +38,11 @@ class Verdict:
     """
 
     def __init__(
-        self, outcomes: Sequence[Outcome], expected: Mapping[str, str], *, everything: bool = False
+        self,
+        outcomes: Sequence[PlayOutcome],
+        expected: Mapping[str, str],
+        *,
+        everything: bool = False,
     ) -> None:
         judged = [_judge(outcome, expected) for outcome in outcomes]
         if everything:
@@ -63,7 +67,7 @@ class Verdict:
         return f"{self.count('ok')} passed, {failed} failed, {known} known failures"
 
 
-def _judge(outcome: Outcome, expected: Mapping[str, str]) -> Judged:
+def _judge(outcome: PlayOutcome, expected: Mapping[str, str]) -> Judged:
     name, mismatch = outcome.name, outcome.mismatch
     if mismatch is None:
         kind: Kind = "STALE" if name in expected else "ok"

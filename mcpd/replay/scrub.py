@@ -179,7 +179,7 @@ def _result(result: dict[str, Any], used: set[str]) -> dict[str, Any]:
     if kept.get("isError") is True:
         kept["content"] = ANY
     elif "structuredContent" in kept:
-        kept["content"] = ANY  # how it is put into text is everybody's own
+        kept["content"] = ANY  # each server puts it into text in its own way
     return kept
 
 

@@ -1,7 +1,7 @@
 """Which sentence of the specification an expectation stands on. Pure."""
 
-from mcpd.replay.compose import is_modern
 from mcpd.replay.transcript import Entry
+from mcpd.replay.transcript_writer import is_modern
 
 SITE = "https://modelcontextprotocol.io/specification"
 HANDSHAKE, MODERN = f"{SITE}/2025-11-25", f"{SITE}/2026-07-28"

@@ -26,8 +26,8 @@ class LineWriter:
 
     @property
     def shielded(self) -> bool:
-        """Whether lines are written although they are cancelled; off when nobody may be there to
-        read them.
+        """Whether lines are written although they are cancelled; off when the reader
+        may not be there to read them.
         """
         return self._shielded
 
@@ -54,8 +54,8 @@ class LineWriter:
         """Write one line.
 
         Raises:
-            BrokenResourceError: nobody reads, or nobody did for WRITE_S: half a line is there then,
-                and no other can follow it.
+            BrokenResourceError: the reader is gone, or did not read for WRITE_S: half a line is
+                there then, and no other can follow it.
 
         Cancellation: it is written all the same, for as long as ``shielded`` holds.
         """
@@ -75,7 +75,7 @@ class LineWriter:
             await self._stdout.send_all(message + b"\n")
             self._broken = False
         if self._broken:
-            raise trio.BrokenResourceError(f"nobody read for {WRITE_S:g} s")
+            raise trio.BrokenResourceError(f"the reader did not read for {WRITE_S:g} s")
 
 
 async def read_lines(stdin: trio.abc.ReceiveStream, max_bytes: int) -> AsyncGenerator[bytes | None]:
@@ -109,7 +109,7 @@ def suppress_gone() -> Iterator[None]:
 
 
 def own_stdio() -> tuple[trio.lowlevel.FdStream, trio.lowlevel.FdStream]:
-    """Stdin and stdout for nobody else: what prints must not break the protocol."""
+    """Stdin and stdout for the protocol alone: what prints must not break it."""
     stdin, stdout = trio.lowlevel.FdStream(_own(0)), trio.lowlevel.FdStream(_own(1))
     sys.stdout = sys.stderr
     return stdin, stdout

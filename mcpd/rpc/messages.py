@@ -9,7 +9,7 @@ from typing import Any, NewType
 import msgspec
 
 from mcpd.errors import InvalidRequest, McpdError, ParseError
-from mcpd.rpc.hostile import check_shape
+from mcpd.rpc.json_limits import check_shape
 
 RequestId = NewType("RequestId", bytes)  # JSON text of a string or a number
 EMPTY_PARAMS = msgspec.Raw(b"{}")

@@ -23,12 +23,12 @@ from mcpd.mcp.runtime import Runtime, make_runtime
 from mcpd.mcp.transports.http_sse import MESSAGES_PATH, HttpSse
 from mcpd.mcp.transports.streamable_http import StreamableHttp
 from mcpd.observer import Observer
-from mcpd.registration.convenience import Convenience
+from mcpd.operations.health import Health
+from mcpd.operations.registrations import RegistrationListing
 from mcpd.registration.description import Description
-from mcpd.registration.ending import Unregister
-from mcpd.registration.health import Health
-from mcpd.registration.listing import Listing
+from mcpd.registration.method_aliases import MethodAlias
 from mcpd.registration.register import Registrations
+from mcpd.registration.unregister import Unregister
 from mcpd.server.apps import load_apps
 from mcpd.server.backends import is_shared, open_backend
 from mcpd.server.keys import find_secrets
@@ -100,7 +100,9 @@ def build(
     routes += _health_routes(Health(runtime.sessions, description))
     if config.handshake:
         routes += _registration_routes(registrations, any_origin=not config.production)
-        listing = Listing(runtime.sessions, authenticator, local and not config.production)
+        listing = RegistrationListing(
+            runtime.sessions, authenticator, local and not config.production
+        )
         routes += _session_routes(listing, Unregister(runtime.sessions, authenticator))
     state = ServerState(
         Router(routes, make_guard(config, local=local), hint="The MCP endpoint is /mcp/."),
@@ -163,8 +165,8 @@ def _mcp_routes(runtime: Runtime, authenticator: Authenticator, config: Config) 
     routes = [Route("/mcp", endpoints), Route("/mcp/", endpoints)]
     if not config.handshake:
         return routes
-    initialize = Convenience(transport, "initialize").serve
-    list_tools = Convenience(transport, "tools/list").serve
+    initialize = MethodAlias(transport, "initialize").serve
+    list_tools = MethodAlias(transport, "tools/list").serve
     http_sse = HttpSse(runtime, authenticator, max_body_bytes=max_body_bytes)
     return [
         *routes,
@@ -179,7 +181,7 @@ def _health_routes(health: Health) -> list[Route]:
     return [Route("/health", {"GET": health.get, "HEAD": health.get})]
 
 
-def _session_routes(listing: Listing, unregister: Unregister) -> list[Route]:
+def _session_routes(listing: RegistrationListing, unregister: Unregister) -> list[Route]:
     return [
         Route("/unregister", {"POST": unregister.post}),
         Route("/registrations", {"GET": listing.get}),

@@ -17,7 +17,7 @@ from mcpd.sessions.sqlite.answers import SqliteAnswers
 from mcpd.sessions.sqlite.events import SqliteEvents
 from mcpd.sessions.sqlite.ownership import SqliteOwnership
 from mcpd.sessions.sqlite.store import SqliteStore
-from mcpd.sessions.sqlite.tasks import SqliteShelf
+from mcpd.sessions.sqlite.tasks import SqliteTasks
 from mcpd.sessions.sqlite.watches import SqliteWatches
 from mcpd.sessions.streams import KEEP_FINISHED_S
 
@@ -76,7 +76,7 @@ def sqlite_backend(
         SqliteAnswers(file),
         SqliteWatches(file, clock=clock),
         SqliteOwnership(file, process, keep_running_s=keep_running_s, clock=clock),
-        tasks=SqliteShelf(file, process, clock=clock),
+        tasks=SqliteTasks(file, process, clock=clock),
         process=process,
     )
 

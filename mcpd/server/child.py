@@ -41,7 +41,7 @@ class Child:
         return trio.current_time() - self._heard
 
     @property
-    def epitaph(self) -> tuple[int, str]:
+    def exit_summary(self) -> tuple[int, str]:
         """Which process it was and how it ended."""
         code = self.process.returncode or 0
         return self.pid, f"signal {-code}" if code < 0 else f"exit {code}"
@@ -103,7 +103,7 @@ async def spawn(
     environ: Mapping[str, str],
     sockets: Sequence[trio.socket.SocketType],
     *,
-    speaks: bool,
+    prints_next_step: bool,
 ) -> Child:
     """Start a worker that serves these sockets.
 
@@ -115,7 +115,7 @@ async def spawn(
     ours, theirs = socket.socketpair()
     try:
         numbers = [sock.fileno() for sock in sockets]
-        inherited = to_environ(numbers, theirs.fileno(), speaks=speaks)
+        inherited = to_environ(numbers, theirs.fileno(), prints_next_step=prints_next_step)
         process = await trio.lowlevel.open_process(
             list(command),
             stdin=subprocess.DEVNULL,

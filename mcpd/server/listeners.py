@@ -15,7 +15,7 @@ from mcpd.errors import ConfigError
 from mcpd.server.systemd import passed_sockets
 
 BACKLOG = 1024
-_PROBE_S = 1.0  # for somebody who listens on a Unix socket to answer
+_PROBE_S = 1.0  # for a server on a Unix socket to answer
 
 
 async def open_listeners(
@@ -38,7 +38,7 @@ async def open_listeners(
 
 
 def listen_on(sockets: Sequence[socket.socket]) -> list[trio.SocketListener]:
-    """Listeners of sockets that somebody else bound."""
+    """Listeners of sockets that another process bound."""
     return [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
 
 
@@ -56,7 +56,7 @@ async def _open_unix(path: Path) -> trio.SocketListener:
 
 
 async def _remove_stale(path: Path) -> None:
-    """Remove a socket that nobody listens on any more, and nothing else."""
+    """Remove a socket file that no server listens on, and nothing else."""
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
             raise ConfigError(f"{path} exists and is no socket.", fix="Give another --unix.")
@@ -103,7 +103,7 @@ def log_addresses(log: logging.Logger, urls: Sequence[str]) -> None:
 
 
 def are_local(listeners: list[trio.SocketListener]) -> bool:
-    """Whether only this machine can connect: by what is bound, whoever bound it."""
+    """Whether only this machine can connect: by what is bound, whichever process bound it."""
     for listener in listeners:
         name = listener.socket.getsockname()
         if isinstance(name, tuple) and not ip_address(name[0].partition("%")[0]).is_loopback:

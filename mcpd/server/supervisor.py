@@ -104,7 +104,7 @@ class Supervisor:
         async with trio.open_nursery() as workers:
             await workers.start(self._take_signals, workers)
             for place in range(self._config.workers):
-                self._children.append(await self._spawn(workers, speaks=place == 0))
+                self._children.append(await self._spawn(workers, prints_next_step=place == 0))
             await self._wait_for_start()
             urls = addresses(listeners, "https" if self._config.tls_certificate else "http")
             log_addresses(log, urls)
@@ -119,8 +119,10 @@ class Supervisor:
             workers.cancel_scope.cancel()
         log.info("stopped")
 
-    async def _spawn(self, workers: trio.Nursery, *, speaks: bool = False) -> Child:
-        child = await spawn(self._command, self._environ, self._sockets, speaks=speaks)
+    async def _spawn(self, workers: trio.Nursery, *, prints_next_step: bool = False) -> Child:
+        child = await spawn(
+            self._command, self._environ, self._sockets, prints_next_step=prints_next_step
+        )
         self._all.add(child)
         workers.start_soon(self._follow, child)
         if self._stops:
@@ -155,7 +157,7 @@ class Supervisor:
             if child.age_s > MAX_RETRY_S:
                 delay_s = FIRST_RETRY_S
             if self._is_vacant(place):
-                log.error("worker %d ended (%s); a new one in %g s", *child.epitaph, delay_s)
+                log.error("worker %d ended (%s); a new one in %g s", *child.exit_summary, delay_s)
             while self._is_vacant(place):
                 with trio.move_on_after(delay_s):
                     await self._stopping.wait()

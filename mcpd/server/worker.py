@@ -26,7 +26,7 @@ class Inheritance:
 
     sockets: list[socket.socket]
     lifeline: socket.socket
-    speaks: bool  # whether it is the one that prints what to do next
+    prints_next_step: bool  # whether it is the one that prints what to do next
 
     def say(self, word: bytes) -> None:
         """Tell the supervisor, which may be gone; never waits."""
@@ -51,26 +51,26 @@ class Inheritance:
                 return
 
 
-def to_environ(sockets: list[int], lifeline: int, *, speaks: bool) -> str:
+def to_environ(sockets: list[int], lifeline: int, *, prints_next_step: bool) -> str:
     """The value of VARIABLE for these descriptors."""
-    return f"{','.join(map(str, sockets))};{lifeline};{int(speaks)}"
+    return f"{','.join(map(str, sockets))};{lifeline};{int(prints_next_step)}"
 
 
 def take_inheritance(environ: MutableMapping[str, str]) -> Inheritance | None:
     """What the supervisor passed, if there is one.
 
     Raises:
-        ConfigError: the variable was set by somebody else.
+        ConfigError: the variable was not set by a supervisor.
     """
     value = environ.pop(VARIABLE, None)
     if value is None:
         return None
     try:
-        sockets, lifeline, speaks = value.split(";")
+        sockets, lifeline, prints_next_step = value.split(";")
         return Inheritance(
             [_adopt(int(number)) for number in sockets.split(",")],
             _adopt(int(lifeline)),
-            speaks == "1",
+            prints_next_step == "1",
         )
     except (ValueError, OSError) as error:
         raise ConfigError(f"{VARIABLE} is set by mcpd for its workers.", fix="Unset it.") from error

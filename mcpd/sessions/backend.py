@@ -14,7 +14,7 @@ from mcpd.sessions.streams import (
     DeliveryLease,
     EventLog,
 )
-from mcpd.sessions.task_records import TaskShelf
+from mcpd.sessions.task_records import TaskStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class Backend:
     ownership: CallOwnership | None = None
     lease: DeliveryLease | None = None
     bus: Bus = field(default_factory=Bus)
-    tasks: TaskShelf | None = None
+    tasks: TaskStore | None = None
     process: str = ""
     run: Callable[..., Awaitable[None]] | None = None
 
     async def start(self, nursery: trio.Nursery) -> None:
-        """Run in a nursery that outlives whoever uses the store.
+        """Run in a nursery that outlives the users of the store.
 
         Raises:
             ConfigError: the store cannot be used as it is.

@@ -1,7 +1,7 @@
 """Signals between the processes of one store: something changed, look for yourself.
 
 A signal may get lost when its way breaks; it only says that something is there sooner than
-looking again would. Whoever must not miss anything looks again at ``on_resync``.
+looking again would. A listener that must not miss anything looks again at ``on_resync``.
 """
 
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from enum import StrEnum
 import msgspec
 
 
-class Kind(StrEnum):
+class SignalKind(StrEnum):
     """What happened."""
 
     GREW = "grew"  # a stream has more, or ended; name: the stream
     FOLLOWED = "followed"  # a connection elsewhere follows a stream; name: stream and follower
-    LEFT = "left"  # and does no longer
+    LEFT = "left"  # that connection ended
     ANSWERED = "answered"  # name: the question's id
     CANCELLED = "cancelled"  # name: the id of the request, as JSON text
     ENDED = "ended"  # a session is over
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 class Signal(msgspec.Struct, frozen=True, array_like=True):
     """One thing that happened."""
 
-    kind: Kind
+    kind: SignalKind
     session_id: str = ""
     name: str = ""
 
@@ -43,10 +43,10 @@ class Bus:
     shared = False  # whether there may be other processes
 
     def __init__(self) -> None:
-        self._listeners: dict[Kind, list[Listener]] = {}
+        self._listeners: dict[SignalKind, list[Listener]] = {}
         self.on_resync: list[Callable[[], None]] = []
 
-    def listen(self, kind: Kind, listener: Listener) -> None:
+    def listen(self, kind: SignalKind, listener: Listener) -> None:
         """Call ``listener`` for each signal of this kind from another process."""
         self._listeners.setdefault(kind, []).append(listener)
 
@@ -59,6 +59,6 @@ class Bus:
             listener(signal)
 
     def resync(self) -> None:
-        """Signals may have been lost: everybody looks again."""
+        """Signals may have been lost: every listener looks again."""
         for job in self.on_resync:
             job()

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import BadRequest, SessionNotFound, StoreError
-from mcpd.sessions.bus import Bus, Kind, Signal
-from mcpd.sessions.presence import Presence
+from mcpd.sessions.active_sessions import ActiveSessions
+from mcpd.sessions.bus import Bus, Signal, SignalKind
 from mcpd.sessions.record import Move, Session, SessionId, step
 from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, Change, SessionStore
 
@@ -37,11 +37,11 @@ class Sessions:
     timeout_s: float = 3600.0
     max_unbound: int = 10_000
     clock: Callable[[], float] = time.time
-    presence: Presence = field(default_factory=Presence)
+    active: ActiveSessions = field(default_factory=ActiveSessions)
     bus: Bus = field(default_factory=Bus)
 
     def __post_init__(self) -> None:
-        self.bus.listen(Kind.ENDED, self._over_elsewhere)
+        self.bus.listen(SignalKind.ENDED, self._over_elsewhere)
 
     async def open(self, session: Session) -> None:
         """Keep a new session.
@@ -73,7 +73,7 @@ class Sessions:
         """The session, as its principal's; the first authenticated request makes it so.
 
         Raises:
-            SessionNotFound: it belongs to somebody else, which is not told apart from gone.
+            SessionNotFound: it belongs to another principal, which is not told apart from gone.
             StoreError: the store cannot be written.
         """
         if session.subject is None:
@@ -116,7 +116,7 @@ class Sessions:
         """End it, with its streams.
 
         Raises:
-            SessionNotFound: somebody else was first.
+            SessionNotFound: it ended meanwhile.
             StoreError: it is still there.
         """
         found = await self.store.end(session.id)
@@ -125,12 +125,12 @@ class Sessions:
             raise gone()
 
     def _over(self, session_id: SessionId) -> None:
-        """Tell everybody, here and in the other processes."""
-        self.presence.ended(session_id)
-        self.bus.publish(Signal(Kind.ENDED, session_id))
+        """Tell this process and the others."""
+        self.active.ended(session_id)
+        self.bus.publish(Signal(SignalKind.ENDED, session_id))
 
     def _over_elsewhere(self, signal: Signal) -> None:
-        self.presence.ended(SessionId(signal.session_id))
+        self.active.ended(SessionId(signal.session_id))
 
     async def sweep(self) -> int:
         """End every session that is past its time; returns how many.
@@ -139,13 +139,13 @@ class Sessions:
             StoreError: the rest waits for the next sweep.
         """
         now = self.clock()
-        for session_id in self.presence.active():
+        for session_id in self.active.active():
             self.store.touch(session_id, now)
         total = 0
         while expired := await self.store.expire(now - self.timeout_s):
             total += len(expired)
             for session_id in expired:
-                self.presence.ended(session_id)
+                self.active.ended(session_id)
             if len(expired) < EXPIRE_BATCH:
                 break
             await trio.lowlevel.checkpoint()
@@ -162,8 +162,8 @@ class Sessions:
                     if swept:
                         log.info("sessions expired: %d", swept)
                 await self.store.flush()
-                for session_id in await self.store.refresh(self.presence.active()):
-                    self.presence.ended(session_id)
+                for session_id in await self.store.refresh(self.active.active()):
+                    self.active.ended(session_id)
             except StoreError as error:
                 log.warning("session upkeep failed, next in %s s: %s", ACTIVITY_LAG_S, error)
             await trio.sleep(min(ACTIVITY_LAG_S, self.timeout_s / 2))

@@ -53,7 +53,7 @@ def read_event_id(text: str) -> tuple[str, int] | None:
 
 
 def new_asker() -> str:
-    """A name for somebody who asks and has no stream."""
+    """A name for an asker that has no stream."""
     return secrets.token_hex(6)
 
 
@@ -65,7 +65,7 @@ def question_id(asker: str, content: bytes, times: int) -> str:
 
 
 def asker_of(request_id: str) -> str:
-    """Who asked under this id."""
+    """The asker behind this id."""
     return request_id.removeprefix("ask-").rsplit("-", 2)[0]
 
 

@@ -90,7 +90,7 @@ class EventLog(Protocol):
         that is there already changes nothing, so that a doubtful append can be repeated.
 
         A session that has too much that is finished loses what was read before what is
-        ``unread`` (nobody followed it when it ended, so its client will come back), and of
+        ``unread`` (no reader had it when it ended, so its client will come back), and of
         either what ended first.
 
         Returns False, and keeps nothing, if this process is not the owner or there is no such

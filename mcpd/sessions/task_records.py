@@ -1,4 +1,5 @@
-"""What processes know of each other's tasks: a record of each, and letters to whoever runs it.
+"""What processes know of each other's tasks: a record of each, and commands to the process
+that runs it.
 
 A task runs in one process; its record says how far it is, and any process answers from that.
 """
@@ -6,8 +7,8 @@ A task runs in one process; its record says how far it is, and any process answe
 from typing import Protocol
 
 
-class TaskShelf(Protocol):
-    """Each method raises StoreError when the shelf cannot be reached."""
+class TaskStore(Protocol):
+    """Each method raises StoreError when the store cannot be reached."""
 
     async def put(
         self, task_id: str, owner: str, record: bytes, *, ttl_s: float, final: bool
@@ -30,11 +31,11 @@ class TaskShelf(Protocol):
     async def is_gone(self, process: str) -> bool:
         """Whether a process that ran tasks surely runs no more."""
 
-    async def post(self, task_id: str, letter: bytes) -> None:
-        """Leave a letter for the process that runs a task."""
+    async def send_command(self, task_id: str, command: bytes) -> None:
+        """Leave a command for the process that runs a task."""
 
-    async def letters(self, task_id: str) -> list[bytes]:
-        """The letters that were left, oldest first."""
+    async def commands(self, task_id: str) -> list[bytes]:
+        """The commands that were left, oldest first."""
 
-    async def drop_letters(self, task_id: str, count: int) -> None:
+    async def drop_commands(self, task_id: str, count: int) -> None:
         """The oldest ones were read, and what they say is done."""

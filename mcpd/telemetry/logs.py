@@ -68,7 +68,7 @@ class LogWriter(logging.Handler):
         """Take a record; from any thread."""
         try:
             self._put(_line_of(record))
-        except Exception:  # a bad format string is no reason to fail whoever logs
+        except Exception:  # a bad format string must not fail its caller
             self.handleError(record)
 
     def access(self, served: RequestServed) -> None:
@@ -112,7 +112,7 @@ class LogWriter(logging.Handler):
             self._flush_within(FLUSH_AT_END_S)
 
     def _flush_within(self, seconds: float) -> None:
-        """Flush, unless whoever reads our output has stalled: a daemon must be able to stop."""
+        """Flush, unless the reader of our output has stalled: a daemon must be able to stop."""
         thread = threading.Thread(target=self.flush, daemon=True)
         thread.start()
         thread.join(seconds)
@@ -135,7 +135,7 @@ class LogWriter(logging.Handler):
             while data:
                 data = data[os.write(self._descriptor, data) :]
         except OSError:
-            return  # nobody reads us any more; there is nowhere to say so
+            return  # the reader is gone; there is nowhere to say so
 
     def _format(self, item: _Line | _Access) -> str:
         if isinstance(item, _Access):

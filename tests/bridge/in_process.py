@@ -10,7 +10,7 @@ from mcpd.auth.credentials import Credentials
 from mcpd.bridge.relay import Bridge
 from mcpd.client.http_transport import HttpTransport
 from mcpd.http.client import HttpClient
-from mcpd.http.dial import find_way
+from mcpd.http.origin import resolve_origin
 from tests.scripted import Scripted, reply
 
 HELLO = {
@@ -56,8 +56,8 @@ class Client:
 @asynccontextmanager
 async def bridged(server, token=None, *, query="", **settings):
     url = server.url + query
-    way, target = find_way(url)
-    async with HttpClient(way) as http, trio.open_nursery() as nursery:
+    origin, target = resolve_origin(url)
+    async with HttpClient(origin) as http, trio.open_nursery() as nursery:
         credentials = Credentials(token, {})
         upstream = HttpTransport(http, target, credentials, url=url, wait_s=1.0, **settings)
         stdin, ours = trio.testing.memory_stream_one_way_pair()

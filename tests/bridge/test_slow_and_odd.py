@@ -12,7 +12,7 @@ from mcpd.client.http_transport import HttpTransport
 from mcpd.client.refusals import is_gone
 from mcpd.errors import ConfigError
 from mcpd.http.client import HttpClient
-from mcpd.http.dial import find_way
+from mcpd.http.origin import resolve_origin
 from tests.bridge.in_process import Server, answer_to, bridged, opened
 from tests.scripted import Scripted, reply
 
@@ -44,8 +44,8 @@ async def test_a_client_that_does_not_read_for_a_while_loses_no_answer(nursery, 
 
     server = Scripted([play])
     await nursery.start(server.run)
-    way, target = find_way(server.url)
-    async with HttpClient(way) as http, trio.open_nursery() as running:
+    origin, target = resolve_origin(server.url)
+    async with HttpClient(origin) as http, trio.open_nursery() as running:
         upstream = HttpTransport(http, target, Credentials(None, {}), url=server.url, wait_s=1.0)
         stdin, ours = trio.testing.memory_stream_one_way_pair()
         slow = Slow()
@@ -190,7 +190,7 @@ async def test_secrets_that_a_server_repeats_are_not_shown(nursery, tmp_path, ca
 )
 def test_a_wrong_url_is_told_without_its_secrets(url):
     with pytest.raises(ConfigError) as caught:
-        find_way(url)
+        resolve_origin(url)
     assert "SECRET" not in f"{caught.value} {caught.value.received} {caught.value.fix}"
 
 
@@ -222,8 +222,8 @@ def test_which_400_is_a_lost_session(text, gone):
 async def test_a_cancelled_bridge_ends_though_its_client_does_not_read(nursery):
     server = Scripted([reply("200 OK", answer_to(1, {}))])
     await nursery.start(server.run)
-    way, target = find_way(server.url)
-    async with HttpClient(way) as http:
+    origin, target = resolve_origin(server.url)
+    async with HttpClient(origin) as http:
         upstream = HttpTransport(http, target, Credentials(None, {}), url=server.url, wait_s=1.0)
         stdin, ours = trio.testing.memory_stream_one_way_pair()
         with trio.fail_after(2):

@@ -9,7 +9,7 @@ from mcpd.auth.credentials import Credentials
 from mcpd.bridge.relay import Bridge
 from mcpd.client.http_transport import HttpTransport
 from mcpd.http.client import HttpClient
-from mcpd.http.dial import find_way
+from mcpd.http.origin import resolve_origin
 from tests.scripted import Scripted, chunk, reply, stream_head
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
@@ -27,8 +27,8 @@ async def talk(nursery):
     ):
         server = await nursery.start(Scripted(list(answers)).run)
         on_start(server)
-        way, target = find_way(server.url)
-        async with HttpClient(way) as client:
+        origin, target = resolve_origin(server.url)
+        async with HttpClient(origin) as client:
             upstream = HttpTransport(
                 client, target, Credentials(token, {}), url=server.url, wait_s=wait_s
             )

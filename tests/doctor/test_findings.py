@@ -8,7 +8,7 @@ from mcpd.doctor.finding import ALL, BRIDGE, CLAUDE, CURSOR, REMOTE, VSCODE
 from mcpd.doctor.findings import find
 from mcpd.doctor.probes import Doctor, Facts, Seen
 from mcpd.http.client import HttpClient
-from mcpd.http.dial import find_way
+from mcpd.http.origin import resolve_origin
 from tests.scripted import Scripted, chunk, reply, stream_head
 
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "x"}}
@@ -59,8 +59,8 @@ async def seen_of(nursery):
     async def ask(server, path="/mcp"):
         await nursery.start(server.scripted.run)
         url = server.scripted.url.replace("/mcp", path)
-        way, target = find_way(url)
-        async with HttpClient(way) as client:
+        origin, target = resolve_origin(url)
+        async with HttpClient(origin) as client:
             with trio.fail_after(10):
                 facts = await Doctor(client, url, target, "").ask()
         return facts, find(facts, 0.0)

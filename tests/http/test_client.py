@@ -8,8 +8,8 @@ import trio
 
 from mcpd.errors import BadRequest, ConfigError, ContentTooLarge
 from mcpd.http.client import Broken, HttpClient, NotConnected, retry_after_s
-from mcpd.http.dial import find_way
 from mcpd.http.messages import Headers
+from mcpd.http.origin import resolve_origin
 from tests.scripted import Scripted, chunk, reply, stream_head
 
 OK = reply("200 OK", b"{}")
@@ -25,8 +25,8 @@ async def open_client():
     clients = []
 
     def open_one(url, **more):
-        way, target = find_way(url, **more)
-        clients.append(HttpClient(way))
+        origin, target = resolve_origin(url, **more)
+        clients.append(HttpClient(origin))
         return clients[-1], target
 
     yield open_one
@@ -221,8 +221,8 @@ async def test_through_a_proxy(nursery, open_client):
     ],
 )
 def test_which_requests_go_through_a_proxy(url, environ, proxied):
-    way, _ = find_way(url, environ=environ)
-    assert (way.proxy is not None) is proxied
+    origin, _ = resolve_origin(url, environ=environ)
+    assert (origin.proxy is not None) is proxied
 
 
 @pytest.mark.parametrize(
@@ -237,15 +237,15 @@ def test_which_requests_go_through_a_proxy(url, environ, proxied):
 )
 def test_a_url_that_cannot_be_used(url, told):
     with pytest.raises(ConfigError, match=told):
-        find_way(url)
+        resolve_origin(url)
 
 
 def test_a_proxy_that_cannot_be_used_is_refused_with_words():
     with pytest.raises(ConfigError, match="HTTPS_PROXY names a proxy of a kind") as caught:
-        find_way("https://a.test/mcp", environ={"HTTPS_PROXY": "socks5://u:secret@p:1"})
+        resolve_origin("https://a.test/mcp", environ={"HTTPS_PROXY": "socks5://u:secret@p:1"})
     assert "secret" not in str(caught.value.received) + caught.value.fix
     with pytest.raises(ConfigError, match="ALL_PROXY names"):
-        find_way("https://a.test/mcp", environ={"ALL_PROXY": "socks5://p:1"})
+        resolve_origin("https://a.test/mcp", environ={"ALL_PROXY": "socks5://p:1"})
 
 
 @pytest.mark.parametrize(("value", "seconds"), [(b"7", 7.0), (b"soon", None), (b"-1", None)])

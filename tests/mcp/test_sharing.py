@@ -381,8 +381,8 @@ async def test_a_process_that_lost_its_call_says_nothing_more(cluster):
     events = await read_until(peer, lambda event: '"progress":2' in event.get("data", ""))
     stream_id = read_event_id(events[-1]["id"])[0]
     taken = cluster[1].server.backend.ownership
-    taken._link.up_since = 0.0
-    await taken._link.call("HSET", f"{taken._prefix}:m:{client.id}:{stream_id}", "owner", "gone")
+    taken._redis.up_since = 0.0
+    await taken._redis.call("HSET", f"{taken._prefix}:m:{client.id}:{stream_id}", "owner", "gone")
     assert await taken.claim(client.id, stream_id) is not None
     with trio.fail_after(5):
         rest = b""
@@ -457,7 +457,7 @@ async def test_http_sse_works_over_two_servers(cluster):
 async def test_round_trips_to_redis(cluster):
     """None for a stateless call; at most one for a call in a session, and none from the cache."""
     server = cluster[1]
-    link = server.server.backend.store._link
+    link = server.server.backend.store._redis
     client = await opened(cluster[0])
 
     async def cost(job) -> int:
@@ -521,7 +521,7 @@ async def test_a_task_whose_process_died_has_failed(cluster):
     created = (await task_request(cluster[0], "tools/call", {"name": "long"}))["result"]
     await until(cluster[1], created["taskId"], "input_required")
     await cluster.die(0)
-    link = cluster[1].server.backend.store._link  # the sign of life would last some seconds more
+    link = cluster[1].server.backend.store._redis  # the sign of life would last some seconds more
     process = cluster[0].server.backend.process
     await link.call("DEL", f"{link.address.prefix}:p:{process}")
     failed = await until(cluster[1], created["taskId"], "failed")

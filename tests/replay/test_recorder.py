@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from mcpd.http.client import HttpClient
-from mcpd.http.dial import find_way
+from mcpd.http.origin import resolve_origin
 from mcpd.replay import recorder as recording
 from mcpd.replay.recorder import Recorder
 from tests.peer import Peer
@@ -20,8 +20,8 @@ async def recorded(nursery):
     async def record(*answers):
         server = Scripted(list(answers))
         await nursery.start(server.run)
-        way, _ = find_way(server.url)
-        clients.append(HttpClient(way))
+        origin, _ = resolve_origin(server.url)
+        clients.append(HttpClient(origin))
         recorder = Recorder(clients[-1])
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(recorder.serve, [listener])

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mcpd.replay.outcome import Mismatch, Outcome
+from mcpd.replay.outcome import Mismatch, PlayOutcome
 from mcpd.replay.report import Verdict, as_html, as_junit, as_text
 from mcpd.replay.transcript import Transcript
 
@@ -12,7 +12,7 @@ WRONG = Mismatch.of(3, "POST /mcp/", "<a> & b", "\x00\x1b[31m<script>", "https:/
 
 
 def outcome(name, mismatch=None):
-    return Outcome(Transcript({}, [], name), mismatch, 0.1)
+    return PlayOutcome(Transcript({}, [], name), mismatch, 0.1)
 
 
 @pytest.fixture

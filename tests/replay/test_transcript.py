@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from mcpd.errors import ConfigError
-from mcpd.replay.compose import compose
 from mcpd.replay.matching import Bindings, differences
 from mcpd.replay.recorder import Observation
 from mcpd.replay.transcript import read, write
+from mcpd.replay.transcript_writer import compose
 
 TEXT = """mcpd transcript 1
 client: someone 1.0

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from mcpd.errors import InvalidParams, InvalidRequest, McpdError, ParseError
-from mcpd.rpc import hostile
+from mcpd.rpc import json_limits
 from mcpd.rpc.messages import (
     Call,
     Notification,
@@ -100,7 +100,7 @@ def test_brackets_and_digits_in_strings_do_not_count():
 
 
 def test_the_bounds_themselves_pass():
-    deep = b"[" * (hostile.MAX_DEPTH - 2) + b"]" * (hostile.MAX_DEPTH - 2)
+    deep = b"[" * (json_limits.MAX_DEPTH - 2) + b"]" * (json_limits.MAX_DEPTH - 2)
     body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + deep + b"}}"
     assert isinstance(decode(body), Call)
 

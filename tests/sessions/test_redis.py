@@ -9,8 +9,8 @@ import trio
 from msgspec.structs import replace
 
 from mcpd.errors import ConfigError, StoreError
-from mcpd.sessions.bus import Kind, Signal
-from mcpd.sessions.redis.link import ANSWER_S, Address, Link
+from mcpd.sessions.bus import Signal, SignalKind
+from mcpd.sessions.redis.connection import ANSWER_S, Address, RedisConnection
 from mcpd.sessions.redis.liveness import LEASE_S
 from mcpd.sessions.redis.opening import open_redis
 from mcpd.sessions.streams import KeptCall
@@ -38,14 +38,14 @@ async def test_a_change_in_one_process_is_seen_in_the_other(pair):
     await a.store.create(one, max_unbound=10)
     assert await b.store.get(one.id, alive_since=ALWAYS) == one
     changed = []
-    b.bus.listen(Kind.CHANGED, changed.append)
+    b.bus.listen(SignalKind.CHANGED, changed.append)
     await a.store.update(one.id, lambda now: replace(now, log_level="error"))
     await seen(changed)
     assert (await b.store.get(one.id, alive_since=ALWAYS)).log_level == "error"
     ended = []
-    b.bus.listen(Kind.ENDED, ended.append)
+    b.bus.listen(SignalKind.ENDED, ended.append)
     await a.store.end(one.id)
-    a.bus.publish(Signal(Kind.ENDED, one.id))
+    a.bus.publish(Signal(SignalKind.ENDED, one.id))
     await seen(ended)
     assert await b.store.get(one.id, alive_since=ALWAYS) is None
 
@@ -63,7 +63,7 @@ async def test_the_same_record_changed_by_both_keeps_both_changes(pair):
 
     told = [[], []]
     for backend, signals in zip(pair, told, strict=True):
-        backend.bus.listen(Kind.CHANGED, signals.append)
+        backend.bus.listen(SignalKind.CHANGED, signals.append)
     async with trio.open_nursery() as nursery:
         for number in range(10):
             nursery.start_soon(subscribe, a.store, f"a{number}")
@@ -79,17 +79,17 @@ async def test_a_record_that_changed_on_its_way_is_not_used_again(pair, monkeypa
     one = session(subject="alice", issuer="")
     await b.store.create(one, max_unbound=10)
     changed = []
-    a.bus.listen(Kind.CHANGED, changed.append)
-    real = Link.pipeline
+    a.bus.listen(SignalKind.CHANGED, changed.append)
+    real = RedisConnection.pipeline
 
     async def overtaken(link, *commands):
         found = await real(link, *commands)
-        if link is a.store._link and not changed:
+        if link is a.store._redis and not changed:
             await b.store.update(one.id, lambda now: replace(now, log_level="error"))
             await seen(changed)
         return found
 
-    monkeypatch.setattr(Link, "pipeline", overtaken)
+    monkeypatch.setattr(RedisConnection, "pipeline", overtaken)
     await a.store.get(one.id, alive_since=ALWAYS)  # as it was when it was asked for
     assert (await a.store.get(one.id, alive_since=ALWAYS)).log_level == "error"
 
@@ -97,11 +97,11 @@ async def test_a_record_that_changed_on_its_way_is_not_used_again(pair, monkeypa
 async def test_our_own_signals_do_not_come_back(pair):
     a, b = pair
     mine, theirs = [], []
-    a.bus.listen(Kind.GREW, mine.append)
-    b.bus.listen(Kind.GREW, theirs.append)
-    a.bus.publish(Signal(Kind.GREW, "s", "stream"))
+    a.bus.listen(SignalKind.GREW, mine.append)
+    b.bus.listen(SignalKind.GREW, theirs.append)
+    a.bus.publish(Signal(SignalKind.GREW, "s", "stream"))
     await seen(theirs)
-    assert theirs == [Signal(Kind.GREW, "s", "stream")]
+    assert theirs == [Signal(SignalKind.GREW, "s", "stream")]
     assert mine == []
 
 
@@ -152,8 +152,8 @@ async def test_one_follower_is_served_over_all_processes(redis, tmp_path):
     async with opened("redis", tmp_path, url=url) as a:
         await a.store.create(one, max_unbound=10)
         told = []
-        a.bus.listen(Kind.FOLLOWED, told.append)
-        a.bus.listen(Kind.LEFT, told.append)
+        a.bus.listen(SignalKind.FOLLOWED, told.append)
+        a.bus.listen(SignalKind.LEFT, told.append)
         async with opened("redis", tmp_path, url=url) as b:
             assert await a.lease.acquire(one.id, "session", "a1", force=True) == 0
             assert await b.lease.acquire(one.id, "session", "b1", force=False) is None
@@ -162,7 +162,7 @@ async def test_one_follower_is_served_over_all_processes(redis, tmp_path):
             await a.lease.release(one.id, "session", "a1", 3)  # it was not served
             await b.lease.release(one.id, "session", "b1", 7)
             await seen(told, 2)
-            assert [signal.kind for signal in told] == [Kind.FOLLOWED, Kind.LEFT]
+            assert [signal.kind for signal in told] == [SignalKind.FOLLOWED, SignalKind.LEFT]
             assert await a.lease.acquire(one.id, "session", "a1", force=False) == 7
             assert await b.lease.acquire(one.id, "session", "b1", force=True) == 7
         with trio.fail_after(5):  # until the end of the other's connection is seen
@@ -181,13 +181,13 @@ async def test_the_end_of_a_task_stays(pair):
     assert await a.tasks.of("alice") == [b"failed"]
 
 
-async def test_letters_stay_until_what_they_say_is_done(pair):
+async def test_commands_stay_until_what_they_say_is_done(pair):
     a, b = pair
-    await b.tasks.post("t", b"1")
-    assert await a.tasks.letters("t") == [b"1"]
-    await b.tasks.post("t", b"2")
-    await a.tasks.drop_letters("t", 1)
-    assert await a.tasks.letters("t") == [b"2"]
+    await b.tasks.send_command("t", b"1")
+    assert await a.tasks.commands("t") == [b"1"]
+    await b.tasks.send_command("t", b"2")
+    await a.tasks.drop_commands("t", 1)
+    assert await a.tasks.commands("t") == [b"2"]
 
 
 async def test_keys_expire_by_themselves(redis, tmp_path):
@@ -199,7 +199,7 @@ async def test_keys_expire_by_themselves(redis, tmp_path):
         await backend.events.append(one.id, "c", 1, b"x", last=False)
         await backend.events.put(one.id, b"x")
         await backend.answers.expect(one.id, "c", "ask-c-0-1")
-        link, prefix = backend.events._link, backend.events._prefix
+        link, prefix = backend.events._redis, backend.events._prefix
         for key in (f"s:{one.id}", f"m:{one.id}:c", f"e:{one.id}:c", f"i:{one.id}",
                     f"e:{one.id}:session", f"m:{one.id}:session", f"q:{one.id}:c"):  # fmt: skip
             assert 0 < await link.call("TTL", f"{prefix}:{key}") <= 3660, key
@@ -216,7 +216,7 @@ async def test_a_session_leaves_nothing_behind(redis, tmp_path):
         await backend.watches.watch(one.id, frozenset({"lists", "note://a"}))
         await backend.store.end(one.id)
         prefix = backend.events._prefix
-        left = await backend.events._link.call("KEYS", f"{prefix}:*")
+        left = await backend.events._redis.call("KEYS", f"{prefix}:*")
         assert [key for key in left if b":p:" not in key] == []  # the process itself lives
 
 
@@ -237,7 +237,7 @@ async def test_while_redis_is_away_everything_fails_at_once_and_then_goes_on(tmp
                     await backend.store.get(one.id, alive_since=ALWAYS)
                 assert (b"retry-after", b"2") in caught.value.headers
             backend.store.touch(one.id, 5e9)
-            backend.bus.publish(Signal(Kind.GREW))  # dropped, not raised
+            backend.bus.publish(Signal(SignalKind.GREW))  # dropped, not raised
             await trio.to_thread.run_sync(server.start)
             await seen(resyncs)
             found = await backend.store.get(one.id, alive_since=ALWAYS)
@@ -257,7 +257,7 @@ async def test_a_redis_that_hangs_is_given_up_within_its_bound(tmp_path):
                 await backend.store.count()
             server.process.send_signal(18)  # SIGCONT
             with trio.fail_after(10):
-                while not backend.events._link.is_up:
+                while not backend.events._redis.is_up:
                     await trio.sleep(0.05)
             assert (await backend.store.count()).total == 0
 
@@ -270,7 +270,7 @@ async def test_a_server_starts_while_redis_is_away(tmp_path):
                 await backend.store.count()
             await trio.to_thread.run_sync(server.start)
             with trio.fail_after(10):
-                while not backend.events._link.is_up:
+                while not backend.events._redis.is_up:
                     await trio.sleep(0.05)
 
 
@@ -288,9 +288,9 @@ async def test_nobody_is_taken_for_gone_while_an_outage_ends(tmp_path):
             await trio.sleep(0.1)
             await trio.to_thread.run_sync(server.start)
             with trio.fail_after(10):
-                while not new.events._link.is_up:
+                while not new.events._redis.is_up:
                     await trio.sleep(0.02)
-            await new.events._link.call("DEL", f"mcpd:p:{old.process}")
+            await new.events._redis.call("DEL", f"mcpd:p:{old.process}")
             assert await new.ownership.claim(one.id, "c") is None
             assert not await new.tasks.is_gone(old.process)
             with trio.fail_after(2 * LEASE_S):
@@ -313,7 +313,7 @@ async def test_what_ended_while_signals_were_lost_is_noticed(pair):
 
 async def test_scripts_are_sent_again_to_a_redis_that_forgot_them(redis, tmp_path):
     async with opened("redis", tmp_path, url=fresh(redis)) as backend:
-        await backend.events._link.call("SCRIPT", "FLUSH")
+        await backend.events._redis.call("SCRIPT", "FLUSH")
         one = session(subject="alice", issuer="")
         await backend.store.create(one, max_unbound=10)
         assert await backend.store.get(one.id, alive_since=ALWAYS) == one
@@ -342,7 +342,7 @@ async def test_a_user_of_the_acl_who_may_use_our_keys_alone(tmp_path):
     with RedisServer(tmp_path / "redis") as server:
         async with opened("redis", tmp_path, url=server.url) as backend:
             rules = ("on", ">secret", "~team:*", "&team:*", "+@all")
-            await backend.events._link.call("ACL", "SETUSER", "mcpd", *rules)
+            await backend.events._redis.call("ACL", "SETUSER", "mcpd", *rules)
         url = server.url.replace("//", "//mcpd:secret@")
         async with opened("redis", tmp_path, url=f"{url}?prefix=team") as backend:
             one = session(subject="alice", issuer="")

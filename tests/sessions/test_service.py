@@ -5,8 +5,8 @@ import trio
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import BadRequest, InvalidRequest, SessionNotFound, StoreError
+from mcpd.sessions.active_sessions import MAX_STREAMS, ActiveSessions
 from mcpd.sessions.memory.store import MemoryStore
-from mcpd.sessions.presence import MAX_STREAMS, Presence
 from mcpd.sessions.record import (
     MOVES,
     Move,
@@ -109,7 +109,7 @@ async def test_a_session_belongs_to_the_principal_that_first_used_it(sessions, c
 
 async def test_a_session_with_a_stream_or_a_running_request_is_active(sessions, clock):
     streaming, running, idle = [await opened(sessions, clock) for _ in range(3)]
-    with sessions.presence.stream(streaming.id), sessions.presence.hold(running.id):
+    with sessions.active.stream(streaming.id), sessions.active.hold(running.id):
         for _ in range(3):
             clock.now += 50
             await sessions.sweep()
@@ -117,12 +117,12 @@ async def test_a_session_with_a_stream_or_a_running_request_is_active(sessions, 
         assert await sessions.find(running.id)
         with pytest.raises(SessionNotFound):
             await sessions.find(idle.id)
-    assert sessions.presence.active() == []
+    assert sessions.active.active() == []
 
 
 async def test_the_end_of_a_session_ends_its_streams(sessions, clock):
     session = await opened(sessions, clock)
-    with trio.fail_after(1), sessions.presence.stream(session.id) as scope:
+    with trio.fail_after(1), sessions.active.stream(session.id) as scope:
         await sessions.end(session)
         await trio.sleep_forever()
     assert scope.cancelled_caught
@@ -131,10 +131,10 @@ async def test_the_end_of_a_session_ends_its_streams(sessions, clock):
 
 
 async def test_the_oldest_of_too_many_streams_is_ended(nursery):
-    presence, over = Presence(), []
+    active, over = ActiveSessions(), []
 
     async def stream(number: int) -> None:
-        with presence.stream(SessionId("s")):
+        with active.stream(SessionId("s")):
             await trio.sleep_forever()
         over.append(number)
 

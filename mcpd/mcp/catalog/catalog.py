@@ -50,7 +50,7 @@ class Catalog:
         providers: at least one; their parts share one list, so names must differ.
         page_size: items in one page of a list.
         versions: of the protocol, as they are advertised.
-        keeps_tasks: False: nobody would find a task again, so tools run as plain calls.
+        keeps_tasks: False: a task could not be found again, so tools run as plain calls.
 
     Raises:
         DeclarationError: two providers have a part of the same name, or a part cannot be served.
@@ -186,7 +186,7 @@ class Catalog:
     def cacheable(
         self, result: dict[str, Any], revision: Revision, *, private: bool = False
     ) -> dict[str, Any]:
-        """Add caching hints (2026-07-28, "Caching"); lists here are the same for everybody."""
+        """Add caching hints (2026-07-28, "Caching"); lists here are the same for every client."""
         if not revision.modern:
             return result
         if private:

@@ -13,7 +13,7 @@ from mcpd.app.app import ChangeListener, Completer
 from mcpd.app.content import Annotations, Icon, Message, ResourceContents
 from mcpd.app.context import Context
 from mcpd.app.schemas import JsonSchema
-from mcpd.app.tool import Hints, Outcome, TaskSupport
+from mcpd.app.tool import Hints, TaskSupport, ToolOutcome
 
 
 class Listed(Protocol):
@@ -47,7 +47,7 @@ class ListedTool(Listed, Protocol):
     def task(self) -> TaskSupport: ...
     async def run(
         self, arguments: msgspec.Raw, context: Context | None, threads: trio.CapacityLimiter
-    ) -> Outcome: ...
+    ) -> ToolOutcome: ...
 
 
 class ListedResource(Listed, Protocol):

@@ -5,13 +5,13 @@ from typing import Any
 import msgspec
 
 from mcpd.app.content import Audio, Content, ResourceLink, Text
-from mcpd.app.tool import Outcome
+from mcpd.app.tool import ToolOutcome
 from mcpd.mcp.catalog.descriptions import wraps_result
 from mcpd.mcp.catalog.provider import ListedTool
 from mcpd.mcp.revisions import Revision
 
 
-def call_result(tool: ListedTool, outcome: Outcome, revision: Revision) -> dict[str, Any]:
+def call_result(tool: ListedTool, outcome: ToolOutcome, revision: Revision) -> dict[str, Any]:
     """MCP, CallToolResult."""
     result: dict[str, Any] = {"content": content_for(outcome.content, revision)}
     if outcome.structured is not None and revision.structured and not outcome.is_error:

@@ -169,7 +169,7 @@ def is_header_name(name: Any) -> bool:
 
 def reachable(schema: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[Any, list[str], Any]]:
     """Each declaration that is reached through properties: what it says, where, and its schema.
-    The schema may be anybody's, and anything.
+    The schema may come from any server, and be anything.
     """
     properties = schema.get("properties") if isinstance(schema, dict) else None
     for name, inner in properties.items() if isinstance(properties, dict) else ():

@@ -15,7 +15,7 @@ from mcpd.errors import StoreError, ToolError
 from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.streams.writer import patiently
 from mcpd.rpc.messages import RpcResponse, encode_notification
-from mcpd.sessions.bus import Bus, Kind, Signal
+from mcpd.sessions.bus import Bus, Signal, SignalKind
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.streams import AnswerInbox
 
@@ -60,7 +60,7 @@ class ServerRequests:
     def __init__(self, inbox: AnswerInbox, bus: Bus) -> None:
         self._inbox = inbox
         self._waiting: dict[SessionId, dict[str, trio.Event]] = {}
-        bus.listen(Kind.ANSWERED, self._answered_elsewhere)
+        bus.listen(SignalKind.ANSWERED, self._answered_elsewhere)
         bus.on_resync.append(self._wake_all)
 
     async def deliver(self, session_id: SessionId, reply: RpcResponse) -> bool:

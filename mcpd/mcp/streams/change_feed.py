@@ -18,7 +18,7 @@ from mcpd.errors import StoreError
 from mcpd.mcp.catalog.provider import Provider
 from mcpd.mcp.streams.hub import StreamHub
 from mcpd.rpc.messages import encode_notification
-from mcpd.sessions.bus import Kind, Signal
+from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.streams import ChangeWatches
 
@@ -85,7 +85,7 @@ class ChangeFeed:
         self._thread = threading.get_ident()
         for provider in providers:
             provider.listen(self)
-        self._bus.listen(Kind.ANNOUNCED, self._announced_elsewhere)
+        self._bus.listen(SignalKind.ANNOUNCED, self._announced_elsewhere)
 
     def _in_event_loop(self, job: Callable[..., None], *args: str) -> None:
         if threading.get_ident() == self._thread:
@@ -113,7 +113,7 @@ class ChangeFeed:
     def _tell(self, method: str, uri: str) -> None:
         self._offer(method, uri)
         if self._bus.shared:
-            self._bus.publish(Signal(Kind.ANNOUNCED, name=f"{method} {uri}"))
+            self._bus.publish(Signal(SignalKind.ANNOUNCED, name=f"{method} {uri}"))
 
     def _announced_elsewhere(self, signal: Signal) -> None:
         method, _, uri = signal.name.partition(" ")

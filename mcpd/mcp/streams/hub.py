@@ -20,7 +20,7 @@ from mcpd.mcp.streams.reader import Reader
 from mcpd.mcp.streams.retry_queue import RetryQueue
 from mcpd.mcp.streams.writer import CallWriter
 from mcpd.sessions.backend import Backend
-from mcpd.sessions.bus import Kind, Signal
+from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.streams import SESSION_STREAM, KeptCall, StreamKey
 
@@ -49,9 +49,9 @@ class StreamHub:
         if backend.ownership is not None:
             self.ownership = Ownership(backend.ownership, self._retries, self._writers.__contains__)
         self._names = map(f"{secrets.token_hex(4)}-{{}}".format, count(1))  # unlike any elsewhere
-        self.bus.listen(Kind.GREW, self._grew_elsewhere)
-        self.bus.listen(Kind.FOLLOWED, self._read_by_another)
-        self.bus.listen(Kind.LEFT, self._left_by_another)
+        self.bus.listen(SignalKind.GREW, self._grew_elsewhere)
+        self.bus.listen(SignalKind.FOLLOWED, self._read_by_another)
+        self.bus.listen(SignalKind.LEFT, self._left_by_another)
         self.bus.on_resync.append(self._doubt_all)
 
     # --- writing ------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ class StreamHub:
 
     def _tell_elsewhere(self, key: StreamKey) -> None:
         if key in self._read_elsewhere:
-            self.bus.publish(Signal(Kind.GREW, *key))
+            self.bus.publish(Signal(SignalKind.GREW, *key))
             if key not in self._writers:
                 self._read_elsewhere.discard(key)
 

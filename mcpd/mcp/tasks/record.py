@@ -86,7 +86,7 @@ class Task:
         return True
 
     def touch(self, now: float) -> None:
-        """Something else changed; whoever waits is told."""
+        """Something else changed; those who wait are told."""
         self.updated_at = now
         self.changed.set()
         self.changed = trio.Event()

@@ -1,4 +1,4 @@
-"""The tasks of this process, and those of others as far as the shelf knows them: found by their
+"""The tasks of this process, and those of others as far as the store knows them: found by their
 owner alone, bounded in number and in time.
 """
 
@@ -15,11 +15,11 @@ from mcpd.app.questions import BadAnswer
 from mcpd.auth.principals import Principal
 from mcpd.errors import InvalidParams, ToolError, TooManyRequests
 from mcpd.mcp.streams.writer import patiently
-from mcpd.mcp.tasks.elsewhere import Elsewhere
 from mcpd.mcp.tasks.record import Status, Task
-from mcpd.mcp.tasks.snapshot import DistantTask, Letter
+from mcpd.mcp.tasks.snapshot import DistantTask, TaskCommand
+from mcpd.mcp.tasks.sync import TaskSync
 from mcpd.sessions.bus import Bus
-from mcpd.sessions.task_records import TaskShelf
+from mcpd.sessions.task_records import TaskStore
 
 log = logging.getLogger("mcpd.tasks")
 
@@ -35,14 +35,14 @@ class Tasks:
     """Every task until its time to live is over.
 
     Args:
-        shelf: where other processes look; None: there are none, and nothing outlives this one.
+        store: where other processes look; None: there are none, and nothing outlives this one.
         process: the name of this one.
     """
 
     def __init__(
         self,
         *,
-        shelf: TaskShelf | None = None,
+        store: TaskStore | None = None,
         bus: Bus | None = None,
         process: str = "",
         clock: Callable[[], float] = time.time,
@@ -50,23 +50,23 @@ class Tasks:
         self._tasks: OrderedDict[str, Task] = OrderedDict()
         self.clock = clock
         self.on_change: list[Callable[[Task], None]] = []
-        self.elsewhere: Elsewhere | None = None
-        if shelf is not None:
-            self.elsewhere = Elsewhere(
-                shelf,
+        self.sync: TaskSync | None = None
+        if store is not None:
+            self.sync = TaskSync(
+                store,
                 bus or Bus(),
                 process,
                 clock=clock,
                 ours=self._tasks,
-                take=self.take,
+                apply=self.apply,
                 tell=self._tell,
                 lose=self._lose,
             )
 
     async def run(self) -> None:
         """Keep the other processes informed, for ever; returns at once where there are none."""
-        if self.elsewhere is not None:
-            await self.elsewhere.run()
+        if self.sync is not None:
+            await self.sync.run()
 
     # --- making and finding -------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ class Tasks:
         """A task that works, in this process; ``keep`` makes it known.
 
         Raises:
-            TooManyRequests: the owner, or everybody together, has too many.
+            TooManyRequests: the owner, or all owners together, have too many.
         """
         self._expire()
         mine = sum(1 for task in self._tasks.values() if _owns(owner, task))
@@ -87,25 +87,25 @@ class Tasks:
         return task
 
     async def keep(self, task: Task) -> None:
-        """See that the task can be found everywhere, before anybody is told of it.
+        """See that every process can find the task, before its client is told of it.
 
         Raises:
             StoreError: it cannot.
         """
-        if self.elsewhere is not None:
-            await self.elsewhere.write(task)
+        if self.sync is not None:
+            await self.sync.write(task)
 
     async def get(self, owner: Principal, task_id: str) -> Task:
         """The owner's task.
 
         Raises:
-            InvalidParams: there is none of this id, or it is somebody else's.
+            InvalidParams: there is none of this id, or it has another owner.
             StoreError: whether another process has it cannot be told.
         """
         self._expire()
         task = self._tasks.get(task_id)
-        if task is None and self.elsewhere is not None:
-            task = await self.elsewhere.get(task_id)
+        if task is None and self.sync is not None:
+            task = await self.sync.get(task_id)
         if task is None or not _owns(owner, task):
             raise InvalidParams("There is no such task: it expired, or never was.")
         return task
@@ -119,8 +119,8 @@ class Tasks:
         """
         self._expire()
         mine = [task for task in self._tasks.values() if _owns(owner, task)]
-        if self.elsewhere is not None:
-            mine = await self.elsewhere.join(owner, mine)
+        if self.sync is not None:
+            mine = await self.sync.join(owner, mine)
         start = 0
         if cursor is not None:
             places = [place for place, task in enumerate(mine) if task.id == cursor]
@@ -154,7 +154,7 @@ class Tasks:
             StoreError: the process that runs the task cannot be reached.
         """
         if isinstance(task, DistantTask):
-            await task.send(Letter(answers=responses))
+            await task.send(TaskCommand(answers=responses))
         else:
             self._answer(task, responses)
 
@@ -181,7 +181,7 @@ class Tasks:
             StoreError: see ``answer``.
         """
         if isinstance(task, DistantTask):
-            await task.send(Letter(refused=keys))
+            await task.send(TaskCommand(refused=keys))
         else:
             self._refuse(task, keys, refusal)
 
@@ -201,7 +201,7 @@ class Tasks:
             StoreError: see ``answer``.
         """
         if isinstance(task, DistantTask) and not task.terminal:
-            await task.send(Letter(cancel=True))
+            await task.send(TaskCommand(cancel=True))
             return task.move(Status.CANCELLED, self.clock())
         return self._cancel(task)
 
@@ -215,10 +215,10 @@ class Tasks:
     # --- helpers ------------------------------------------------------------------------------
 
     def _changed(self, task: Task) -> None:
-        if self.elsewhere is None:
+        if self.sync is None:
             self._tell(task)
         else:
-            self.elsewhere.changed(task)
+            self.sync.changed(task)
 
     def _tell(self, task: Task) -> None:
         for listener in self.on_change:
@@ -229,14 +229,14 @@ class Tasks:
         task.scope.cancel()
         self._tasks.pop(task.id, None)
 
-    def take(self, task: Task, letter: Letter) -> None:
+    def apply(self, task: Task, command: TaskCommand) -> None:
         """Do what another process wants of a task of ours."""
-        if letter.cancel:
+        if command.cancel:
             self._cancel(task)
-        if letter.refused:
-            self._refuse(task, letter.refused, ToolError("The client refused to answer."))
+        if command.refused:
+            self._refuse(task, command.refused, ToolError("The client refused to answer."))
         try:
-            self._answer(task, letter.answers)
+            self._answer(task, command.answers)
         except InvalidParams as error:
             log.info("an answer to a task does not fit: %s", error.message)
 

@@ -1,4 +1,4 @@
-"""A task as other processes see it: a record, and letters to whoever runs it. Pure."""
+"""A task as other processes see it: a record, and commands to the process that runs it. Pure."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     questions: dict[str, AskedElsewhere] = {}
 
 
-class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
+class TaskCommand(msgspec.Struct, frozen=True, omit_defaults=True):
     """What another process wants of a task."""
 
     cancel: bool = False
@@ -53,26 +53,26 @@ class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _record = msgspec.json.Decoder(Record)
-_letter = msgspec.json.Decoder(Letter)
+_command = msgspec.json.Decoder(TaskCommand)
 encode = msgspec.json.Encoder().encode
-read_letter = _letter.decode
+read_command = _command.decode
 
 
-async def _nobody(letter: Letter) -> None:
-    """A task that was never shown has no process."""
+async def _nobody(command: TaskCommand) -> None:
+    """A task that was made here has no other process."""
 
 
 @dataclass(eq=False, slots=True)
 class DistantTask(Task):
     """A task that runs, or ran, in another process, as it was when its record was written.
-    ``send`` leaves a letter for that process; it raises StoreError.
+    ``send`` leaves a command for that process; it raises StoreError.
     """
 
     process: str = ""
-    send: Callable[[Letter], Awaitable[None]] = field(default=_nobody)
+    send: Callable[[TaskCommand], Awaitable[None]] = field(default=_nobody)
 
 
-def take(task: Task, process: str) -> bytes:
+def record_of(task: Task, process: str) -> bytes:
     """The record of a task of this process."""
     asked = {
         key: AskedElsewhere(found.question.method, found.question.params, key)
@@ -96,7 +96,7 @@ def take(task: Task, process: str) -> bytes:
     )
 
 
-def show(data: bytes) -> DistantTask:
+def task_of(data: bytes) -> DistantTask:
     """The task behind a record."""
     record = _record.decode(data)
     task = DistantTask(

@@ -121,7 +121,7 @@ def _rest_of_call(
     async def run(sink: EventSink) -> None:
         await sink.open()
         with (
-            runtime.sessions.presence.hold(session_id),
+            runtime.sessions.active.hold(session_id),
             runtime.streams.read(session_id, stream_id, after) as reader,
         ):
             await _send_all(runtime, sink, reader, revision)
@@ -154,7 +154,7 @@ async def session_stream(
 
     async def run(sink: EventSink) -> None:
         nonlocal sent
-        with runtime.sessions.presence.stream(session.id):
+        with runtime.sessions.active.stream(session.id):
             await sink.open()
             with streams.read(session.id, SESSION_STREAM, begin) as reader:
                 while event := await reader.next():

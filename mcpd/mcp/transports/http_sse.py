@@ -58,7 +58,7 @@ class HttpSse:
 
         async def run(sink: EventSink) -> None:
             try:
-                with sessions.presence.stream(session.id):
+                with sessions.active.stream(session.id):
                     endpoint = f"{MESSAGES_PATH}?session_id={session.id}".encode("ascii")
                     await sink.send(sse.event(endpoint, name="endpoint"))
                     with streams.read(session.id, SESSION_STREAM, 0) as reader:
@@ -124,7 +124,7 @@ class HttpSse:
         return ACCEPTED
 
     async def _put(self, session_id: SessionId, message: bytes) -> None:
-        """Put an answer onto the stream; one that nobody reads waits, but not for ever."""
+        """Put an answer onto the stream; one that is not read waits, but not for ever."""
         streams = self._runtime.streams
         deadline = trio.current_time() + ROOM_S
         while trio.current_time() < deadline:

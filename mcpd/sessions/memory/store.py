@@ -97,7 +97,7 @@ class MemoryStore:
         return Counts(len(self._entries), len(self._unbound))
 
     async def refresh(self, active: Collection[SessionId]) -> Sequence[SessionId]:
-        return ()  # nobody else can reach it
+        return ()  # no other process can reach it
 
     def has(self, session_id: SessionId) -> bool:
         """Whether the session is not over."""

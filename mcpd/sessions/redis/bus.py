@@ -3,7 +3,7 @@
 import msgspec
 
 from mcpd.sessions.bus import Bus, Signal
-from mcpd.sessions.redis.link import Link
+from mcpd.sessions.redis.connection import RedisConnection
 
 
 class _Sent(msgspec.Struct, array_like=True):
@@ -23,20 +23,20 @@ class RedisBus(Bus):
         super().__init__()
         self._channel = channel
         self._process = process
-        self._link: Link | None = None
+        self._redis: RedisConnection | None = None
 
-    def attach(self, link: Link) -> None:
+    def attach(self, redis: RedisConnection) -> None:
         """The way out."""
-        self._link = link
+        self._redis = redis
 
     def publish(self, signal: Signal) -> None:
-        """Tell the other processes; while Redis is away nobody can be told."""
-        if self._link is not None:
+        """Tell the other processes; while Redis is away they cannot be told."""
+        if self._redis is not None:
             sent = msgspec.json.encode(_Sent(self._process, signal))
-            self._link.send("PUBLISH", self._channel, sent)
+            self._redis.send("PUBLISH", self._channel, sent)
 
     def arrived(self, data: bytes) -> None:
-        """What somebody published; our own comes back too."""
+        """What a process published; our own comes back too."""
         try:
             sent = _decoder.decode(data)
         except msgspec.DecodeError:

@@ -2,8 +2,8 @@
 tells the keys.
 """
 
-from mcpd.sessions.bus import Kind
-from mcpd.sessions.redis.link import Script
+from mcpd.sessions.bus import SignalKind
+from mcpd.sessions.redis.connection import Script
 from mcpd.sessions.redis.lua import ADD, TELL
 from mcpd.sessions.streams import (
     MAX_BYTES,
@@ -129,7 +129,7 @@ if ARGV[4] ~= '1' then
   if count >= {MAX_EVENTS} or size >= {MAX_BYTES} then return nil end
 end
 local number = put(P, id, ARGV[3], ARGV[5])
-tell(P, ARGV[6], '{Kind.GREW}', id, '{SESSION_STREAM}')
+tell(P, ARGV[6], '{SignalKind.GREW}', id, '{SESSION_STREAM}')
 return number
 """
 )

@@ -9,7 +9,7 @@ import msgspec
 from mcpd.errors import SessionNotFound
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.redis import event_scripts as scripts
-from mcpd.sessions.redis.link import Link
+from mcpd.sessions.redis.connection import RedisConnection
 from mcpd.sessions.streams import (
     KEEP_FINISHED_S,
     MAX_BYTES,
@@ -34,22 +34,22 @@ class RedisEvents:
 
     def __init__(
         self,
-        link: Link,
+        redis: RedisConnection,
         owner: str,
         *,
         keep_running_s: float,
         own_ttl_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._link = link
-        self._prefix = link.address.prefix
+        self._redis = redis
+        self._prefix = redis.address.prefix
         self._owner = owner
         self._running_ttl_s = math.ceil(keep_running_s)
         self._own_ttl_s = math.ceil(own_ttl_s)
         self._clock = clock
 
     async def begin(self, call: KeptCall) -> None:
-        begun = await self._link.run_script(
+        begun = await self._redis.run_script(
             scripts.BEGIN,
             self._prefix,
             call.session_id,
@@ -72,7 +72,7 @@ class RedisEvents:
         last: bool,
         unread: bool = False,
     ) -> bool:
-        kept = await self._link.run_script(
+        kept = await self._redis.run_script(
             scripts.APPEND,
             self._prefix,
             session_id,
@@ -90,13 +90,13 @@ class RedisEvents:
         return bool(kept)
 
     async def mark_unread(self, session_id: SessionId, stream_id: str) -> None:
-        await self._link.run_script(
+        await self._redis.run_script(
             scripts.MARK_UNREAD, self._prefix, session_id, stream_id, int(KEEP_FINISHED_S)
         )
 
     async def read(self, session_id: SessionId, stream_id: str, after: int) -> Page | None:
         key = f"{session_id}:{stream_id}"
-        state, entries = await self._link.pipeline(  # in this order: what ends is read whole
+        state, entries = await self._redis.pipeline(  # in this order: what ends is read whole
             ("HMGET", f"{self._prefix}:m:{key}", "last", "finished"),
             ("XRANGE", f"{self._prefix}:e:{key}", f"(0-{after}", "+", "COUNT", READ_EVENTS),
         )
@@ -107,13 +107,13 @@ class RedisEvents:
         return Page(events, finished=state[1] is not None and whole)
 
     async def newest(self, session_id: SessionId) -> int:
-        newest = await self._link.call("XREVRANGE", self._own(session_id), "+", "-", "COUNT", 1)
+        newest = await self._redis.call("XREVRANGE", self._own(session_id), "+", "-", "COUNT", 1)
         return _event(newest[0]).number if newest else 0
 
     async def put(
         self, session_id: SessionId, data: bytes, *, drop_oldest: bool = True
     ) -> int | None:
-        added = await self._link.run_script(
+        added = await self._redis.run_script(
             scripts.PUT,
             self._prefix,
             session_id,
@@ -127,14 +127,14 @@ class RedisEvents:
         return 0 if added == 0 else _number(added)
 
     async def has_room(self, session_id: SessionId) -> bool:
-        events, size = await self._link.pipeline(
+        events, size = await self._redis.pipeline(
             ("XLEN", self._own(session_id)),
             ("HGET", f"{self._prefix}:m:{session_id}:{SESSION_STREAM}", "bytes"),
         )
         return int(events) < MAX_EVENTS and int(size or 0) < MAX_BYTES
 
     async def drop_through(self, session_id: SessionId, through: int) -> None:
-        await self._link.run_script(scripts.DROP_THROUGH, self._prefix, session_id, through)
+        await self._redis.run_script(scripts.DROP_THROUGH, self._prefix, session_id, through)
 
     async def sweep(self, now: float) -> None:
         """Redis does that."""

@@ -2,9 +2,9 @@
 
 import math
 
-from mcpd.sessions.bus import Kind
+from mcpd.sessions.bus import SignalKind
 from mcpd.sessions.record import SessionId
-from mcpd.sessions.redis.link import Link, Script
+from mcpd.sessions.redis.connection import RedisConnection, Script
 from mcpd.sessions.redis.lua import LIFE_OF, TELL
 from mcpd.sessions.streams import SESSION_STREAM
 
@@ -26,7 +26,7 @@ if holder ~= '' and holder ~= me and ARGV[6] ~= '1' then
 end
 redis.call('HSET', m, 'follower', me, 'follows_at', process)
 if own then redis.call('EXPIRE', m, ARGV[7]) end
-if holder ~= me then tell(P, process, '{Kind.FOLLOWED}', id, stream) end
+if holder ~= me then tell(P, process, '{SignalKind.FOLLOWED}', id, stream) end
 return {{1, state[3] or '0'}}
 """
 )
@@ -42,7 +42,7 @@ if state[1] ~= ARGV[5] then return end
 local reached = ARGV[6]
 if tonumber(state[2] or '0') > tonumber(reached) then reached = state[2] end
 redis.call('HSET', m, 'follower', '', 'reached', reached)
-tell(P, ARGV[4], '{Kind.LEFT}', id, stream)
+tell(P, ARGV[4], '{SignalKind.LEFT}', id, stream)
 """
 )
 
@@ -55,16 +55,16 @@ class RedisLease:
         own_ttl_s: how long a session's own stream is kept without activity.
     """
 
-    def __init__(self, link: Link, owner: str, *, own_ttl_s: float) -> None:
-        self._link = link
-        self._prefix = link.address.prefix
+    def __init__(self, redis: RedisConnection, owner: str, *, own_ttl_s: float) -> None:
+        self._redis = redis
+        self._prefix = redis.address.prefix
         self._owner = owner
         self._own_ttl_s = math.ceil(own_ttl_s)
 
     async def acquire(
         self, session_id: SessionId, stream_id: str, follower: str, *, force: bool
     ) -> int | None:
-        served, reached = await self._link.run_script(
+        served, reached = await self._redis.run_script(
             ACQUIRE,
             self._prefix,
             session_id,
@@ -79,6 +79,6 @@ class RedisLease:
     async def release(
         self, session_id: SessionId, stream_id: str, follower: str, reached: int
     ) -> None:
-        await self._link.run_script(
+        await self._redis.run_script(
             RELEASE, self._prefix, session_id, stream_id, self._owner, follower, reached
         )

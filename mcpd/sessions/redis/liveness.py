@@ -6,12 +6,12 @@ first tells at once of a process that ended; the second of a host that fell sile
 
 import trio
 
-from mcpd.sessions.redis.link import BEAT_S, Link, Script
+from mcpd.sessions.redis.connection import BEAT_S, RedisConnection, Script
 from mcpd.sessions.redis.lua import LIFE_OF
 
 LEASE_S = 3 * BEAT_S  # without a sign of life, until a process counts as gone
 SUSPECT_S = 0.2  # for a process that lost its connection alone to come back
-FORGET_S = 60.0  # a suspicion that nobody looked into
+FORGET_S = 60.0  # a suspicion that was not looked into
 
 
 # P, process → 'alive'; 'gone'; 'suspect': it lost its connection, or ended
@@ -21,19 +21,19 @@ _LIFE = Script(LIFE_OF + "return life_of(ARGV[1], ARGV[2])")
 class Liveness:
     """What this process may conclude about the others."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, redis: RedisConnection) -> None:
+        self._redis = redis
         self._suspects: dict[str, float] = {}
 
     @property
     def can_tell(self) -> bool:
-        """Whether who does not answer is gone: after an outage everybody gets the time to come
-        back.
+        """Whether a process that does not answer is gone: after an outage each gets the time to
+        come back.
         """
-        up_since = self._link.up_since
+        up_since = self._redis.up_since
         if up_since is None:
             return False
-        return not self._link.outages or trio.current_time() - up_since >= LEASE_S
+        return not self._redis.outages or trio.current_time() - up_since >= LEASE_S
 
     def is_sure(self, name: str) -> bool:
         """Whether something has been under suspicion for long enough."""
@@ -59,7 +59,7 @@ class Liveness:
         """
         if not self.can_tell:
             return False
-        life = await self._link.run_script(_LIFE, self._link.address.prefix, process)
+        life = await self._redis.run_script(_LIFE, self._redis.address.prefix, process)
         if life == b"suspect":
             self.suspect(process)
             return self.is_sure(process)

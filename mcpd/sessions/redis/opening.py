@@ -3,13 +3,13 @@
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.redis.answers import RedisAnswers
 from mcpd.sessions.redis.bus import RedisBus
+from mcpd.sessions.redis.connection import Address, RedisConnection
 from mcpd.sessions.redis.events import RedisEvents
 from mcpd.sessions.redis.lease import RedisLease
-from mcpd.sessions.redis.link import Address, Link
 from mcpd.sessions.redis.liveness import LEASE_S, Liveness
 from mcpd.sessions.redis.ownership import RedisOwnership
 from mcpd.sessions.redis.store import TTL_SLACK_S, RedisStore
-from mcpd.sessions.redis.tasks import RedisShelf
+from mcpd.sessions.redis.tasks import RedisTasks
 from mcpd.sessions.redis.watches import RedisWatches
 
 
@@ -25,26 +25,26 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
     address = Address.parse(url)
     prefix = address.prefix
     bus = RedisBus(f"{prefix}:signals", process)
-    link = Link(
+    redis = RedisConnection(
         address,
         channels=(f"{prefix}:signals", f"{prefix}:to:{process}"),
         on_message=bus.arrived,
         on_up=bus.resync,
         beat=("SET", f"{prefix}:p:{process}", "1", "EX", int(LEASE_S)),
     )
-    bus.attach(link)
-    liveness = Liveness(link)
-    store = RedisStore(link, bus, timeout_s=timeout_s)
+    bus.attach(redis)
+    liveness = Liveness(redis)
+    store = RedisStore(redis, bus, timeout_s=timeout_s)
     own_ttl_s = timeout_s + TTL_SLACK_S
     return Backend(
         store,
-        RedisEvents(link, process, keep_running_s=keep_running_s, own_ttl_s=own_ttl_s),
-        RedisAnswers(link, process, keep_running_s=keep_running_s),
-        RedisWatches(link, process, own_ttl_s=own_ttl_s),
-        RedisOwnership(link, process, liveness, keep_running_s=keep_running_s),
-        RedisLease(link, process, own_ttl_s=own_ttl_s),
+        RedisEvents(redis, process, keep_running_s=keep_running_s, own_ttl_s=own_ttl_s),
+        RedisAnswers(redis, process, keep_running_s=keep_running_s),
+        RedisWatches(redis, process, own_ttl_s=own_ttl_s),
+        RedisOwnership(redis, process, liveness, keep_running_s=keep_running_s),
+        RedisLease(redis, process, own_ttl_s=own_ttl_s),
         bus,
-        RedisShelf(link, liveness),
+        RedisTasks(redis, liveness),
         process,
-        link.run,
+        redis.run,
     )

@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from mcpd.sessions.record import SessionId
-from mcpd.sessions.redis.link import Link, Script
+from mcpd.sessions.redis.connection import RedisConnection, Script
 from mcpd.sessions.redis.liveness import Liveness
 from mcpd.sessions.redis.lua import LIFE_OF
 from mcpd.sessions.streams import KeptCall
@@ -29,7 +29,7 @@ return state[2]
 """
 )
 
-# P, id, stream, me: nobody owns the stream any more
+# P, id, stream, me: no process owns the stream any more
 DISOWN = Script(
     """
 local m = ARGV[1]..':m:'..ARGV[2]..':'..ARGV[3]
@@ -51,10 +51,10 @@ class RedisOwnership:
     """
 
     def __init__(
-        self, link: Link, owner: str, liveness: Liveness, *, keep_running_s: float
+        self, redis: RedisConnection, owner: str, liveness: Liveness, *, keep_running_s: float
     ) -> None:
-        self._link = link
-        self._prefix = link.address.prefix
+        self._redis = redis
+        self._prefix = redis.address.prefix
         self._owner = owner
         self._liveness = liveness
         self._running_ttl_s = math.ceil(keep_running_s)
@@ -63,7 +63,7 @@ class RedisOwnership:
         if not self._liveness.can_tell:
             return None
         key = f"{session_id}:{stream_id}"
-        found = await self._link.run_script(
+        found = await self._redis.run_script(
             CLAIM,
             self._prefix,
             session_id,
@@ -79,7 +79,7 @@ class RedisOwnership:
         return None if found is None else _call.decode(found)
 
     async def disown(self, session_id: SessionId, stream_id: str) -> None:
-        await self._link.run_script(DISOWN, self._prefix, session_id, stream_id, self._owner)
+        await self._redis.run_script(DISOWN, self._prefix, session_id, stream_id, self._owner)
 
     async def disown_all(self) -> None:
-        await self._link.call("DEL", f"{self._prefix}:p:{self._owner}")
+        await self._redis.call("DEL", f"{self._prefix}:p:{self._owner}")

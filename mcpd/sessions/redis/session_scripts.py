@@ -12,13 +12,13 @@ Keys, all behind the prefix P:
     P:e:ID:STREAM       stream: 0-NUMBER → message
     P:q:ID:ASKER        hash: question → answer
     P:t:ID, P:w:TOPIC   sets: topics of a session, sessions of a topic
-    P:k:TASK, P:l:TASK  record of a task and letters to who runs it; P:o:OWNER: an owner's tasks
+    P:k:TASK, P:l:TASK  record of a task and commands to its process; P:o:OWNER: an owner's tasks
     P:p:PROCESS         a process that lives; expires when it gives no sign of life
 
 Channels: P:signals to all processes, P:to:PROCESS to one.
 """
 
-from mcpd.sessions.redis.link import Script
+from mcpd.sessions.redis.connection import Script
 
 _DROP = """
 local function drop(P, id)

@@ -1,6 +1,6 @@
 """Records in Redis, expired by Redis, with what was read lately kept for a moment.
 
-A cached record is dropped when its session changes or ends in any process (Kind.CHANGED and
+A cached record is dropped when its session changes or ends in any process (SignalKind.CHANGED and
 ENDED), and is not used while the link is down, since then nothing would be heard.
 """
 
@@ -12,11 +12,11 @@ import trio
 from msgspec.structs import replace
 
 from mcpd.errors import StoreError
-from mcpd.sessions.bus import Kind, Signal
+from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.redis import session_scripts as scripts
 from mcpd.sessions.redis.bus import RedisBus
-from mcpd.sessions.redis.link import Link
+from mcpd.sessions.redis.connection import RedisConnection
 from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, Change, Counts
 
 CACHE_S = ACTIVITY_LAG_S  # how long a record is used without asking again
@@ -24,7 +24,7 @@ CACHE_ENTRIES = 20_000
 TOUCH_BATCH = 500  # sessions whose activity is written in one command
 MAX_DIRTY = 50_000
 REPLACE_TRIES = 50  # of a record that others change at the same time
-TTL_SLACK_S = 60  # the store says when a session is over; Redis only forgets what nobody swept
+TTL_SLACK_S = 60  # the store says when a session is over; Redis only forgets what was not swept
 
 _decode = msgspec.json.Decoder(Session)
 
@@ -47,22 +47,22 @@ class RedisStore:
 
     kind = "redis"
 
-    def __init__(self, link: Link, bus: RedisBus, *, timeout_s: float) -> None:
-        self._link = link
+    def __init__(self, redis: RedisConnection, bus: RedisBus, *, timeout_s: float) -> None:
+        self._redis = redis
         self._bus = bus
-        self._prefix = link.address.prefix
+        self._prefix = redis.address.prefix
         self._ttl_s = int(timeout_s) + TTL_SLACK_S
         self._cache: OrderedDict[SessionId, _Cached] = OrderedDict()
         self._changes = 0  # heard of, here and elsewhere
         self._changed: OrderedDict[SessionId, int] = OrderedDict()  # → the last change of it
         self._dirty: dict[SessionId, float] = {}
         self._missed = False  # signals, perhaps
-        bus.listen(Kind.CHANGED, self._changed_elsewhere)
-        bus.listen(Kind.ENDED, self._changed_elsewhere)
+        bus.listen(SignalKind.CHANGED, self._changed_elsewhere)
+        bus.listen(SignalKind.ENDED, self._changed_elsewhere)
         bus.on_resync.append(self._look_again)
 
     async def create(self, session: Session, *, max_unbound: int) -> list[SessionId]:
-        dropped = await self._link.run_script(
+        dropped = await self._redis.run_script(
             scripts.CREATE,
             self._prefix,
             session.id,
@@ -78,7 +78,11 @@ class RedisStore:
 
     async def get(self, session_id: SessionId, *, alive_since: float) -> Session | None:
         cached = self._cache.get(session_id)
-        if cached is None or not self._link.is_up or trio.current_time() - cached.read_at > CACHE_S:
+        if (
+            cached is None
+            or not self._redis.is_up
+            or trio.current_time() - cached.read_at > CACHE_S
+        ):
             cached = await self._read(session_id)
         if cached is None or cached.activity <= alive_since:
             return None
@@ -86,7 +90,7 @@ class RedisStore:
 
     async def _read(self, session_id: SessionId) -> _Cached | None:
         since = self._changes
-        record, activity = await self._link.pipeline(
+        record, activity = await self._redis.pipeline(
             ("GET", f"{self._prefix}:s:{session_id}"),
             ("ZSCORE", f"{self._prefix}:activity", session_id),
         )
@@ -107,14 +111,14 @@ class RedisStore:
     async def update(self, session_id: SessionId, change: Change) -> Session | None:
         for _ in range(REPLACE_TRIES):
             since = self._changes
-            old = await self._link.call("GET", f"{self._prefix}:s:{session_id}")
+            old = await self._redis.call("GET", f"{self._prefix}:s:{session_id}")
             if old is None:
                 self._forget(session_id)
                 return None
             before = _session(old)
             after = change(before)
             if await self._replace(session_id, old, after):
-                self._bus.publish(Signal(Kind.CHANGED, session_id))
+                self._bus.publish(Signal(SignalKind.CHANGED, session_id))
                 known = self._cache.get(session_id)
                 activity = after.last_activity if known is None else known.activity
                 self._remember(after, activity, since)
@@ -126,7 +130,7 @@ class RedisStore:
         new, bound = msgspec.json.encode(after), int(after.subject is not None)
         if new == old:
             return True
-        done = await self._link.run_script(
+        done = await self._redis.run_script(
             scripts.REPLACE, self._prefix, session_id, old, new, bound
         )
         return bool(done)
@@ -141,13 +145,13 @@ class RedisStore:
         return await self.update(session_id, claim)
 
     async def end(self, session_id: SessionId) -> bool:
-        there = await self._link.run_script(scripts.DROP, self._prefix, session_id)
+        there = await self._redis.run_script(scripts.DROP, self._prefix, session_id)
         self._forget(session_id)
         return bool(there)
 
     async def expire(self, cutoff: float) -> list[SessionId]:
         await self.flush()
-        expired = await self._link.run_script(scripts.EXPIRE, self._prefix, cutoff, EXPIRE_BATCH)
+        expired = await self._redis.run_script(scripts.EXPIRE, self._prefix, cutoff, EXPIRE_BATCH)
         return [self._forget(session_id) for session_id in _ids(expired)]
 
     async def list(
@@ -158,7 +162,7 @@ class RedisStore:
         start = f"({after}" if after else "-"
         while len(found) < limit:
             ids = _ids(
-                await self._link.call(
+                await self._redis.call(
                     "ZRANGEBYLEX", f"{self._prefix}:ids", start, "+", "LIMIT", 0, limit
                 )
             )
@@ -169,7 +173,7 @@ class RedisStore:
         return found[:limit]
 
     async def _alive(self, ids: Sequence[SessionId], alive_since: float) -> Sequence[Session]:
-        records, activities = await self._link.pipeline(
+        records, activities = await self._redis.pipeline(
             ("MGET", *(f"{self._prefix}:s:{session_id}" for session_id in ids)),
             ("ZMSCORE", f"{self._prefix}:activity", *ids),
         )
@@ -180,7 +184,7 @@ class RedisStore:
         ]
 
     async def count(self) -> Counts:
-        total, unbound = await self._link.pipeline(
+        total, unbound = await self._redis.pipeline(
             ("ZCARD", f"{self._prefix}:activity"), ("ZCARD", f"{self._prefix}:unbound")
         )
         return Counts(int(total), int(unbound))
@@ -203,7 +207,7 @@ class RedisStore:
         try:
             for start in range(0, len(rows), TOUCH_BATCH):
                 pairs = [value for row in rows[start : start + TOUCH_BATCH] for value in row]
-                await self._link.run_script(scripts.TOUCH, self._prefix, self._ttl_s, *pairs)
+                await self._redis.run_script(scripts.TOUCH, self._prefix, self._ttl_s, *pairs)
         except StoreError:
             if len(self._dirty) < MAX_DIRTY:
                 self._dirty = behind | self._dirty
@@ -217,7 +221,7 @@ class RedisStore:
         for start in range(0, len(ids), TOUCH_BATCH):
             batch = ids[start : start + TOUCH_BATCH]
             looks = [("EXISTS", f"{self._prefix}:s:{session_id}") for session_id in batch]
-            found = await self._link.pipeline(*looks)
+            found = await self._redis.pipeline(*looks)
             there.update(one for one, count in zip(batch, found, strict=True) if count)
         return [session_id for session_id in ids if session_id not in there]
 

@@ -1,6 +1,6 @@
-"""Records of tasks in Redis, and letters between the processes that run them.
+"""Records of tasks in Redis, and commands to the processes that run them.
 
-Keys behind the prefix: ``k:TASK`` the record, ``l:TASK`` letters, ``o:OWNER`` a sorted set of
+Keys behind the prefix: ``k:TASK`` the record, ``l:TASK`` commands, ``o:OWNER`` a sorted set of
 the owner's tasks.
 """
 
@@ -9,11 +9,11 @@ import math
 import time
 from collections.abc import Callable
 
-from mcpd.sessions.redis.link import Link, Script
+from mcpd.sessions.redis.connection import RedisConnection, Script
 from mcpd.sessions.redis.liveness import Liveness
 
 MAX_LISTED = 1000
-LETTER_TTL_S = 3600
+COMMAND_TTL_S = 3600
 _FINAL, _OPEN = b"1", b"0"  # before a record
 
 # record's key, index, record, ttl, now, task → 1: kept; 0: there is a final one that differs
@@ -31,21 +31,21 @@ return 1
 )
 
 
-class RedisShelf:
-    """See TaskShelf."""
+class RedisTasks:
+    """See TaskStore."""
 
     def __init__(
-        self, link: Link, liveness: Liveness, *, clock: Callable[[], float] = time.time
+        self, redis: RedisConnection, liveness: Liveness, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self._link = link
+        self._redis = redis
         self._liveness = liveness
-        self._prefix = link.address.prefix
+        self._prefix = redis.address.prefix
         self._clock = clock
 
     async def put(
         self, task_id: str, owner: str, record: bytes, *, ttl_s: float, final: bool
     ) -> bool:
-        kept = await self._link.run_script(
+        kept = await self._redis.run_script(
             _PUT,
             f"{self._prefix}:k:{task_id}",
             self._index(owner),
@@ -57,35 +57,35 @@ class RedisShelf:
         return bool(kept)
 
     async def get(self, task_id: str) -> bytes | None:
-        found = await self._link.call("GET", f"{self._prefix}:k:{task_id}")
+        found = await self._redis.call("GET", f"{self._prefix}:k:{task_id}")
         return None if found is None else _record(found)
 
     async def of(self, owner: str) -> list[bytes]:
-        ids = await self._link.call("ZRANGE", self._index(owner), 0, -1)
+        ids = await self._redis.call("ZRANGE", self._index(owner), 0, -1)
         if not ids:
             return []
         keys = [f"{self._prefix}:k:{task_id.decode('ascii')}" for task_id in ids]
-        records = await self._link.call("MGET", *keys)
+        records = await self._redis.call("MGET", *keys)
         expired = [task_id for task_id, found in zip(ids, records, strict=True) if found is None]
         if expired:
-            self._link.send("ZREM", self._index(owner), *expired)
+            self._redis.send("ZREM", self._index(owner), *expired)
         return [_record(found) for found in records if found is not None]
 
     async def is_gone(self, process: str) -> bool:
         return await self._liveness.is_gone(process)
 
-    async def post(self, task_id: str, letter: bytes) -> None:
-        key = self._letters(task_id)
-        await self._link.pipeline(("RPUSH", key, letter), ("EXPIRE", key, LETTER_TTL_S))
+    async def send_command(self, task_id: str, command: bytes) -> None:
+        key = self._commands_key(task_id)
+        await self._redis.pipeline(("RPUSH", key, command), ("EXPIRE", key, COMMAND_TTL_S))
 
-    async def letters(self, task_id: str) -> list[bytes]:
-        found = await self._link.call("LRANGE", self._letters(task_id), 0, -1)
-        return [bytes(letter) for letter in found]
+    async def commands(self, task_id: str) -> list[bytes]:
+        found = await self._redis.call("LRANGE", self._commands_key(task_id), 0, -1)
+        return [bytes(command) for command in found]
 
-    async def drop_letters(self, task_id: str, count: int) -> None:
-        await self._link.call("LTRIM", self._letters(task_id), count, -1)
+    async def drop_commands(self, task_id: str, count: int) -> None:
+        await self._redis.call("LTRIM", self._commands_key(task_id), count, -1)
 
-    def _letters(self, task_id: str) -> str:
+    def _commands_key(self, task_id: str) -> str:
         return f"{self._prefix}:l:{task_id}"
 
     def _index(self, owner: str) -> str:

@@ -4,9 +4,9 @@ import hashlib
 import math
 from collections.abc import AsyncIterator
 
-from mcpd.sessions.bus import Kind
+from mcpd.sessions.bus import SignalKind
 from mcpd.sessions.record import SessionId
-from mcpd.sessions.redis.link import Link, Script
+from mcpd.sessions.redis.connection import RedisConnection, Script
 from mcpd.sessions.redis.lua import ADD, TELL
 from mcpd.sessions.streams import SESSION_STREAM
 
@@ -39,7 +39,7 @@ for place = 6, #ARGV do
   local id = ARGV[place]
   if redis.call('EXISTS', P..':s:'..id) == 1 then
     put(P, id, ARGV[3], ARGV[4])
-    tell(P, ARGV[5], '{Kind.GREW}', id, '{SESSION_STREAM}')
+    tell(P, ARGV[5], '{SignalKind.GREW}', id, '{SESSION_STREAM}')
     reached[#reached + 1] = id
   else
     redis.call('SREM', P..':w:'..ARGV[2], id)
@@ -58,19 +58,19 @@ class RedisWatches:
         own_ttl_s: how long a session's own stream is kept without activity.
     """
 
-    def __init__(self, link: Link, owner: str, *, own_ttl_s: float) -> None:
-        self._link = link
-        self._prefix = link.address.prefix
+    def __init__(self, redis: RedisConnection, owner: str, *, own_ttl_s: float) -> None:
+        self._redis = redis
+        self._prefix = redis.address.prefix
         self._owner = owner
         self._own_ttl_s = math.ceil(own_ttl_s)
 
     async def watch(self, session_id: SessionId, topics: frozenset[str]) -> None:
-        await self._link.run_script(WATCH, self._prefix, session_id, *sorted(map(_topic, topics)))
+        await self._redis.run_script(WATCH, self._prefix, session_id, *sorted(map(_topic, topics)))
 
     async def announce(self, topic: str, data: bytes) -> list[SessionId]:
         name, reached = _topic(topic), []
         async for ids in self._watchers(name):
-            found = await self._link.run_script(
+            found = await self._redis.run_script(
                 ANNOUNCE, self._prefix, name, data, self._own_ttl_s, self._owner, *ids
             )
             reached += [SessionId(raw.decode("ascii")) for raw in found]
@@ -81,7 +81,7 @@ class RedisWatches:
         seen: set[bytes] = set()
         cursor: bytes | int = 0
         while True:
-            cursor, found = await self._link.call(
+            cursor, found = await self._redis.call(
                 "SSCAN", f"{self._prefix}:w:{topic}", cursor, "COUNT", WATCHERS
             )
             fresh = [session_id for session_id in found if session_id not in seen]

@@ -9,8 +9,8 @@ from mcpd.sqlite import Database
 MAX_LISTED = 1000
 
 
-class SqliteShelf:
-    """See TaskShelf. There is one process at a time, so there are no letters.
+class SqliteTasks:
+    """See TaskStore. There is one process at a time, so there are no commands.
 
     Args:
         process: the name of this one.
@@ -37,7 +37,7 @@ class SqliteShelf:
             )
 
         await self._database.write(keep)
-        return True  # whoever could have decided otherwise is gone
+        return True  # the process that could have decided otherwise is gone
 
     async def get(self, task_id: str) -> bytes | None:
         row = await self._database.read(
@@ -60,11 +60,11 @@ class SqliteShelf:
     async def is_gone(self, process: str) -> bool:
         return process != self._process
 
-    async def post(self, task_id: str, letter: bytes) -> None:
-        """Whoever ran it is gone."""
+    async def send_command(self, task_id: str, command: bytes) -> None:
+        """The process that ran it is gone."""
 
-    async def letters(self, task_id: str) -> list[bytes]:
+    async def commands(self, task_id: str) -> list[bytes]:
         return []
 
-    async def drop_letters(self, task_id: str, count: int) -> None:
+    async def drop_commands(self, task_id: str, count: int) -> None:
         """There are none."""

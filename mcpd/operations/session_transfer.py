@@ -14,7 +14,7 @@ from mcpd.sessions.store import SessionStore
 
 FORMAT = 1
 AT_ONCE = 64  # sessions on their way into a store
-NO_CAP = 1 << 40  # moving drops nobody
+NO_CAP = 1 << 40  # a transfer drops no session
 
 Pages = Callable[[], AsyncIterator[list[Session]]]
 

@@ -14,7 +14,7 @@ from mcpd.sessions.record import SessionId
 MAX_STREAMS = 4  # of one session; a client that reconnects leaves dead ones behind
 
 
-class Presence:
+class ActiveSessions:
     """Holds on sessions, and the scopes to cancel when one ends."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from mcpd.errors import ConfigError
-from mcpd.http.dial import find_way
+from mcpd.http.origin import resolve_origin
 from mcpd.replay.player import Player
 from mcpd.replay.transcript import Entry, Transcript, read, write
 from tests.scripted import Scripted, chunk, reply, stream_head
@@ -47,14 +47,16 @@ content-type: text/event-stream
 
 @pytest.fixture
 async def mismatch(nursery, monkeypatch):
-    monkeypatch.setattr("mcpd.replay.walk.HUNG_UP_S", 0.2)
-    monkeypatch.setattr("mcpd.replay.walk.PATIENCE_S", dict.fromkeys(("", "soon", "later"), 0.5))
+    monkeypatch.setattr("mcpd.replay.transcript_run.HUNG_UP_S", 0.2)
+    monkeypatch.setattr(
+        "mcpd.replay.transcript_run.PATIENCE_S", dict.fromkeys(("", "soon", "later"), 0.5)
+    )
 
     async def play(text, *answers):
         """What went otherwise, and what the server saw."""
         server = await nursery.start(Scripted(list(answers)).run)
-        way, path = find_way(server.url)
-        outcome = await Player(way, path, "t").play(read(text), limit_s=5)
+        origin, path = resolve_origin(server.url)
+        outcome = await Player(origin, path, "t").play(read(text), limit_s=5)
         return outcome.mismatch, server
 
     return play

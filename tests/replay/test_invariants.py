@@ -2,8 +2,8 @@
 
 import pytest
 
-from mcpd.replay.always import faults
-from mcpd.replay.received import Exchange
+from mcpd.replay.invariants import faults
+from mcpd.replay.received import PlayedRequest
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": {"name": "x", "_meta": {"progressToken": "p"}}}  # fmt: skip
@@ -28,7 +28,7 @@ def progress(token="p"):
 
 
 def found(sent, *messages, kind="text/event-stream", status=200, garbage=0):
-    exchange = Exchange(sent, status, {"content-type": kind}, list(messages), garbage)
+    exchange = PlayedRequest(sent, status, {"content-type": kind}, list(messages), garbage)
     return list(faults(exchange))
 
 

@@ -11,51 +11,51 @@ from mcpd.auth.principals import Principal
 from mcpd.errors import InternalError, StoreError
 from mcpd.mcp.tasks import snapshot
 from mcpd.mcp.tasks.record import Status, Task
-from mcpd.mcp.tasks.snapshot import DistantTask, Letter
+from mcpd.mcp.tasks.snapshot import DistantTask, TaskCommand
 from mcpd.rpc.messages import error_object
-from mcpd.sessions.bus import Bus, Kind, Signal
-from mcpd.sessions.task_records import TaskShelf
+from mcpd.sessions.bus import Bus, Signal, SignalKind
+from mcpd.sessions.task_records import TaskStore
 
 log = logging.getLogger("mcpd.tasks")
 
-STORE_AWAY_S = 1.0  # until the shelf is tried again
+STORE_AWAY_S = 1.0  # until the store is tried again
 
 
-class Elsewhere:
+class TaskSync:
     """What other processes are told of our tasks, and what they want of them.
 
     Args:
         process: the name of this one.
         ours: its tasks.
-        take: does what a letter says.
+        apply: does what a command says.
         tell: called when a changed task can be seen everywhere.
         lose: called when a task of ours had come to its end elsewhere.
     """
 
     def __init__(
         self,
-        shelf: TaskShelf,
+        store: TaskStore,
         bus: Bus,
         process: str,
         *,
         clock: Callable[[], float],
         ours: Mapping[str, Task],
-        take: Callable[[Task, Letter], None],
+        apply: Callable[[Task, TaskCommand], None],
         tell: Callable[[Task], None],
         lose: Callable[[Task], None],
     ) -> None:
-        self._shelf = shelf
+        self._store = store
         self._bus = bus
         self._process = process
         self._clock = clock
         self._ours = ours
-        self._take = take
+        self._apply = apply
         self._tell = tell
         self._lose = lose
         self._stale: dict[str, None] = {}  # records to be written
-        self._post: dict[str, None] = {}  # tasks with letters to be read
+        self._commanded: dict[str, None] = {}  # tasks with commands to be read
         self._wake = trio.Event()
-        bus.listen(Kind.TASK, self._has_post)
+        bus.listen(SignalKind.TASK, self._has_command)
         bus.on_resync.append(self._look_at_all)
 
     # --- theirs -------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ class Elsewhere:
         Raises:
             StoreError: that cannot be told now.
         """
-        record = await self._shelf.get(task_id)
+        record = await self._store.get(task_id)
         return None if record is None else await self._show(record)
 
     async def join(self, owner: Principal, ours: list[Task]) -> list[Task]:
@@ -76,7 +76,7 @@ class Elsewhere:
             StoreError: they cannot be told now.
         """
         known = {task.id for task in ours}
-        shown = [await self._show(record) for record in await self._shelf.of(_name(owner))]
+        shown = [await self._show(record) for record in await self._store.of(_name(owner))]
         theirs = [
             task
             for task in shown
@@ -86,9 +86,9 @@ class Elsewhere:
 
     async def _show(self, record: bytes) -> Task:
         """The task of a record; one whose process is gone has failed."""
-        task = snapshot.show(record)
+        task = snapshot.task_of(record)
         task.send = partial(self._send, task)
-        if task.terminal or not await self._shelf.is_gone(task.process):
+        if task.terminal or not await self._store.is_gone(task.process):
             return task
         error = InternalError("The server process that ran this task ended.")
         task.error = error_object(error)
@@ -97,12 +97,12 @@ class Elsewhere:
         task.move(Status.FAILED, self._clock())
         if await self.write(task):
             return task
-        ended = await self._shelf.get(task.id)  # it came to an end meanwhile
-        return task if ended is None else snapshot.show(ended)
+        ended = await self._store.get(task.id)  # it came to an end meanwhile
+        return task if ended is None else snapshot.task_of(ended)
 
-    async def _send(self, task: Task, letter: Letter) -> None:
-        await self._shelf.post(task.id, snapshot.encode(letter))
-        self._bus.publish(Signal(Kind.TASK, name=task.id))
+    async def _send(self, task: Task, command: TaskCommand) -> None:
+        await self._store.send_command(task.id, snapshot.encode(command))
+        self._bus.publish(Signal(SignalKind.TASK, name=task.id))
 
     # --- ours ---------------------------------------------------------------------------------
 
@@ -117,8 +117,8 @@ class Elsewhere:
         if left_s <= 0:
             return True
         async with task.keeping:
-            record = snapshot.take(task, process)
-            return await self._shelf.put(
+            record = snapshot.record_of(task, process)
+            return await self._store.put(
                 task.id, _name(task.owner), record, ttl_s=left_s, final=task.terminal
             )
 
@@ -127,57 +127,57 @@ class Elsewhere:
         self._stale[task.id] = None
         self._wake.set()
 
-    def _has_post(self, signal: Signal) -> None:
+    def _has_command(self, signal: Signal) -> None:
         if signal.name in self._ours:
-            self._post[signal.name] = None
+            self._commanded[signal.name] = None
             self._wake.set()
 
     def _look_at_all(self) -> None:
         for task_id, task in self._ours.items():
             if not task.terminal:
-                self._post[task_id] = self._stale[task_id] = None
+                self._commanded[task_id] = self._stale[task_id] = None
         self._wake.set()
 
     async def run(self) -> None:
-        """Write records and read letters, for ever."""
+        """Write records and read commands, for ever."""
         while True:
-            if not self._stale and not self._post:
+            if not self._stale and not self._commanded:
                 self._wake = trio.Event()
                 await self._wake.wait()
             try:
-                await self._read_letters()
+                await self._read_commands()
                 await self._write_records()
             except StoreError as error:
                 log.warning("what tasks do is told later: %s", error.message)
                 await trio.sleep(STORE_AWAY_S)
-            except Exception:  # one task's record or letter must not end the server
+            except Exception:  # one task's record or command must not end the server
                 log.exception("a task could not be told to the other processes")
                 await trio.sleep(STORE_AWAY_S)
 
-    async def _read_letters(self) -> None:
-        for task_id in list(self._post):
-            self._post.pop(task_id, None)  # before the wait: a signal meanwhile puts it back
+    async def _read_commands(self) -> None:
+        for task_id in list(self._commanded):
+            self._commanded.pop(task_id, None)  # before the wait: a signal meanwhile puts it back
             try:
-                letters = await self._shelf.letters(task_id)
-                if letters:
-                    await self._take_letters(task_id, letters)
+                commands = await self._store.commands(task_id)
+                if commands:
+                    await self._apply_commands(task_id, commands)
             except StoreError:
-                self._post[task_id] = None
+                self._commanded[task_id] = None
                 raise
 
-    async def _take_letters(self, task_id: str, letters: list[bytes]) -> None:
-        """What a letter says is harmless when it is done twice, and so it is dropped after."""
-        for letter in letters:
+    async def _apply_commands(self, task_id: str, commands: list[bytes]) -> None:
+        """What a command says is harmless when it is done twice, and so it is dropped after."""
+        for command in commands:
             task = self._ours.get(task_id)
             if task is not None:
-                self._read(task, letter)
-        await self._shelf.drop_letters(task_id, len(letters))
+                self._read(task, command)
+        await self._store.drop_commands(task_id, len(commands))
 
-    def _read(self, task: Task, letter: bytes) -> None:
+    def _read(self, task: Task, command: bytes) -> None:
         try:
-            self._take(task, snapshot.read_letter(letter))
+            self._apply(task, snapshot.read_command(command))
         except msgspec.DecodeError:
-            log.warning("a letter to a task cannot be read: another version wrote it")
+            log.warning("a command to a task cannot be read: another version wrote it")
 
     async def _write_records(self) -> None:
         for task_id in list(self._stale):

@@ -7,7 +7,7 @@ A transcript says what one client went on to use. This holds for every answer: i
 from collections.abc import Iterator
 from typing import Any
 
-from mcpd.replay.received import Exchange
+from mcpd.replay.received import PlayedRequest
 
 _KINDS = {str: "a string", dict: "an object", list: "an array", int: "an integer"}
 _ITEMS: dict[str, dict[str, type]] = {
@@ -34,18 +34,18 @@ _RESULTS: dict[str, dict[str, type]] = {
 _MESSAGES = ("application/json", "text/event-stream")
 
 
-def faults(exchange: Exchange) -> Iterator[str]:
+def faults(exchange: PlayedRequest) -> Iterator[str]:
     """What is wrong with what came of a request; its stream may still be open."""
     asked = _calls(exchange.sent)
     kind = exchange.fields.get("content-type", "").partition(";")[0].strip().lower()
     if exchange.status == 200 and asked and kind not in _MESSAGES:
         yield f"content-type is {kind or 'missing'}, not {' or '.join(_MESSAGES)}"
-    speaks = exchange.status == 200 and (asked or kind == _MESSAGES[1])
+    prints_next_step = exchange.status == 200 and (asked or kind == _MESSAGES[1])
     if exchange.garbage:
         yield "an event holds no JSON"
     answered: set[str] = set()
     for message in exchange.seen:
-        if isinstance(message, dict) and speaks:
+        if isinstance(message, dict) and prints_next_step:
             yield from _form(message)
             yield from _place(message, asked, answered)
             yield from _result(message, asked)

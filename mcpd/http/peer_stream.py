@@ -19,17 +19,17 @@ from mcpd.http.phases import MOVES, Phase
 from mcpd.http.timers import Timed, Timers
 
 
-class Link(Timed):
+class PeerStream(Timed):
     """A stream, its phase and its deadline. ``scope`` cancelled means: the connection is over."""
 
     __slots__ = (
         "_bounds", "_limit", "_pending", "_shielded", "_timers", "_watch_done", "_watch_scope",
-        "broken", "gone", "keep", "nursery", "phase", "scope", "stream",
+        "broken", "gone", "keep", "nursery", "phase", "raw", "scope",
     )  # fmt: skip
 
     def __init__(self, stream: trio.abc.Stream, timers: Timers, bounds: Bounds) -> None:
         super().__init__()
-        self.stream = stream
+        self.raw = stream
         self.phase = Phase.IDLE
         self.scope = trio.CancelScope()
         self.nursery: trio.Nursery | None = None  # of the connection; owns the watch
@@ -119,7 +119,7 @@ class Link(Timed):
 
     async def _receive_some(self, max_bytes: int) -> bytes:
         try:
-            return bytes(await self.stream.receive_some(max_bytes))
+            return bytes(await self.raw.receive_some(max_bytes))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return b""
 
@@ -166,7 +166,7 @@ class Link(Timed):
         self._enter(Phase.WRITING)
         self._timers.arm(self, trio.current_time() + self._bounds.write_timeout_s)
         try:
-            await self.stream.send_all(data)
+            await self.raw.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self.broken = True
             self._lose_peer()

@@ -12,11 +12,11 @@ import msgspec
 from mcpd.errors import InvalidRequest, ParseError
 from mcpd.http.messages import Answer, Request
 from mcpd.mcp.transports.streamable_http import StreamableHttp
-from mcpd.rpc.hostile import check_shape
+from mcpd.rpc.json_limits import check_shape
 
 
 @dataclass(frozen=True, slots=True)
-class Convenience:
+class MethodAlias:
     """One method at a path of its own."""
 
     transport: StreamableHttp

@@ -9,7 +9,7 @@ from mcpd.errors import BadRequest
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, Request
 from mcpd.mcp.envelope.headers import session_named
-from mcpd.registration.bodies import MAX_REGISTRATION_BYTES
+from mcpd.registration.parse_body import MAX_REGISTRATION_BYTES
 from mcpd.sessions.service import Sessions
 
 

@@ -33,7 +33,7 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Origin:
     """How to reach one origin."""
 
     scheme: str
@@ -94,13 +94,13 @@ class Way:
         return stream
 
 
-def find_way(
+def resolve_origin(
     url: str,
     *,
     unix: Path | None = None,
     ca_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
-) -> tuple[Way, str]:
+) -> tuple[Origin, str]:
     """The way to a URL, and the path and query to ask for.
 
     Args:
@@ -119,7 +119,7 @@ def find_way(
     if unix is None and environ is not None:
         proxy = _proxy(parts.scheme, host, environ)
     port = parts.port or DEFAULT_PORTS[parts.scheme]
-    return Way(parts.scheme, host, port, unix, tls, proxy), target
+    return Origin(parts.scheme, host, port, unix, tls, proxy), target
 
 
 def _split(url: str) -> SplitResult:

@@ -13,11 +13,18 @@ import trio
 
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, HttpClient, NotConnected
-from mcpd.replay.always import faults
 from mcpd.replay.capabilities import Capabilities
+from mcpd.replay.invariants import faults
 from mcpd.replay.matching import Bindings, Unbound, differences, is_same_kind
 from mcpd.replay.outcome import Mismatch
-from mcpd.replay.received import Arrival, Exchange, receive, speaks_mcp, summary, what_came
+from mcpd.replay.received import (
+    PlayedRequest,
+    ReceivedMessage,
+    receive,
+    speaks_mcp,
+    summary,
+    what_came,
+)
 from mcpd.replay.specification import reference
 from mcpd.replay.transcript import Entry, Transcript
 
@@ -36,7 +43,7 @@ class _Otherwise(Exception):
         self.got = got
 
 
-class Walk:
+class TranscriptRun:
     """One transcript on its way, entry by entry.
 
     Args:
@@ -54,7 +61,7 @@ class Walk:
         self._transcript = transcript
         self._bindings = bindings
         self._target = target
-        self._exchanges: dict[int, Exchange] = {}
+        self._exchanges: dict[int, PlayedRequest] = {}
         self._capabilities = Capabilities()
         entries = transcript.entries
         self._unsure = _unsure(entries)
@@ -132,7 +139,7 @@ class Walk:
         sent, body = self._bindings.fill(entry.body), entry.text.encode("utf-8")
         if sent is not None:
             body = msgspec.json.encode(sent)
-        exchange = self._exchanges[entry.number] = Exchange(sent)
+        exchange = self._exchanges[entry.number] = PlayedRequest(sent)
         target = self._target(fill(entry.target))
         nursery.start_soon(self._carry, exchange, entry.method, target, headers, body)
 
@@ -149,14 +156,14 @@ class Walk:
             for name, value in request.fields
             if name in wanted and not self._has_no_token(value)
         ]
-        ended = Exchange()
+        ended = PlayedRequest()
         await self._carry(ended, "DELETE", self._target("/mcp/"), headers, b"")
         if ended.status not in (200, 202, 204):
             raise _Otherwise("a session that can be ended by DELETE", what_came(ended))
 
     async def _carry(
         self,
-        exchange: Exchange,
+        exchange: PlayedRequest,
         method: str,
         target: str,
         headers: list[tuple[bytes, bytes]],
@@ -192,7 +199,7 @@ class Walk:
         elif entry.kind == "end" and request.method == "POST" and exchange.answered:
             await self._wait(exchange, entry, lambda: exchange.ended, "the end of the stream")
 
-    async def _expect_head(self, exchange: Exchange, entry: Entry) -> None:
+    async def _expect_head(self, exchange: PlayedRequest, entry: Entry) -> None:
         expected = "|".join(map(str, entry.statuses))
         await self._wait(exchange, entry, lambda: exchange.status or exchange.ended, expected)
         if exchange.status not in entry.statuses:
@@ -201,7 +208,7 @@ class Walk:
         for name, value in entry.fields:
             self._expect_field(exchange, name, value)
 
-    def _expect_field(self, exchange: Exchange, name: str, expected: str) -> None:
+    def _expect_field(self, exchange: PlayedRequest, name: str, expected: str) -> None:
         got = exchange.fields.get(name)
         if name == "mcp-session-id" and got is not None:  # a server need not give one
             if not self._bindings.match_text(expected, got):
@@ -211,7 +218,7 @@ class Walk:
         if name == "www-authenticate" and (got or "").split(" ")[0].lower() != scheme:
             raise _Otherwise(f"{name}: {scheme} ...", f"{name}: {got}")
 
-    async def _expect_event(self, exchange: Exchange, entry: Entry, request: Entry) -> None:
+    async def _expect_event(self, exchange: PlayedRequest, entry: Entry, request: Entry) -> None:
         if entry.first("event") == "endpoint":
             await self._wait(exchange, entry, lambda: exchange.endpoint, "an event endpoint")
             self._bind_endpoint(entry, exchange.endpoint)
@@ -234,7 +241,7 @@ class Walk:
             if other.kind == "request" and other.target == recorded:
                 other.target = path
 
-    async def _expect_messages(self, exchange: Exchange, entry: Entry, request: Entry) -> str:
+    async def _expect_messages(self, exchange: PlayedRequest, entry: Entry, request: Entry) -> str:
         """Each message of the entry; returns the id of the event of the last one."""
         event_id = ""
         for expected in entry.body if isinstance(entry.body, list) else [entry.body]:
@@ -242,17 +249,17 @@ class Walk:
         return event_id
 
     async def _expect_message(
-        self, exchange: Exchange, entry: Entry, request: Entry, expected: Any
+        self, exchange: PlayedRequest, entry: Entry, request: Entry, expected: Any
     ) -> str:
         """The message, among others; returns the id of its event."""
-        found: list[Arrival] = []
+        found: list[ReceivedMessage] = []
 
         def is_there() -> bool:
-            for place, arrival in enumerate(exchange.arrivals):
+            for place, received in enumerate(exchange.messages):
                 trial = Bindings(dict(self._bindings.values))
-                if is_same_kind(expected, arrival.message, trial):
-                    found.append(arrival)
-                    del exchange.arrivals[place]
+                if is_same_kind(expected, received.message, trial):
+                    found.append(received)
+                    del exchange.messages[place]
                     return True
             return False
 
@@ -267,7 +274,9 @@ class Walk:
             raise _Otherwise(summary(expected), "; ".join(different[:5]))
         return found[0].event_id
 
-    async def _wait(self, exchange: Exchange, entry: Entry, is_there: Any, expected: str) -> None:
+    async def _wait(
+        self, exchange: PlayedRequest, entry: Entry, is_there: Any, expected: str
+    ) -> None:
         limit_s = HUNG_UP_S if entry.number in self._unsure else PATIENCE_S[entry.timing]
         with trio.move_on_after(limit_s):
             while not is_there():

@@ -93,7 +93,7 @@ class Script:
 
 
 @dataclass(eq=False, slots=True)
-class Link:
+class RedisConnection:
     """The connection of one process.
 
     Args:
@@ -163,7 +163,7 @@ class Link:
             return await self.call("EVAL", script.text, 0, *arguments)
 
     def send(self, *command: Value) -> None:
-        """Send a command whose reply nobody waits for; dropped while the link is down."""
+        """Send a command whose reply is not waited for; dropped while the connection is down."""
         if self._connection is not None:
             try:
                 _request(self._connection, command)

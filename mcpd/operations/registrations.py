@@ -18,7 +18,7 @@ MAX_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class RegistrationListing:
     """``open_to_loopback``: the server is bound to loopback in development mode."""
 
     sessions: Sessions

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from mcpd.errors import BadRequest, McpdError
-from mcpd.rpc.hostile import check_shape
+from mcpd.rpc.json_limits import check_shape
 
 MAX_REGISTRATION_BYTES = 64 * 1024
 
@@ -19,7 +19,7 @@ OAUTH_MEMBERS = frozenset(
 SESSION_MEMBERS = frozenset({"client_info", "clientInfo", "capabilities"})
 
 
-class Kind(Enum):
+class BodyKind(Enum):
     """The two meanings of the path."""
 
     SESSION = auto()
@@ -32,14 +32,14 @@ class UnreadableRegistration(BadRequest):
     slug = "invalid_client_metadata"
 
 
-def read_registration(body: bytes) -> tuple[Kind, dict[str, Any]]:
+def read_registration(body: bytes) -> tuple[BodyKind, dict[str, Any]]:
     """Decide by the members of the body.
 
     Raises:
         UnreadableRegistration: it is no JSON object, or fits neither shape.
     """
     if not body.strip():
-        return Kind.SESSION, {}
+        return BodyKind.SESSION, {}
     try:
         check_shape(body)
         members = msgspec.json.decode(body)
@@ -48,9 +48,9 @@ def read_registration(body: bytes) -> tuple[Kind, dict[str, Any]]:
     if not isinstance(members, dict):
         raise UnreadableRegistration("The body is not a JSON object.", fix=_SHAPES)
     if OAUTH_MEMBERS & members.keys():
-        return Kind.OAUTH_CLIENT, members
+        return BodyKind.OAUTH_CLIENT, members
     if not members or SESSION_MEMBERS & members.keys():
-        return Kind.SESSION, members
+        return BodyKind.SESSION, members
     raise UnreadableRegistration(
         "The body is neither a session registration nor an OAuth client registration.",
         received=sorted(str(name)[:64] for name in members)[:20],
