@@ -86,7 +86,7 @@ async def serving(
         nursery.cancel_scope.cancel()
 
 
-class Session:
+class HandshakeClient:
     """A client of the handshake era."""
 
     def __init__(self, peer: Peer, version: str = "2025-11-25") -> None:

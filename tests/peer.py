@@ -8,7 +8,7 @@ import h11
 import msgspec
 import trio
 
-WAIT_S = 10.0  # for any single answer; virtual or real
+WAIT_S = 30.0  # for any single answer; virtual or real
 
 
 @dataclass(frozen=True)

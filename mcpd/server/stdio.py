@@ -1,9 +1,11 @@
 """One app over stdin and stdout, for clients that start their servers as children."""
 
 import math
+from collections.abc import Sequence
 
 import trio
 
+from mcpd.app.app import App
 from mcpd.auth.seal import Sealer
 from mcpd.config import Config
 from mcpd.limits.policy import make_limits
@@ -19,15 +21,20 @@ from mcpd.sessions.service import Sessions
 from mcpd.telemetry.logs import LogWriter
 
 
-def build(config: Config) -> tuple[Backend, Runtime]:
+def build(config: Config, apps: Sequence[App] | None = None) -> tuple[Backend, Runtime]:
     """What one client is served with; it lives as long as the pipe.
+
+    Args:
+        apps: served in the place of those that the settings name.
 
     Raises:
         ConfigError: the apps cannot be loaded.
         DeclarationError: the apps cannot be served together.
     """
     catalog = Catalog(
-        load_apps(config.app), page_size=config.page_size, tool_threads=config.tool_threads
+        load_apps(config.app) if apps is None else apps,
+        page_size=config.page_size,
+        tool_threads=config.tool_threads,
     )
     backend = memory_backend()
     runtime = make_runtime(

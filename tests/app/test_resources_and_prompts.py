@@ -39,7 +39,7 @@ from mcpd.errors import DeclarationError
         ("p://a.c/{x}", "p://abc/1", None),  # the dot is a dot
     ],
 )
-def test_uri_templates(template, uri, values):
+def test_uri_templates_match_and_give_variables(template, uri, values):
     """RFC 6570"""
     assert UriTemplate(template).match(uri) == values
 
@@ -73,7 +73,7 @@ def test_resources_that_cannot_be_served():
         app.resource("note://{name}")(lambda name: "")
 
 
-def test_prompt_arguments():
+def test_prompt_arguments_come_from_the_signature():
     app = App("x")
 
     @app.prompt

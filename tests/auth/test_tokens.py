@@ -43,7 +43,7 @@ def verifier():
         {"aud": "anything", "iss": "anyone"},
     ],
 )
-async def test_accepted(verifier, changes):
+async def test_these_claims_are_accepted(verifier, changes):
     claims = {name: v for name, v in {**CLAIMS, **changes}.items() if v is not None}
     assert (await verifier.verify(sign(claims), NOW)).principal.subject == "alice"
 
@@ -172,7 +172,7 @@ async def test_nothing_of_a_token_or_secret_shows_anywhere(verifier, caplog, tmp
         pickle.dumps(NEW)
 
 
-def test_secret_files(tmp_path):
+def test_secret_files_are_read_and_made_private(tmp_path):
     assert len(parse_secrets(f"# comment\n\n{'a' * 32}\n{'b' * 40}\n", "x")) == 2
     for text in ("", "# only a comment", "short", f"{'a' * 32}\nshort"):
         with pytest.raises(ConfigError):

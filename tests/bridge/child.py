@@ -84,14 +84,18 @@ class Child:
         await self.send(method="notifications/initialized")
         return hello
 
-    async def end(self) -> tuple[int, float]:
-        """Close stdin; the exit code, and how many seconds it took."""
+    async def end(self) -> int:
+        """Close stdin; the exit code."""
         assert self.process.stdin is not None
-        began = trio.current_time()
         await self.process.stdin.aclose()
         with trio.fail_after(ANSWER_S):
-            code = await self.process.wait()
-        return code, trio.current_time() - began
+            return await self.process.wait()
+
+    async def logged(self, text: str) -> None:
+        """Wait until the bridge's log has this."""
+        with trio.fail_after(ANSWER_S):
+            while not self.log.exists() or text not in self.log.read_text():
+                await trio.sleep(0.01)
 
 
 @asynccontextmanager

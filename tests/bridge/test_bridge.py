@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 
-from tests.bridge.child import bridge
+from tests.bridge.child import ANSWER_S, bridge
 from tests.end_to_end.daemon import Daemon, free_port, need
 
 pytestmark = pytest.mark.slow
@@ -49,8 +49,7 @@ async def test_a_session_from_its_beginning_to_its_end(daemon, tmp_path):
             capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
         assert "mcpd-bridge" in listed  # the clientInfo that the client left out
-        code, seconds = await child.end()
-        assert (code, seconds < 1.0) == (0, True)
+        assert await child.end() == 0
     daemon.wait_for(r"DELETE /mcp/ status=20")
 
 
@@ -88,7 +87,7 @@ async def test_cancellation_in_both_eras(daemon, tmp_path):
         old = await child.begin("tools/call", arguments)
         await trio.sleep(0.3)
         await child.send(method="notifications/cancelled", params={"requestId": old})
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while "cancelled" not in str(await child.tool("test_slow_status", key="m")):
                 await trio.sleep(0.1)
         assert not any(message.get("id") in (modern, old) for message in child._arrived)
@@ -133,7 +132,7 @@ async def test_a_server_that_never_comes(tmp_path, unused_port):
         assert "times in" in told
         later = await child.call("ping")
         assert "connection refused" in later["error"]["message"]
-        assert (await child.end())[0] == 0
+        assert await child.end() == 0
 
 
 async def test_a_session_that_the_server_lost_is_begun_again(tmp_path):
@@ -230,23 +229,22 @@ async def test_a_signal_ends_it_like_the_end_of_stdin(daemon, tmp_path):
     async with bridge(tmp_path / "b", url(daemon), token=daemon.token()) as child:
         await child.open()
         child.process.send_signal(signal.SIGTERM)
-        with trio.fail_after(1.5):
+        with trio.fail_after(ANSWER_S):
             assert await child.process.wait() == 0
 
 
 async def test_stdin_that_ends_while_the_server_is_away(tmp_path, unused_port):
     async with bridge(tmp_path / "b", f"http://127.0.0.1:{unused_port}/") as child:
         await child.begin("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}})
-        await trio.sleep(0.5)
+        await child.logged("waiting: ")
         assert child.process.stdin is not None
-        began = trio.current_time()
         await child.process.stdin.aclose()
         told = await child.read()
         assert told["id"] == 1
         assert "stdin ended before the answer came" in told["error"]["message"]
         assert "connection refused" in told["error"]["message"]
-        assert await child.process.wait() == 0
-        assert trio.current_time() - began < 1.0
+        with trio.fail_after(ANSWER_S):
+            assert await child.process.wait() == 0
 
 
 OLD_SERVER = """
@@ -275,7 +273,7 @@ async def test_a_server_that_knows_http_sse_alone(tmp_path, nursery):
             assert hello["result"]["serverInfo"]["name"] == "old"
             called = await child.tool("greet", name="ada")
             assert called["result"]["content"][0]["text"] == "hello ada"
-            assert (await child.end())[0] == 0
+            assert await child.end() == 0
     finally:
         server.kill()
         server.wait()

@@ -35,7 +35,7 @@ def inspect(tmp_path_factory):
         yield run
 
 
-def test_lists(inspect):
+def test_the_inspector_lists_through_the_bridge(inspect):
     assert "test_simple_text" in [
         tool["name"] for tool in inspect("--method", "tools/list")["tools"]
     ]
@@ -43,7 +43,7 @@ def test_lists(inspect):
     assert inspect("--method", "prompts/list")["prompts"]
 
 
-def test_a_call(inspect):
+def test_the_inspector_calls_through_the_bridge(inspect):
     called = inspect(
         "--method", "tools/call", "--tool-name", "test_structured", "--tool-arg", "a=1"
     )

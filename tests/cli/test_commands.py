@@ -54,7 +54,7 @@ def test_the_secret_is_chosen_in_order(capsys, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("2h", 7200), ("7", 7)])
-def test_durations(text, seconds):
+def test_durations_are_read_as_seconds(text, seconds):
     assert parse_duration(text) == seconds
 
 
@@ -137,7 +137,7 @@ def test_version_and_help(capsys):
 
 
 @pytest.mark.slow
-def test_python_dash_m():
+def test_python_dash_m_is_the_command():
     done = subprocess.run(
         [sys.executable, "-m", "mcpd", "--version"], capture_output=True, text=True, check=True
     )

@@ -69,7 +69,7 @@ def test_what_is_wrong_is_said_with_its_source(toml, flags, environ, text, words
     assert words in f"{caught.value.message} {caught.value.fix}"
 
 
-def test_a_missing_file(tmp_path):
+def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(ConfigError):
         effective(file=tmp_path / "nope.toml")
 

@@ -9,7 +9,7 @@ from mcpd.doctor.findings import find
 from mcpd.doctor.probes import Doctor, Facts, Seen
 from mcpd.http.client import HttpClient
 from mcpd.http.origin import resolve_origin
-from tests.scripted import Scripted, chunk, reply, stream_head
+from tests.scripted_server import ScriptedServer, chunk, reply, stream_head
 
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "x"}}
 METADATA = {"issuer": "https://a", "authorization_endpoint": "https://a/authorize"}
@@ -22,7 +22,7 @@ class Other:
 
     def __init__(self, **answers):
         self.answers = answers
-        self.scripted = Scripted([self.play])
+        self.scripted = ScriptedServer([self.play])
 
     async def play(self, stream):
         seen = self.scripted.seen[-1]
@@ -61,7 +61,7 @@ async def seen_of(nursery):
         url = server.scripted.url.replace("/mcp", path)
         origin, target = resolve_origin(url)
         async with HttpClient(origin) as client:
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 facts = await Doctor(client, url, target, "").ask()
         return facts, find(facts, 0.0)
 
@@ -127,7 +127,7 @@ async def test_a_token_that_lacks_a_scope_is_not_a_matter_of_the_host(seen_of):
 @pytest.mark.parametrize(
     ("status", "fail"), [("307 Temporary Redirect", {BRIDGE, CURSOR}), ("302 Found", set(ALL))]
 )
-async def test_a_redirect(seen_of, status, fail):
+async def test_a_redirect_is_told_with_its_target(seen_of, status, fail):
     _, findings = await seen_of(Other(initialize=reply(status, location="/elsewhere")))
     assert fail - {CLAUDE} <= failing(findings)
     assert "/elsewhere" in texts(findings)

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.end_to_end.daemon import Daemon
-from tests.in_process import Session
+from tests.in_process import HandshakeClient
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ async def test_kill_9_during_a_stream_of_registrations_loses_none(tmp_path):
     acknowledged: list[str] = []
     with Daemon(tmp_path / "state", "--port", "0") as daemon:
         token = daemon.token()
-        before = Session(await daemon.connect(token=token), "2025-06-18")
+        before = HandshakeClient(await daemon.connect(token=token), "2025-06-18")
         await before.open()
         daemon.wait_for("listening")
         async with trio.open_nursery() as nursery:
@@ -47,7 +47,7 @@ async def test_kill_9_during_a_stream_of_registrations_loses_none(tmp_path):
             path = page.get("next")
         assert set(acknowledged) <= known
         # the client with the old id goes on as if nothing had happened
-        after = Session(await daemon.connect(token=token), "2025-06-18")
+        after = HandshakeClient(await daemon.connect(token=token), "2025-06-18")
         after.id = before.id
         result = (await after.call("tools/list")).json()["result"]
         assert result["tools"][0]["name"] == "manage_task"
@@ -59,12 +59,12 @@ async def test_kill_9_during_a_stream_of_registrations_loses_none(tmp_path):
 
 async def test_sessions_of_others_stay_closed_after_a_restart(tmp_path):
     with Daemon(tmp_path / "state", "--port", "0") as daemon:
-        session = Session(await daemon.connect(token=daemon.token(sub="alice")))
+        session = HandshakeClient(await daemon.connect(token=daemon.token(sub="alice")))
         await session.open()
         await session.peer.stream.aclose()
         assert daemon.stop() == 0
     with Daemon(tmp_path / "state", "--port", "0") as daemon:
-        thief = Session(await daemon.connect(token=daemon.token(sub="mallory")))
+        thief = HandshakeClient(await daemon.connect(token=daemon.token(sub="mallory")))
         thief.id = session.id
         assert (await thief.call("ping")).status == 404
         await thief.peer.stream.aclose()

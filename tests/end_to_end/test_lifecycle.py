@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tests.end_to_end.daemon import Daemon, free_port
-from tests.in_process import META, Session, modern, modern_headers
+from tests.in_process import META, HandshakeClient, modern, modern_headers
 from tests.peer import Peer
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ async def begin_nap(daemon: Daemon, seconds: float) -> Peer:
 
 async def test_sigterm_lets_a_running_call_finish_and_ends_streams(tmp_path, slow_app):
     with Daemon(tmp_path / "s", "--port", "0", "--app", slow_app) as daemon:
-        session = Session(await daemon.connect(token=daemon.token()))
+        session = HandshakeClient(await daemon.connect(token=daemon.token()))
         await session.open()
         stream = await daemon.connect(token=daemon.token())
         await stream.begin("GET", "/mcp/", headers=session.headers)
@@ -161,7 +161,7 @@ async def test_a_unix_socket_and_one_left_behind(tmp_path):
         assert not path.exists()
 
 
-async def test_ipv6(tmp_path):
+async def test_ipv6_is_listened_on(tmp_path):
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
     with Daemon(tmp_path / "s", "--host", "::1", "--port", "0") as daemon:
@@ -197,7 +197,7 @@ async def test_nothing_secret_is_ever_logged(tmp_path):
         await peer.request("POST", f"/mcp/?access_token={token}", json={})
         forged = await daemon.connect(token=token[:-4] + "AAAA")
         await modern(forged, "tools/list")
-        session = Session(await daemon.connect(token=token))
+        session = HandshakeClient(await daemon.connect(token=token))
         await session.open()
         await session.call("tools/call", {"name": "manage_task", "arguments": {"action": "list"}})
         for one in (peer, forged, session.peer):
@@ -230,13 +230,15 @@ async def test_slow_and_idle_peers_leave_others_alone(tmp_path):
     """Hundreds that send a byte now and then, or never read, while one is served."""
     with Daemon(tmp_path / "s", "--port", "0", "--head-timeout-s", "2") as daemon:
         busy = await daemon.connect(token=daemon.token())
-        slow = [await daemon.connect() for _ in range(300)]
-        for number, peer in enumerate(slow):
+        slow = []
+        for number in range(300):
+            peer = await daemon.connect()
             await peer.send(b"POST /mcp/ HT" if number % 2 else b"")
+            slow.append(peer)
         for _ in range(200):
             assert (await modern(busy, "tools/list")).status == 200
         cut = 0
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             for peer in slow:
                 data = await peer.raw_reply()
                 cut += data.startswith(b"HTTP/1.1 408 ")

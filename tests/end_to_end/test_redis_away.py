@@ -14,7 +14,7 @@ import trio
 
 from mcpd.http.sse import HEARTBEAT
 from tests.end_to_end.daemon import Daemon
-from tests.in_process import Session, modern
+from tests.in_process import HandshakeClient, modern
 from tests.peer import Peer, parse_events
 from tests.redis_server import RedisServer
 
@@ -76,7 +76,7 @@ class Load:
         await self._repeat("stateless call", peer, lambda: modern(peer, "tools/call", params))
 
     async def session(self) -> None:
-        session = Session(await self.daemon.connect(token=self.token))
+        session = HandshakeClient(await self.daemon.connect(token=self.token))
         await session.open()
         params = {"name": "add", "arguments": {"a": 1, "b": 2}}
         call = partial(session.call, "tools/call", params)
@@ -84,7 +84,7 @@ class Load:
 
     async def initialize(self) -> None:
         async def begin():
-            session = Session(peer)
+            session = HandshakeClient(peer)
             params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}}
             return await session.call("initialize", params)
 
@@ -105,7 +105,7 @@ async def drive(daemon: Daemon, redis: RedisServer) -> None:
     daemon.wait_for("listening on")
     token = daemon.token()
     load = Load(daemon, token)
-    quiet = Session(await daemon.connect(token=token))
+    quiet = HandshakeClient(await daemon.connect(token=token))
     await quiet.open()
     listening = await daemon.connect(token=token)
     await listening.begin("GET", "/mcp/", headers=quiet.headers)

@@ -8,7 +8,7 @@ from tests.in_process import BOTH
 pytestmark = pytest.mark.slow
 
 
-async def test_the_five_steps(tmp_path):
+async def test_the_five_steps_of_the_founding_sequence_work(tmp_path):
     with Daemon(tmp_path / "state", "--port", "0") as daemon:
         anyone = await daemon.connect()
         info = {"name": "Claude Desktop", "version": "1.0.0"}

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from tests.end_to_end.daemon import Daemon
-from tests.in_process import Session
+from tests.in_process import HandshakeClient
 from tests.sessions.stores import fresh
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ async def test_look_at_a_store_and_end_a_session_in_it(tmp_path, redis, kind):
     store = f"sqlite:{tmp_path}/x.sqlite" if kind == "sqlite" else fresh(redis)
     with Daemon(tmp_path / "s", "--port", "0", "--store", store) as daemon:
         token = daemon.token()
-        clients = [Session(await daemon.connect(token=token)) for _ in range(2)]
+        clients = [HandshakeClient(await daemon.connect(token=token)) for _ in range(2)]
         for client in clients:
             await client.open()
         gone, stays = clients
@@ -54,7 +54,7 @@ async def test_look_at_a_store_and_end_a_session_in_it(tmp_path, redis, kind):
 async def test_sessions_move_from_sqlite_to_redis(tmp_path, redis):
     old, new = f"sqlite:{tmp_path}/x.sqlite", fresh(redis)
     with Daemon(tmp_path / "s", "--port", "0", "--store", old) as daemon:
-        client = Session(await daemon.connect(token=daemon.token()))
+        client = HandshakeClient(await daemon.connect(token=daemon.token()))
         await client.open()
         await client.call("logging/setLevel", {"level": "error"})
         await client.peer.stream.aclose()

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from tests.end_to_end.daemon import Daemon, children_of
-from tests.in_process import Session, modern
+from tests.in_process import HandshakeClient, modern
 from tests.peer import Peer
 from tests.sessions.stores import fresh
 
@@ -114,7 +114,7 @@ async def test_a_crashed_worker_is_replaced(tmp_path, app, redis):
     flags = ("--port", "0", "--workers", "2", "--store", fresh(redis), "--app", app)
     with Daemon(tmp_path / "s", *flags) as daemon:
         token = daemon.token()
-        session = Session(await daemon.connect(token=token))
+        session = HandshakeClient(await daemon.connect(token=token))
         await session.open()
         await session.peer.stream.aclose()
         old = workers_of(daemon)

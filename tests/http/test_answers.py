@@ -52,6 +52,6 @@ def test_a_repeated_header_is_not_taken_for_one():
     assert (headers.one(b"b"), headers.joined(b"a"), headers.one(b"c")) == ("2", "1, 3", None)
 
 
-def test_events():
+def test_events_are_encoded():
     assert event(b"{}", event_id="7") == b"event: message\nid: 7\ndata: {}\n\n"
     assert event(b"{}") == b"event: message\ndata: {}\n\n"

@@ -10,13 +10,13 @@ from mcpd.errors import BadRequest, ConfigError, ContentTooLarge
 from mcpd.http.client import Broken, HttpClient, NotConnected, retry_after_s
 from mcpd.http.messages import Headers
 from mcpd.http.origin import resolve_origin
-from tests.scripted import Scripted, chunk, reply, stream_head
+from tests.scripted_server import ScriptedServer, chunk, reply, stream_head
 
 OK = reply("200 OK", b"{}")
 
 
 async def served(nursery, *answers):
-    return await nursery.start(Scripted(list(answers)).run)
+    return await nursery.start(ScriptedServer(list(answers)).run)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_requests_at_the_same_time_have_connections_of_their_own(nursery, 
 
     server = await served(nursery, slow)
     client, target = open_client(server.url)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as requests:
             for _ in range(5):
                 requests.start_soon(get, client, target)
@@ -128,19 +128,19 @@ async def test_pieces_of_a_stream_arrive_as_they_are_sent(nursery, open_client):
     assert found == [b"one", b"two"]
 
 
-async def test_nobody_listens(open_client, unused_port):
+async def test_a_port_without_a_server_is_not_connected(open_client, unused_port):
     client, target = open_client(f"http://127.0.0.1:{unused_port}/mcp")
     with pytest.raises(NotConnected) as caught:
         await client.begin("GET", target)
     assert str(caught.value) == "connection refused"
 
 
-async def test_a_unix_socket(nursery, open_client, tmp_path):
+async def test_a_unix_socket_is_reached(nursery, open_client, tmp_path):
     path = tmp_path / "s"
     sock = trio.socket.socket(trio.socket.AF_UNIX)
     await sock.bind(str(path))
     sock.listen(5)
-    server = Scripted([OK])
+    server = ScriptedServer([OK])
     nursery.start_soon(trio.serve_listeners, server._serve, [trio.SocketListener(sock)])
     client, target = open_client("http://localhost/mcp", unix=path)
     assert (await get(client, target))[0] == 200
@@ -157,7 +157,7 @@ async def test_tls_is_checked(nursery, open_client, tmp_path):
     )  # fmt: skip
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    server = Scripted([OK])
+    server = ScriptedServer([OK])
     listeners = await trio.open_ssl_over_tcp_listeners(0, context, host="127.0.0.1")
     nursery.start_soon(trio.serve_listeners, _tolerant(server), listeners)
     port = listeners[0].transport_listener.socket.getsockname()[1]
@@ -179,7 +179,7 @@ def _tolerant(server):
     return serve
 
 
-async def test_through_a_proxy(nursery, open_client):
+async def test_requests_go_through_a_proxy(nursery, open_client):
     origin = await served(nursery, OK)
     asked = []
 
@@ -249,7 +249,7 @@ def test_a_proxy_that_cannot_be_used_is_refused_with_words():
 
 
 @pytest.mark.parametrize(("value", "seconds"), [(b"7", 7.0), (b"soon", None), (b"-1", None)])
-def test_retry_after(value, seconds):
+def test_retry_after_is_read_in_seconds(value, seconds):
     assert retry_after_s(Headers([(b"retry-after", value)])) == seconds
 
 

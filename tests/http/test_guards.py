@@ -35,7 +35,7 @@ PUBLIC = Guard(
         (PUBLIC, "example.org", False),
     ],
 )
-def test_hosts(guard, host, allowed):
+def test_only_allowed_hosts_are_answered(guard, host, allowed):
     if allowed:
         guard.check_host(host)
         return
@@ -59,7 +59,7 @@ def test_hosts(guard, host, allowed):
         (PUBLIC, "http://app.example.org", False),
     ],
 )
-def test_origins(guard, origin, allowed):
+def test_only_allowed_origins_may_call(guard, origin, allowed):
     assert guard.allows_origin(origin) is allowed
     if not allowed:
         with pytest.raises(Forbidden) as caught:

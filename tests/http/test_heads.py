@@ -103,7 +103,7 @@ TARGETS = [
 
 
 @pytest.mark.parametrize(("target", "path", "query", "host"), TARGETS)
-def test_targets(target, path, query, host):
+def test_targets_are_reduced_to_a_path(target, path, query, host):
     head = read(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert head is not None
     assert (head.path, head.query, head.host) == (path, query, host)

@@ -9,7 +9,7 @@ import msgspec
 import trio
 
 from mcpd.server.apps import load_apps
-from tests.in_process import Serving, Session, modern, serving
+from tests.in_process import HandshakeClient, Serving, modern, serving
 from tests.peer import Peer
 
 FIXTURE = Path(__file__).parents[2] / "conformance" / "everything.py"
@@ -33,7 +33,7 @@ async def everything(tmp_path: Path, **settings: Any):
         yield server
 
 
-class Capable(Session):
+class Capable(HandshakeClient):
     """A client of the handshake era that answers what it is asked."""
 
     def __init__(self, server: Serving, version: str = "2025-11-25", user: str = "alice") -> None:
@@ -64,7 +64,7 @@ class Capable(Session):
         self.next_id += 1
         message = {"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params}
         peer = self.server.user(self.user)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await peer.begin("POST", "/mcp/", json=message, headers=self.headers)
             head = await peer.head()
             text = b""

@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from mcpd.app.app import App
-from tests.in_process import BOTH, Session, serving
+from tests.in_process import BOTH, HandshakeClient, serving
 from tests.mcp.demo_app import make_app
 
 OAUTH = {"redirect_uris": ["http://localhost/cb"], "token_endpoint_auth_method": "none"}
@@ -147,7 +147,7 @@ async def test_registering_is_limited_for_each_address_but_loopback(server):
         assert (await local.request("POST", "/register", json={})).status == 200
 
 
-async def test_unregister(server):
+async def test_unregister_ends_the_session(server):
     peer = server.connect()
     session_id = (await peer.request("POST", "/register", json={})).json()["session_id"]
     ended = await peer.request("POST", "/unregister", json={"session_id": session_id})
@@ -163,7 +163,7 @@ async def test_unregister(server):
 
 
 async def test_only_the_owner_unregisters(server):
-    session = Session(server.user("alice"))
+    session = HandshakeClient(server.user("alice"))
     await session.open()
     body = {"session_id": session.id}
     assert (await server.connect().request("POST", "/unregister", json=body)).status == 401
@@ -203,7 +203,7 @@ async def test_who_may_list_registrations(server, tmp_path):
         assert (await admin.request("GET", "/registrations")).status == 200
 
 
-async def test_health(server):
+async def test_health_says_ok_and_where_the_endpoint_is(server):
     reply = await server.connect().request("GET", "/health")
     body = reply.json()
     assert (reply.status, body["status"], body["server"]) == (200, "ok", "demo")
@@ -214,7 +214,7 @@ async def test_health(server):
     assert (head.status, head.body) == (200, b"")
 
 
-async def test_convenience_endpoints(server):
+async def test_method_aliases_take_messages_params_or_nothing(server):
     peer = server.user()
     params = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "x"}}
     whole = {"jsonrpc": "2.0", "id": "q", "method": "initialize", "params": params}

@@ -55,7 +55,7 @@ def found(sent, *messages, kind="text/event-stream", status=200, garbage=0):
         (ask("prompts/get"), [answer({"messages": {}})], "result.messages is not an array"),
     ],
 )
-def test_what_is_wrong(sent, messages, told):
+def test_these_answers_break_the_specification(sent, messages, told):
     (fault,) = found(sent, *messages)
     assert told in fault
 
@@ -73,7 +73,7 @@ def test_what_is_wrong(sent, messages, told):
         (None, [answer(), {**answer(), "id": 2}]),  # a stream that was resumed
     ],
 )
-def test_what_is_not(sent, messages):
+def test_these_differences_count(sent, messages):
     assert found(sent, *messages) == []
 
 

@@ -43,7 +43,7 @@ def test_what_is_the_same(expected, got):
 
 
 @pytest.mark.parametrize(("expected", "got", "told"), OTHER)
-def test_what_is_not(expected, got, told):
+def test_these_differences_count(expected, got, told):
     (difference,) = differences(expected, got, Bindings())
     assert told in difference
 

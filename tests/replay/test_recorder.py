@@ -10,7 +10,7 @@ from mcpd.http.origin import resolve_origin
 from mcpd.replay import recorder as recording
 from mcpd.replay.recorder import Recorder
 from tests.peer import Peer
-from tests.scripted import Scripted, chunk, reply, stream_head
+from tests.scripted_server import ScriptedServer, chunk, reply, stream_head
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ async def recorded(nursery):
     clients = []
 
     async def record(*answers):
-        server = Scripted(list(answers))
+        server = ScriptedServer(list(answers))
         await nursery.start(server.run)
         origin, _ = resolve_origin(server.url)
         clients.append(HttpClient(origin))

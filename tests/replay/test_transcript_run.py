@@ -8,7 +8,7 @@ from mcpd.errors import ConfigError
 from mcpd.http.origin import resolve_origin
 from mcpd.replay.player import Player
 from mcpd.replay.transcript import Entry, Transcript, read, write
-from tests.scripted import Scripted, chunk, reply, stream_head
+from tests.scripted_server import ScriptedServer, chunk, reply, stream_head
 
 EVENT = b'data: {"jsonrpc":"2.0","method":"notifications/x"}\n\n'
 LISTEN = """mcpd transcript 1
@@ -54,7 +54,7 @@ async def mismatch(nursery, monkeypatch):
 
     async def play(text, *answers):
         """What went otherwise, and what the server saw."""
-        server = await nursery.start(Scripted(list(answers)).run)
+        server = await nursery.start(ScriptedServer(list(answers)).run)
         origin, path = resolve_origin(server.url)
         outcome = await Player(origin, path, "t").play(read(text), limit_s=5)
         return outcome.mismatch, server

@@ -40,7 +40,7 @@ async def read_all(pieces, max_bytes=100):
         ([], []),
     ],
 )
-async def test_lines(pieces, expected):
+async def test_lines_are_found_however_they_arrive(pieces, expected):
     assert await read_all(pieces) == expected
 
 

@@ -142,7 +142,7 @@ async def test_lists_are_paged_in_order_of_ids(store):
     assert len(await store.list(alive_since=110.0, limit=100)) == 14
 
 
-async def test_many_at_once(store):
+async def test_many_sessions_at_once_are_kept(store):
     sessions = [session(number) for number in range(200)]
     async with trio.open_nursery() as nursery:
         for one in sessions:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.in_process import Session, modern, serving
+from tests.in_process import HandshakeClient, modern, serving
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ async def test_tasks_survive_a_restart_and_both_eras_see_them(tmp_path):
     async with serving(tmp_path) as server:
         await do(server, action="create", title="Durable")
     async with serving(tmp_path) as server:
-        session = Session(server.user("alice"), "2024-11-05")
+        session = HandshakeClient(server.user("alice"), "2024-11-05")
         await session.open()
         reply = await session.call(
             "tools/call", {"name": "manage_task", "arguments": {"action": "list"}}

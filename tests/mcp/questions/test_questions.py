@@ -11,7 +11,8 @@ from mcpd.auth.secrets import Secret
 from mcpd.errors import ToolError
 from mcpd.mcp.questions.session_asker import simple_form
 from tests.in_process import modern, serving
-from tests.mcp.everything import CAPABLE, Capable, ask_modern, everything
+from tests.mcp.everything import ANSWERS, CAPABLE, Capable, ask_modern, everything
+from tests.peer import parse_events
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ async def test_state_is_bound_to_its_request_its_user_and_its_bytes(server):
         assert (status, message["error"]["code"]) == (400, -32602), changes
 
 
-async def test_state_expires(server, monkeypatch):
+async def test_request_state_expires(server, monkeypatch):
     rounds = Rounds(server)
     monkeypatch.setattr("mcpd.mcp.questions.input_required.STATE_TTL_S", -1)
     state = (await rounds.first())["requestState"]
@@ -195,7 +196,7 @@ async def test_a_cancelled_call_takes_its_question_back(server):
     assert b'"result"' not in text
 
 
-def test_seals():
+def test_a_seal_opens_only_what_it_sealed():
     old, new = Secret(b"o" * 40), Secret(b"n" * 40)
     sealer = Sealer("x", (old,))
     sealed = sealer.seal(b"payload")
@@ -262,3 +263,21 @@ def test_forms_in_the_terms_of_2025_06_18():
     }
     with pytest.raises(ToolError):
         simple_form({"type": "object", "properties": {"x": {"type": "array"}}})
+
+
+async def test_an_answer_in_a_batch_reaches_its_question(server):
+    session = Capable(server, "2025-03-26")
+    await session.open()
+    peer = server.user()
+    params = {"name": "test_input_required_result_list_roots", "arguments": {}}
+    call = {"jsonrpc": "2.0", "id": "call", "method": "tools/call", "params": params}
+    await peer.begin("POST", "/mcp/", json=call, headers=session.headers)
+    await peer.head()
+    (asked,) = parse_events(await peer.piece() or b"")
+    question = msgspec.json.decode(asked["data"])
+    answer = {"jsonrpc": "2.0", "id": question["id"], "result": ANSWERS["roots/list"]}
+    taken = await session.peer.request("POST", "/mcp/", json=[answer], headers=session.headers)
+    assert taken.status == 202
+    with trio.fail_after(30):
+        (result,) = parse_events(await peer.piece() or b"")
+    assert "Found 1 root(s)" in result["data"]

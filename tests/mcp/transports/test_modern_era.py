@@ -18,7 +18,7 @@ async def server(tmp_path):
         yield server
 
 
-async def test_discover(server):
+async def test_discover_tells_versions_and_capabilities(server):
     reply = await modern(server.user(), "server/discover")
     result = reply.json()["result"]
     assert reply.status == 200

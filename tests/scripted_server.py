@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import h11
+import msgspec
 import trio
 
 Answer = bytes | Callable[[trio.abc.Stream], Awaitable[None]] | None
@@ -20,7 +21,7 @@ class Seen:
 
 
 @dataclass
-class Scripted:
+class ScriptedServer:
     """Answers requests in turn: bytes are written as they are, None closes the connection."""
 
     answers: list[Answer]
@@ -31,7 +32,7 @@ class Scripted:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/mcp"
 
-    async def run(self, *, task_status: trio.TaskStatus["Scripted"]) -> None:
+    async def run(self, *, task_status: trio.TaskStatus["ScriptedServer"]) -> None:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         self.port = listeners[0].socket.getsockname()[1]
         async with trio.open_nursery() as nursery:
@@ -92,3 +93,56 @@ def stream_head() -> bytes:
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def answer_to(request_id, result):
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+
+class SessionServer:
+    """A scripted server with sessions.
+
+    ``broken`` are answers to the initialize requests that come after the first, before a good
+    one. ``capabilities`` is JSON.
+    """
+
+    def __init__(self, *broken, capabilities=b"{}"):
+        self.scripted = ScriptedServer([self.play])
+        self.broken = list(broken)
+        self.session = 0
+        self.alive = False
+        self.capabilities = capabilities
+
+    @property
+    def seen(self):
+        return self.scripted.seen
+
+    def begin(self):
+        self.session += 1
+        self.alive = True
+        return f"s{self.session}"
+
+    async def play(self, stream):
+        seen = self.seen[-1]
+        if seen.method != "POST":
+            await stream.send_all(reply("405 Method Not Allowed"))
+            return
+        message = msgspec.json.decode(seen.body)
+        if message.get("method") == "initialize":
+            await self.initialize(stream, message["id"])
+        elif not self.alive or seen.headers.get("mcp-session-id") != f"s{self.session}":
+            named = "mcp-session-id" in seen.headers
+            await stream.send_all(reply("404 Not Found" if named else "400 Bad Request"))
+        elif "id" not in message:
+            await stream.send_all(reply("202 Accepted"))
+        else:
+            await stream.send_all(reply("200 OK", answer_to(message["id"], {})))
+
+    async def initialize(self, stream, request_id):
+        if self.session and self.broken:
+            broken = self.broken.pop(0)
+            await (stream.send_all(broken) if isinstance(broken, bytes) else broken(stream))
+            return
+        result = b'{"protocolVersion":"2025-11-25","capabilities":%b}' % self.capabilities
+        body = answer_to(request_id, msgspec.Raw(result))
+        await stream.send_all(reply("200 OK", body, mcp_session_id=self.begin()))

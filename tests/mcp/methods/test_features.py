@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from mcpd import App
-from tests.in_process import META, Session, modern, modern_headers, serving
+from tests.in_process import META, HandshakeClient, modern, modern_headers, serving
 from tests.mcp.everything import Capable, everything
 from tests.peer import parse_events
 
@@ -22,7 +22,7 @@ async def server(tmp_path):
 async def request(server, version, method, params=None):
     if version == "2026-07-28":
         return (await modern(server.user(), method, params or {})).json()
-    session = Session(server.user(), version)
+    session = HandshakeClient(server.user(), version)
     await session.open()
     return (await session.call(method, params or {})).json()
 
@@ -92,7 +92,7 @@ async def test_capabilities_say_what_is_there(server):
         ("2025-06-18", {"logging", "tools", "resources", "prompts", "completions"}),
         ("2025-11-25", {"logging", "tools", "resources", "prompts", "completions", "tasks"}),
     ):
-        result = await Session(server.user(), version).open()
+        result = await HandshakeClient(server.user(), version).open()
         assert set(result["capabilities"]) == expected
 
 
@@ -107,7 +107,7 @@ async def open_stream(server, session):
 
 
 async def next_event(peer) -> dict:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         while True:
             piece = await peer.piece()
             assert piece is not None

@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from tests.in_process import serving
-from tests.mcp.test_sharing import (
+from tests.mcp.calls.test_several_processes import (
     Client,
     asks,
     is_answer,

@@ -10,7 +10,7 @@ from mcpd.bridge.relay import Bridge
 from mcpd.client.http_transport import HttpTransport
 from mcpd.http.client import HttpClient
 from mcpd.http.origin import resolve_origin
-from tests.scripted import Scripted, chunk, reply, stream_head
+from tests.scripted_server import ScriptedServer, chunk, reply, stream_head
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}'
@@ -25,7 +25,7 @@ async def talk(nursery):
     async def talk_to(
         *answers, lines=(PING,), wait_s=1.0, count=1, on_start=lambda server: None, token=None
     ):
-        server = await nursery.start(Scripted(list(answers)).run)
+        server = await nursery.start(ScriptedServer(list(answers)).run)
         on_start(server)
         origin, target = resolve_origin(server.url)
         async with HttpClient(origin) as client:
@@ -39,7 +39,7 @@ async def talk(nursery):
                 running.start_soon(Bridge(upstream, out).run, ours)
                 for line in lines:
                     await stdin.send_all(line + b"\n")
-                with trio.fail_after(10):
+                with trio.fail_after(30):
                     while len(found) < count:
                         text += await theirs.receive_some()
                         *whole, text = text.split(b"\n")

@@ -1,0 +1,144 @@
+"""Who writes and who reads a stream, without a server."""
+
+import pytest
+import trio
+import trio.testing
+
+from mcpd.mcp.streams.hub import StreamHub
+from mcpd.mcp.streams.reader import End
+from mcpd.mcp.streams.writer import StreamLost, WriterState
+from mcpd.sessions.backend import Backend
+from mcpd.sessions.memory.answers import MemoryAnswers
+from mcpd.sessions.memory.events import MemoryEvents
+from mcpd.sessions.memory.kept import KeptSessions
+from mcpd.sessions.memory.store import MemoryStore
+from mcpd.sessions.memory.watches import MemoryWatches
+from mcpd.sessions.record import SessionId
+from mcpd.sessions.streams import MAX_EVENTS, SESSION_STREAM, KeptCall
+
+S = SessionId("s")
+
+
+def hub() -> StreamHub:
+    """Over a log that knows every session."""
+    kept = KeptSessions()
+    events = MemoryEvents(kept)
+    watches = MemoryWatches(kept, events)
+    return StreamHub(Backend(MemoryStore(), events, MemoryAnswers(kept), watches))
+
+
+def call(stream_id: str = "c") -> KeptCall:
+    return KeptCall(S, stream_id, b"{}", "alice")
+
+
+async def test_the_oldest_messages_of_a_stream_go_first():
+    streams = hub()
+    writer = streams.write(call())
+    for number in range(MAX_EVENTS + 50):
+        await writer.send(b"%d" % number)
+    with streams.read(S, "c", 0) as reader:
+        first = await reader.next()
+    assert first is not None
+    assert first.number == 51
+
+
+async def test_a_call_that_sends_nothing_first_leaves_no_trace():
+    streams = hub()
+    writer = streams.write(call())
+    await writer.finish(b"answer")
+    assert (writer.state, writer.plain_answer) == (WriterState.PLAIN, b"answer")
+    assert writer.settled.is_set()
+    assert await streams.events.read(S, "c", 0) is None
+
+
+async def test_a_reader_gets_what_was_and_what_comes_and_the_end():
+    streams = hub()
+    writer = streams.write(call())
+    await writer.send(b"1")
+    with streams.read(S, "c", 0) as reader:
+        assert (await reader.next()).data == b"1"  # type: ignore[union-attr]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.finish, b"2")
+            assert (await reader.next()).data == b"2"  # type: ignore[union-attr]
+        assert await reader.next() is None
+        assert reader.end is End.FINISHED
+    with streams.read(S, "c", 1) as late:
+        assert (await late.next()).data == b"2"  # type: ignore[union-attr]
+
+
+async def test_a_message_whose_sending_was_cancelled_does_not_lend_its_number_to_the_next(
+    monkeypatch,
+):
+    """The log keeps a message at once and says so later, as one far away does."""
+    streams = hub()
+    log, append = streams.events, streams.events.append
+
+    async def append_slowly(*args, **options):
+        kept = await append(*args, **options)
+        await trio.sleep(0.05)
+        return kept
+
+    monkeypatch.setattr(log, "append", append_slowly)
+    writer = streams.write(call())
+    await writer.send(b"1")
+    with trio.move_on_after(0.01):
+        await writer.send(b"2, perhaps")
+    await writer.finish(b"3")
+    page = await log.read(S, "c", 0)
+    assert page is not None
+    assert [(event.number, event.data) for event in page.events] == [
+        (1, b"1"),
+        (2, b"2, perhaps"),
+        (3, b"3"),
+    ]
+    assert page.finished
+
+
+async def test_a_stream_that_another_process_took_is_not_written_any_more():
+    streams = hub()
+    log = streams.events
+    writer = streams.write(call())
+    await writer.send(b"1")
+    log.forget(S)
+    with pytest.raises(StreamLost):
+        await writer.send(b"2")
+    assert writer.state is WriterState.LOST
+
+
+async def test_an_older_reader_of_a_call_ends_and_of_a_session_waits():
+    streams = hub()
+    log = streams.events
+    await streams.write(call()).send(b"x")
+    old, new = streams.read(S, "c", 0), streams.read(S, "c", 0)
+    assert await old.next() is None
+    assert old.end is End.OVERTAKEN
+    assert (await new.next()).data == b"x"  # type: ignore[union-attr]
+    first, second = (streams.read(S, SESSION_STREAM, 0) for _ in range(2))
+
+    async def put(data: bytes) -> None:
+        await log.put(S, data)
+        streams.session_grew(S)
+
+    await put(b"y")
+    assert (await second.next()).data == b"y"  # type: ignore[union-attr]
+    with trio.move_on_after(0.05) as scope:
+        await first.next()
+    assert scope.cancelled_caught
+    second.__exit__()
+    await put(b"z")
+    found = await first.next()
+    assert found is not None
+    assert found.data == b"z"  # y went out on the other stream, and never goes out twice
+
+
+async def test_a_disconnect_ends_the_connection_and_not_the_stream():
+    streams = hub()
+    writer = streams.write(call())
+    await writer.send(b"1")
+    with streams.read(S, "c", 1) as reader:
+        streams.disconnect_calls(500)
+        assert await reader.next() is None
+        assert (reader.end, reader.readers.retry_ms) == (End.DISCONNECTED, 500)
+    await writer.finish(b"2")
+    with streams.read(S, "c", 1) as again:
+        assert (await again.next()).data == b"2"  # type: ignore[union-attr]
