@@ -2,28 +2,18 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal, Protocol, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
-from mcpd.app.content import Annotations, Icon
-from mcpd.app.prompt import Prompt, declare_prompt
-from mcpd.app.resource import Resource, declare_resource
-from mcpd.app.tool import Hints, TaskSupport, Tool, declare_tool
+from mcpd.app.changes import ChangeListener, ListKind
+from mcpd.app.content import Icon
+from mcpd.app.prompt import Prompt, PromptOptions, declare_prompt
+from mcpd.app.resource import Resource, ResourceOptions, declare_resource
+from mcpd.app.tool import Tool, ToolOptions, declare_tool
 from mcpd.errors import DeclarationError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
 Completer = Callable[[str, Mapping[str, str]], Awaitable[Sequence[str]] | Sequence[str]]
-ListKind = Literal["tools", "resources", "prompts"]
-
-
-class ChangeListener(Protocol):
-    """Is told what changed in an app; called from any thread."""
-
-    def list_changed(self, kind: ListKind) -> None:
-        """A list is not what it was."""
-
-    def resource_updated(self, uri: str) -> None:
-        """A resource is not what it was."""
 
 
 @asynccontextmanager
@@ -76,75 +66,49 @@ class App:
     @overload
     def tool(self, function: F, /) -> F: ...
     @overload
-    def tool(
-        self,
-        /,
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        read_only: bool | None = None,
-        destructive: bool | None = None,
-        idempotent: bool | None = None,
-        open_world: bool | None = None,
-        icons: Sequence[Icon] = (),
-        meta: dict[str, Any] | None = None,
-        input_schema: dict[str, Any] | None = None,
-        task: TaskSupport = "forbidden",
-    ) -> Callable[[F], F]: ...
+    def tool(self, /, **options: Unpack[ToolOptions]) -> Callable[[F], F]: ...
 
     def tool(
-        self,
-        function: F | None = None,
-        /,
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        read_only: bool | None = None,
-        destructive: bool | None = None,
-        idempotent: bool | None = None,
-        open_world: bool | None = None,
-        icons: Sequence[Icon] = (),
-        meta: dict[str, Any] | None = None,
-        input_schema: dict[str, Any] | None = None,
-        task: TaskSupport = "forbidden",
+        self, function: F | None = None, /, **options: Unpack[ToolOptions]
     ) -> F | Callable[[F], F]:
-        """Declare a tool: ``@app.tool`` or ``@app.tool(read_only=True)``.
+        """Declare a tool: ``@app.tool`` or ``@app.tool(read_only=True)`` (MCP, server/tools).
 
         An ``async def`` runs on Trio, a plain ``def`` in a worker thread. The parameters' types
-        are the input schema, the return type is the output schema, the docstring is the
-        description. A parameter of type Context gets the request. ``input_schema`` is shown
-        instead of the one made from the types, which still check the arguments.
+        are the input schema, the return type is the output schema. A parameter of type Context
+        gets the request.
 
-        ``task`` says whether a call may become a task, which the client polls: ``optional``, at
-        once if the client takes tasks; ``required``, or not at all; ``late``, when the tool calls
-        ``ctx.detach()``.
+        Args:
+            name: as clients call it, 1 to 128 of A-Z a-z 0-9 _ - and the dot; else the
+                function's.
+            title: for people.
+            description: for the model; else the docstring.
+            read_only, destructive, idempotent, open_world: hints for the client (MCP,
+                ToolAnnotations); None leaves one unsaid. A call whose process died is run again
+                only if the tool is read_only or idempotent.
+            icons: pictures for the client.
+            meta: ``_meta`` of the tool.
+            input_schema: shown in the place of the one made from the types, which still check
+                the arguments.
+            task: whether a call may become a task, which the client polls: ``optional``, at once
+                if the client takes tasks; ``required``, or not at all; ``late``, when the tool
+                calls ``ctx.detach()``.
+
+        Returns:
+            The function, unchanged.
 
         Raises:
             DeclarationError: the function cannot be served, or the name is taken.
         """
-        hints = Hints(title, read_only, destructive, idempotent, open_world)
 
         def declare(function: F) -> F:
-            tool = declare_tool(
-                function,
-                name=name,
-                title=title,
-                description=description,
-                hints=hints,
-                icons=list(icons),
-                meta=meta,
-                input_schema=input_schema,
-                task=task,
-            )
+            tool = declare_tool(function, **options)
             self._add("tools", self.tools, tool.name, tool)
             return function
 
         return declare if function is None else declare(function)
 
     def remove_tool(self, name: str) -> None:
-        """Take a tool away; clients that listen are told.
+        """Take a tool away; clients that listen are told. Calls under way go on.
 
         Raises:
             KeyError: there is none of that name.
@@ -153,42 +117,34 @@ class App:
 
     # --- resources ----------------------------------------------------------------------------
 
-    def resource(
-        self,
-        uri: str,
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        mime_type: str | None = None,
-        size: int | None = None,
-        annotations: Annotations | None = None,
-        icons: Sequence[Icon] = (),
-        meta: dict[str, Any] | None = None,
-    ) -> Callable[[F], F]:
+    def resource(self, uri: str, **options: Unpack[ResourceOptions]) -> Callable[[F], F]:
         """Declare a resource, ``@app.resource("note://today")``, or a template of RFC 6570,
-        ``@app.resource("note://{name}")``, whose variables are the function's parameters.
+        ``@app.resource("note://{name}")``, whose variables are the function's parameters (MCP,
+        server/resources).
 
         The function returns text, bytes, ``ResourceContents`` or a list of those, or any value
         that encodes to JSON.
+
+        Args:
+            uri: begins with a scheme.
+            name: for programs; else the function's.
+            title: for people.
+            description: for the model; else the docstring.
+            mime_type: of the contents; else it depends on what the function returns.
+            size: of the contents, in bytes; not of a template.
+            annotations: hints for the client.
+            icons: pictures for the client.
+            meta: ``_meta`` of the resource.
+
+        Returns:
+            A decorator that returns the function, unchanged.
 
         Raises:
             DeclarationError: the function cannot be served, or the URI is taken.
         """
 
         def declare(function: F) -> F:
-            resource = declare_resource(
-                function,
-                uri,
-                name=name,
-                title=title,
-                description=description,
-                mime_type=mime_type,
-                size=size,
-                annotations=annotations,
-                icons=list(icons),
-                meta=meta,
-            )
+            resource = declare_resource(function, uri, **options)
             self._add("resources", self.resources, uri, resource)
             return function
 
@@ -212,45 +168,32 @@ class App:
     @overload
     def prompt(self, function: F, /) -> F: ...
     @overload
-    def prompt(
-        self,
-        /,
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        icons: Sequence[Icon] = (),
-        meta: dict[str, Any] | None = None,
-    ) -> Callable[[F], F]: ...
+    def prompt(self, /, **options: Unpack[PromptOptions]) -> Callable[[F], F]: ...
 
     def prompt(
-        self,
-        function: F | None = None,
-        /,
-        *,
-        name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        icons: Sequence[Icon] = (),
-        meta: dict[str, Any] | None = None,
+        self, function: F | None = None, /, **options: Unpack[PromptOptions]
     ) -> F | Callable[[F], F]:
-        """Declare a prompt; the parameters are its arguments, which arrive as texts.
+        """Declare a prompt; the parameters are its arguments, which arrive as texts (MCP,
+        server/prompts).
 
         The function returns a text, content, a ``Message``, or a list of those.
+
+        Args:
+            name: as clients get it; else the function's.
+            title: for people.
+            description: for the client; else the docstring.
+            icons: pictures for the client.
+            meta: ``_meta`` of the prompt.
+
+        Returns:
+            The function, unchanged.
 
         Raises:
             DeclarationError: the function cannot be served, or the name is taken.
         """
 
         def declare(function: F) -> F:
-            prompt = declare_prompt(
-                function,
-                name=name,
-                title=title,
-                description=description,
-                icons=list(icons),
-                meta=meta,
-            )
+            prompt = declare_prompt(function, **options)
             self._add("prompts", self.prompts, prompt.name, prompt)
             return function
 
@@ -266,7 +209,8 @@ class App:
 
     def completion(self, of: str, argument: str) -> Callable[[Completer], Completer]:
         """Declare what completes an argument of a prompt (``of``: its name) or a variable of a
-        template (``of``: its URI): a function of what was typed and of the other arguments.
+        template (``of``: its URI): a function of what was typed and of the other arguments, which
+        returns texts, the best first; clients get the first 100 (MCP, completion/complete).
         """
 
         def declare(function: Completer) -> Completer:

@@ -18,7 +18,14 @@ class Annotations(msgspec.Struct, rename="camel", omit_defaults=True, frozen=Tru
 
 
 class Icon(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
-    """A picture for a server or a tool: an https: or data: URI (MCP, basic/index, "icons")."""
+    """A picture for a server, a tool, a resource or a prompt (MCP, basic/index, "icons").
+
+    Args:
+        src: an ``https:`` or ``data:`` URI.
+        mime_type: of the picture.
+        sizes: such as ``48x48``, or ``any`` for one that scales.
+        theme: the background that it is made for.
+    """
 
     src: str
     mime_type: str | None = None

@@ -160,12 +160,40 @@ class Context:
         return await self._conversation.ask(questions)
 
     async def elicit(self, message: str, form: type[T] | JsonSchema) -> Answer[T]:
-        """Ask the user to fill in a form; see ``Elicit`` and ``ask``."""
+        """Ask the user to fill in a form (MCP, client/elicitation).
+
+        Args:
+            message: what the user reads.
+            form: a dataclass or Struct of texts, numbers, booleans, Literals and lists of
+                Literals, or a JSON Schema of that kind.
+
+        Returns:
+            What the user did. ``content`` is an instance of ``form``, or a dict for a schema; None
+            unless the user accepted.
+
+        Raises:
+            MissingClientCapability, ToolError: see ``ask``.
+
+        Cancellation: see ``ask``.
+        """
         (answer,) = await self.ask(Elicit(message, form))
         return answer  # type: ignore[no-any-return]
 
     async def elicit_url(self, message: str, url: str, elicitation_id: str) -> Answer[None]:
-        """Send the user to a page; see ``ElicitUrl`` and ``ask``."""
+        """Send the user to a page, for what must not pass through the client, like a password
+        (MCP 2025-11-25, client/elicitation, "URL Mode").
+
+        Args:
+            message: what the user reads.
+            url: of the page.
+            elicitation_id: by which the page knows what it is for.
+
+        Returns:
+            Whether the user went there; the rest happens on the page.
+
+        Raises:
+            MissingClientCapability, ToolError: see ``ask``.
+        """
         (answer,) = await self.ask(ElicitUrl(message, url, elicitation_id))
         return answer  # type: ignore[no-any-return]
 
@@ -176,12 +204,31 @@ class Context:
         system: str | None = None,
         **options: Any,
     ) -> Sampled:
-        """Ask the client's model; see ``Sample`` and ``ask``."""
+        """Ask the client's model (MCP, client/sampling).
+
+        Args:
+            messages: the conversation; a text is the user's.
+            max_tokens: at most this many are generated.
+            system: the system prompt.
+            options: other members of CreateMessageRequestParams, in wire form: modelPreferences,
+                temperature, stopSequences, tools, toolChoice, ...
+
+        Returns:
+            What the model said; ``text`` joins its text blocks.
+
+        Raises:
+            MissingClientCapability, ToolError: see ``ask``.
+        """
         (answer,) = await self.ask(Sample(messages, max_tokens, system, options))
         return answer  # type: ignore[no-any-return]
 
     async def roots(self) -> list[Root]:
-        """Ask for the client's roots; see ``ask``."""
+        """Ask for the folders and files that the user lets the server know of (MCP,
+        client/roots).
+
+        Raises:
+            MissingClientCapability, ToolError: see ``ask``.
+        """
         (answer,) = await self.ask(ListRoots())
         return answer  # type: ignore[no-any-return]
 

@@ -1,15 +1,16 @@
 """Prompts (MCP, server/prompts)."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import trio
 
 from mcpd.app.content import CONTENT_TYPES, Icon, Message
 from mcpd.app.context import Context
 from mcpd.app.function import Function
+from mcpd.app.options import check_options
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,26 +66,29 @@ def _message(item: Any) -> Message:
     raise TypeError(f"a prompt returns messages, texts or content, not {type(item).__name__}")
 
 
-def declare_prompt(
-    function: Callable[..., Any],
-    *,
-    name: str | None,
-    title: str | None,
-    description: str | None,
-    icons: list[Icon],
-    meta: dict[str, Any] | None,
-) -> Prompt:
+class PromptOptions(TypedDict, total=False):
+    """What can be said of a prompt; see App.prompt."""
+
+    name: str | None
+    title: str | None
+    description: str | None
+    icons: Sequence[Icon]
+    meta: dict[str, Any] | None
+
+
+def declare_prompt(function: Callable[..., Any], **options: Unpack[PromptOptions]) -> Prompt:
     """Build a prompt from a function; its parameters are the arguments.
 
     Raises:
         DeclarationError: it cannot be served.
     """
-    name = name or str(getattr(function, "__name__", ""))
+    check_options("prompt", PromptOptions, options)
+    name = options.get("name") or str(getattr(function, "__name__", ""))
     return Prompt(
         name=name,
-        title=title,
-        description=description or inspect.getdoc(function) or None,
-        icons=icons,
-        meta=meta,
+        title=options.get("title"),
+        description=options.get("description") or inspect.getdoc(function) or None,
+        icons=list(options.get("icons", ())),
+        meta=options.get("meta"),
         function=Function.of(function, name),
     )

@@ -97,11 +97,11 @@ class Elicit(Generic[T]):
 
     def read(self, result: Mapping[str, Any]) -> Answer[T]:
         """Check what came against the form."""
-        found = _convert(result, _ElicitResult)
-        if found.action != "accept":
-            return Answer(found.action)
+        reply = _convert(result, _ElicitResult)
+        if reply.action != "accept":
+            return Answer(reply.action)
         kind: Any = dict[str, Any] if isinstance(self.form, dict) else self.form
-        content = _convert({} if found.content is None else found.content, kind)
+        content = _convert({} if reply.content is None else reply.content, kind)
         return Answer("accept", content)
 
 
@@ -242,7 +242,7 @@ def form_schema(form: type) -> JsonSchema:
     schema = schema_of(form, form.__name__)
     definitions = schema.get("$defs", {})
     properties = {
-        name: _flat(found, definitions) for name, found in schema.get("properties", {}).items()
+        name: _flat(member, definitions) for name, member in schema.get("properties", {}).items()
     }
     flat: JsonSchema = {"type": "object", "properties": properties}
     return flat | ({"required": schema["required"]} if schema.get("required") else {})
@@ -269,11 +269,11 @@ def missing_capability(needed: dict[str, Any], declared: Mapping[str, Any]) -> b
     An ``elicitation`` that names no mode means forms (MCP 2025-11-25, client/elicitation).
     """
     for name, parts in needed.items():
-        found = declared.get(name)
-        if not isinstance(found, dict):
+        own = declared.get(name)
+        if not isinstance(own, dict):
             return True
-        if name == "elicitation" and "form" in parts and "url" not in found:
+        if name == "elicitation" and "form" in parts and "url" not in own:
             continue
-        if any(part not in found for part in parts):
+        if any(part not in own for part in parts):
             return True
     return False

@@ -3,9 +3,9 @@
 import base64
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import msgspec
 import trio
@@ -13,6 +13,7 @@ import trio
 from mcpd.app.content import Annotations, Icon, ResourceContents
 from mcpd.app.context import Context
 from mcpd.app.function import Function
+from mcpd.app.options import check_options
 from mcpd.app.uri_template import UriTemplate
 from mcpd.errors import DeclarationError
 
@@ -82,28 +83,32 @@ class Resource:
         return [ResourceContents(uri, self.mime_type or "application/json", text=text)]
 
 
+class ResourceOptions(TypedDict, total=False):
+    """What can be said of a resource; see App.resource."""
+
+    name: str | None
+    title: str | None
+    description: str | None
+    mime_type: str | None
+    size: int | None
+    annotations: Annotations | None
+    icons: Sequence[Icon]
+    meta: dict[str, Any] | None
+
+
 def declare_resource(
-    function: Callable[..., Any],
-    uri: str,
-    *,
-    name: str | None,
-    title: str | None,
-    description: str | None,
-    mime_type: str | None,
-    size: int | None,
-    annotations: Annotations | None,
-    icons: list[Icon],
-    meta: dict[str, Any] | None,
+    function: Callable[..., Any], uri: str, **options: Unpack[ResourceOptions]
 ) -> Resource:
     """Build a resource from a function; variables of the URI are its parameters.
 
     Raises:
         DeclarationError: the URI is none, or the parameters do not match its variables.
     """
+    check_options("resource", ResourceOptions, options)
     if not _SCHEME.fullmatch(uri):
         raise DeclarationError(f"{uri!r} is no URI.", fix="Begin with a scheme: note://today")
     template = UriTemplate(uri) if "{" in uri else None
-    name = name or str(getattr(function, "__name__", uri))
+    name = options.get("name") or str(getattr(function, "__name__", uri))
     declared = Function.of(function, name)
     parameters = set(declared.schema.get("properties", {}))
     variables = set(template.variables if template else ())
@@ -115,12 +120,12 @@ def declare_resource(
         uri=uri,
         template=template,
         name=name,
-        title=title,
-        description=description or inspect.getdoc(function) or None,
-        mime_type=mime_type,
-        size=size,
-        annotations=annotations,
-        icons=icons,
-        meta=meta,
+        title=options.get("title"),
+        description=options.get("description") or inspect.getdoc(function) or None,
+        mime_type=options.get("mime_type"),
+        size=options.get("size"),
+        annotations=options.get("annotations"),
+        icons=list(options.get("icons", ())),
+        meta=options.get("meta"),
         function=declared,
     )

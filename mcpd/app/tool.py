@@ -2,9 +2,9 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import msgspec
 import trio
@@ -12,6 +12,7 @@ import trio
 from mcpd.app.content import CONTENT_TYPES, Content, Icon, Text, ToolResult
 from mcpd.app.context import Context
 from mcpd.app.function import Function
+from mcpd.app.options import check_options
 from mcpd.app.schemas import JsonSchema, check_schema, result_type, schema_of
 from mcpd.errors import DeclarationError
 
@@ -136,24 +137,30 @@ def _is_content_list(value: Any) -> bool:
     )
 
 
-def declare_tool(
-    function: Callable[..., Any],
-    *,
-    name: str | None,
-    title: str | None,
-    description: str | None,
-    hints: Hints,
-    icons: list[Icon],
-    meta: dict[str, Any] | None,
-    input_schema: JsonSchema | None = None,
-    task: TaskSupport = "forbidden",
-) -> Tool:
+class ToolOptions(TypedDict, total=False):
+    """What can be said of a tool; see App.tool."""
+
+    name: str | None
+    title: str | None
+    description: str | None
+    read_only: bool | None
+    destructive: bool | None
+    idempotent: bool | None
+    open_world: bool | None
+    icons: Sequence[Icon]
+    meta: dict[str, Any] | None
+    input_schema: JsonSchema | None
+    task: TaskSupport
+
+
+def declare_tool(function: Callable[..., Any], **options: Unpack[ToolOptions]) -> Tool:
     """Build a tool from a function's signature, annotations and docstring.
 
     Raises:
         DeclarationError: naming the tool and what cannot be served.
     """
-    name = name or str(getattr(function, "__name__", ""))
+    check_options("tool", ToolOptions, options)
+    name = options.get("name") or str(getattr(function, "__name__", ""))
     if not _NAME.fullmatch(name):
         raise DeclarationError(
             f"{name!r} is no tool name.", fix="Use 1 to 128 of A-Z a-z 0-9 _ - and the dot."
@@ -162,14 +169,20 @@ def declare_tool(
     promised = result_type(declared.returns)
     return Tool(
         name=name,
-        title=title,
-        description=description or inspect.getdoc(function) or None,
-        input_schema=check_schema(input_schema or declared.schema, name),
+        title=options.get("title"),
+        description=options.get("description") or inspect.getdoc(function) or None,
+        input_schema=check_schema(options.get("input_schema") or declared.schema, name),
         output_schema=None if promised is None else schema_of(promised, name),
-        hints=hints,
-        icons=icons,
-        meta=meta,
-        task=task,
+        hints=Hints(
+            options.get("title"),
+            options.get("read_only"),
+            options.get("destructive"),
+            options.get("idempotent"),
+            options.get("open_world"),
+        ),
+        icons=list(options.get("icons", ())),
+        meta=options.get("meta"),
+        task=options.get("task", "forbidden"),
         function=declared,
         _result=None if promised is None else msgspec.json.Decoder(promised),
     )

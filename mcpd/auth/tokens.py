@@ -207,11 +207,11 @@ def _principal(claims: Mapping[str, Any], scope: str) -> Principal:
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
-    found = claims.get("scopes", claims.get("scope", ()))
-    if isinstance(found, str):
-        return frozenset(found.split())
-    if isinstance(found, list | tuple):
-        return frozenset(item for item in found if isinstance(item, str))
+    given = claims.get("scopes", claims.get("scope", ()))
+    if isinstance(given, str):
+        return frozenset(given.split())
+    if isinstance(given, list | tuple):
+        return frozenset(item for item in given if isinstance(item, str))
     return frozenset()
 
 

@@ -18,7 +18,7 @@ from mcpd.server.assembly import Server
 from mcpd.server.daemon import Daemon, raise_file_limit
 from mcpd.server.stdio import run_stdio
 from mcpd.server.supervisor import Supervisor
-from mcpd.server.worker import take_inheritance
+from mcpd.server.worker import read_inheritance
 from mcpd.telemetry.logs import LogWriter, set_up
 
 log = logging.getLogger("mcpd.server")
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    inheritance = take_inheritance(os.environ)
+    inheritance = read_inheritance(os.environ)
     loaded = load_settings(arguments)
     config = loaded.config
     if arguments.print_config:

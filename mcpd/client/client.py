@@ -37,8 +37,8 @@ class Client:
 
     def __init__(self, http: HttpTransport, emit: Emit) -> None:
         self.http = http
-        self.session = ClientSession(http, self._take)
-        self.fallback = Fallback(http, self._take)
+        self.session = ClientSession(http, self._receive_beside)
+        self.fallback = Fallback(http, self._receive_beside)
         self.open: dict[bytes, Exchange] = {}
         self._emit = emit
         self._mirrors = ParameterMirrors()
@@ -51,7 +51,7 @@ class Client:
             nursery: for streams; it lives as long as the client.
         """
         self.fallback.nursery = nursery
-        await listen(self.http, self.session, self._take)
+        await listen(self.http, self.session, self._receive_beside)
 
     # --- requests -------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Client:
 
     # --- from the server ------------------------------------------------------------------------
 
-    async def _take(self, body: bytes) -> None:
+    async def _receive_beside(self, body: bytes) -> None:
         """Messages that came beside every exchange."""
         await self._receive(body, None)
 

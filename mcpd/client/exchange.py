@@ -209,12 +209,12 @@ class Exchange:
     async def _follow(self, response: IncomingResponse) -> None:
         reader, barren = new_reader(), 0
 
-        async def take(body: bytes) -> None:
+        async def receive(body: bytes) -> None:
             await self._transport.receive(body, self)
 
         while True:
             received = self.pending.received
-            await read_events(response, reader, take)
+            await read_events(response, reader, receive)
             if not self.pending.waiting or self.pending.cancelled or not reader.last_id:
                 return
             barren = barren + 1 if self.pending.received == received else 0

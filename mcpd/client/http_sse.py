@@ -22,9 +22,9 @@ POSTED = [(b"content-type", b"application/json")]
 class HttpSseStream:
     """One connection to such a server. When its stream ends, the session is over."""
 
-    def __init__(self, transport: HttpTransport, take: OnMessage) -> None:
+    def __init__(self, transport: HttpTransport, receive: OnMessage) -> None:
         self._transport = transport
-        self._take = take
+        self._receive = receive
         self._endpoint = ""
         self._named = trio.Event()
         self._scope = trio.CancelScope()
@@ -66,7 +66,7 @@ class HttpSseStream:
                     if event.name == "endpoint":
                         self._name(event.data.decode("utf-8", "replace"))
                     elif event.name == "message":
-                        await self._take(event.data)
+                        await self._receive(event.data)
 
     def _name(self, told: str) -> None:
         """The endpoint may be relative; another origin is not followed, since it gets the token."""
@@ -97,7 +97,7 @@ class HttpSseStream:
         await read_quietly(response)
 
     async def exchange(self, body: bytes, done: trio.Event) -> None:
-        """Send a request and wait until it is done; ``take`` gets its answer.
+        """Send a request and wait until it is done; ``receive`` gets its answer.
 
         Raises:
             Undeliverable: the stream ended first.
@@ -124,11 +124,11 @@ class Fallback:
         take: gets every message of the server.
     """
 
-    def __init__(self, transport: HttpTransport, take: OnMessage) -> None:
+    def __init__(self, transport: HttpTransport, receive: OnMessage) -> None:
         self.stream: HttpSseStream | None = None
         self.nursery: trio.Nursery | None = None  # of the client; owns the stream
         self._transport = transport
-        self._take = take
+        self._receive = receive
 
     async def open(self, reason: str) -> bool:
         """Use it from here on, if the server has it.
@@ -139,7 +139,7 @@ class Fallback:
         if self.nursery is None:
             return False
         log.info("trying HTTP+SSE (%s)", reason)
-        stream = HttpSseStream(self._transport, self._take)
+        stream = HttpSseStream(self._transport, self._receive)
         if not await stream.open(self.nursery):
             return False
         self.stream = stream

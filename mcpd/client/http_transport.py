@@ -166,9 +166,9 @@ class HttpTransport:
 
 def _message(body: bytes) -> str:
     try:
-        found = _explanation.decode(body)
+        told = _explanation.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    if isinstance(found.error, _Error):
-        return found.error.message
-    return found.error_description or found.error or ""
+    if isinstance(told.error, _Error):
+        return told.error.message
+    return told.error_description or told.error or ""

@@ -17,19 +17,19 @@ UNREACHABLE_S = 5.0  # until it is tried again
 NO_STREAM = (400, 404, 405, 406, 501)  # the server has none
 
 
-async def listen(transport: HttpTransport, session: ClientSession, take: OnMessage) -> None:
+async def listen(transport: HttpTransport, session: ClientSession, receive: OnMessage) -> None:
     """Hand on what the server says of its own accord, for as long as the client is there."""
     while True:
         await session.ready.wait()
         number = session.number
         with trio.CancelScope() as session.listening:
-            await _listen_in(transport, session, take, number)
+            await _listen_in(transport, session, receive, number)
             if session.number == number:
                 await trio.sleep_forever()  # until there is another session
 
 
 async def _listen_in(
-    transport: HttpTransport, session: ClientSession, take: OnMessage, number: int
+    transport: HttpTransport, session: ClientSession, receive: OnMessage, number: int
 ) -> None:
     reader = new_reader()
     barren_s = 0.0
@@ -37,7 +37,7 @@ async def _listen_in(
     while session.number == number:
         last_id = reader.last_id
         try:
-            status = await _listen_once(transport, session, take, reader)
+            status = await _listen_once(transport, session, receive, reader)
             listened = listened or status == 200
             if status == 404 and listened and session.is_there:  # and not a path without GET
                 await session.renew(number)
@@ -52,7 +52,7 @@ async def _listen_in(
 
 
 async def _listen_once(
-    transport: HttpTransport, session: ClientSession, take: OnMessage, reader: EventReader
+    transport: HttpTransport, session: ClientSession, receive: OnMessage, reader: EventReader
 ) -> int:
     """One connection; the status of the answer, 200 for a stream alone."""
     headers = [*ACCEPT_STREAM, *session.headers]
@@ -60,7 +60,7 @@ async def _listen_once(
         headers.append((b"last-event-id", reader.last_id.encode("utf-8")))
     response = await transport.begin("GET", headers, repeatable=True)
     if is_stream(response):
-        await read_events(response, reader, take)
+        await read_events(response, reader, receive)
         return 200
     words = await transport.explain(response)
     log.info("the server has no stream to listen to: %s %s", response.status, words)

@@ -46,13 +46,13 @@ def read_outgoing(body: bytes) -> Outgoing:
     """
     if not is_batch(body):
         return Outgoing(body, [decode(body)])
-    found = decode_batch(body, max_messages=MAX_BATCH)
-    for message in found:
+    messages = decode_batch(body, max_messages=MAX_BATCH)
+    for message in messages:
         if isinstance(message, McpdError):
             raise message
     return Outgoing(
         body,
-        [message for message in found if isinstance(message, Call | Notification | RpcResponse)],
+        [message for message in messages if isinstance(message, Call | Notification | RpcResponse)],
     )
 
 

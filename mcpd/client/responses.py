@@ -26,7 +26,7 @@ def is_stream(response: IncomingResponse) -> bool:
     return response.status == 200 and response.header(b"content-type") == EVENT_STREAM
 
 
-async def read_events(response: IncomingResponse, reader: EventReader, take: OnMessage) -> None:
+async def read_events(response: IncomingResponse, reader: EventReader, receive: OnMessage) -> None:
     """Hand each message on until the stream ends or breaks, and close it.
 
     Raises:
@@ -37,7 +37,7 @@ async def read_events(response: IncomingResponse, reader: EventReader, take: OnM
             while piece := await response.receive():
                 for event in reader.feed(piece):
                     if event.name == "message":
-                        await take(event.data)
+                        await receive(event.data)
         except Broken:
             return  # the caller knows what is missing
 

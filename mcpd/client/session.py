@@ -115,13 +115,13 @@ class ClientSession:
         take: gets what the server sends beside its answers.
     """
 
-    def __init__(self, transport: HttpTransport, take: OnMessage) -> None:
+    def __init__(self, transport: HttpTransport, receive: OnMessage) -> None:
         self.state = SessionState.NONE
         self.number = 0
         self.ready = trio.Event()
         self.listening: trio.CancelScope | None = None
         self._transport = transport
-        self._take = take
+        self._receive = receive
         self._terms = _Terms()
         self._initialize: Call | None = None
         self._kept: dict[tuple[str, str], Call] = {}
@@ -208,7 +208,7 @@ class ClientSession:
                 raise _none_other()
         for kind, declared in self._terms.capabilities.items():
             if isinstance(declared, dict) and declared.get("listChanged"):
-                await self._take(encode_notification(f"notifications/{kind}/list_changed", {}))
+                await self._receive(encode_notification(f"notifications/{kind}/list_changed", {}))
         self._listen_anew()
 
     async def _begin_again(self, initialize: Call) -> None:
@@ -242,26 +242,26 @@ class ClientSession:
         return response, await self._answer(response, own_id)
 
     async def _answer(self, response: IncomingResponse, own_id: bytes) -> ServerMessage | None:
-        found: list[ServerMessage] = []
+        answers: list[ServerMessage] = []
         scope = trio.CancelScope()
 
-        async def take(body: bytes) -> None:
+        async def receive(body: bytes) -> None:
             for message in read_messages(body):
                 if message.key == own_id:
-                    found.append(message)
+                    answers.append(message)
                     scope.deadline = trio.current_time() + LINGER_S
                 else:
-                    await self._take(message.line)
+                    await self._receive(message.line)
 
         try:
             with scope:
                 if is_stream(response):
-                    await read_events(response, new_reader(), take)
+                    await read_events(response, new_reader(), receive)
                 else:
-                    await take(await read_body(response))
+                    await receive(await read_body(response))
         except (msgspec.DecodeError, Broken):
             return None
-        return found[0] if found else None
+        return answers[0] if answers else None
 
 
 def session_id_of(response: IncomingResponse) -> str:
@@ -271,10 +271,10 @@ def session_id_of(response: IncomingResponse) -> str:
 
 def _read_terms(session_id: str, result: bytes) -> _Terms:
     try:
-        found = _initialized.decode(result)
+        told = _initialized.decode(result)
     except msgspec.DecodeError:
-        found = _Initialized()
-    version, capabilities = found.protocolVersion, found.capabilities
+        told = _Initialized()
+    version, capabilities = told.protocolVersion, told.capabilities
     return _Terms(
         session_id.encode("latin-1"),
         version.encode("ascii") if _is_version(version) else b"",

@@ -193,7 +193,7 @@ class HttpClient:
         Cancellation: the connection is closed.
         """
         request = self._request(method, target, headers, body)
-        connection = self._take() or _Connection(await self._origin.connect())
+        connection = self._reuse_idle() or _Connection(await self._origin.connect())
         try:
             await connection.send(request, body)
             event = await connection.next_event()
@@ -218,15 +218,15 @@ class HttpClient:
             ) from error
 
     def _framing(self, method: str, body: bytes) -> list[tuple[bytes, bytes]]:
-        found = [(b"host", self._origin.authority)]
+        fields = [(b"host", self._origin.authority)]
         proxy = self._origin.proxy
         if proxy is not None and proxy.authorization is not None and self._origin.tls is None:
-            found.append((b"proxy-authorization", proxy.authorization))
+            fields.append((b"proxy-authorization", proxy.authorization))
         if body or method in ("POST", "PUT", "PATCH"):
-            found.append((b"content-length", b"%d" % len(body)))
-        return found
+            fields.append((b"content-length", b"%d" % len(body)))
+        return fields
 
-    def _take(self) -> _Connection | None:
+    def _reuse_idle(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
             if trio.current_time() - connection.idle_since < IDLE_S and not connection.is_stale:

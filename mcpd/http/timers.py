@@ -53,16 +53,16 @@ class Timers:
     def forget(self, item: Timed) -> None:
         """Take an item out."""
         item.due = inf
-        self._take_out(item)
+        self._remove(item)
 
-    def _take_out(self, item: Timed) -> None:
+    def _remove(self, item: Timed) -> None:
         items = self._slots.get(item.slot)  # None: not armed, or its slot is being turned
         if items is not None:
             items.discard(item)
         item.slot = NEVER
 
     def _move(self, item: Timed, slot: int) -> None:
-        self._take_out(item)
+        self._remove(item)
         item.slot = slot
         items = self._slots.get(slot)
         if items is None:

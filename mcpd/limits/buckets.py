@@ -10,7 +10,7 @@ class Bucket:
     """Allows ``per_s`` events a second, and ``burst`` of them at once.
 
     Args:
-        now: in seconds, on the same clock as for ``take``.
+        now: in seconds, on the same clock as for ``consume``.
     """
 
     __slots__ = ("_burst", "_level", "_per_s", "_then")
@@ -21,7 +21,7 @@ class Bucket:
         self._level = float(burst)
         self._then = now
 
-    def take(self, now: float) -> float:
+    def consume(self, now: float) -> float:
         """Take one; 0.0 if it was there, else the seconds until there will be one."""
         passed_s = max(0.0, now - self._then)  # a clock that was set back takes nothing away
         self._level = min(self._burst, self._level + passed_s * self._per_s)
@@ -44,7 +44,7 @@ class Buckets:
         self._burst = burst
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
-    def take(self, key: str, now: float) -> float:
+    def consume(self, key: str, now: float) -> float:
         """Take one; 0.0 if it was there, else the seconds until there will be one."""
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -52,4 +52,4 @@ class Buckets:
             if len(self._buckets) > MAX_KEYS:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(key)
-        return bucket.take(now)
+        return bucket.consume(now)

@@ -29,7 +29,7 @@ class RateLimit:
         Raises:
             TooManyRequests: it is one too many; with Retry-After.
         """
-        wait_s = self.buckets.take(key, now)
+        wait_s = self.buckets.consume(key, now)
         if wait_s > 0:
             raise TooManyRequests(
                 self.refusal,

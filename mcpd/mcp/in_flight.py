@@ -87,10 +87,10 @@ class CallsInFlight:
         """Cancel a call, wherever it runs; False: not here, which is no error (MCP,
         "Cancellation").
         """
-        found = self._cancel(session_id, request_id)
-        if not found and self._bus.shared:
+        is_here = self._cancel(session_id, request_id)
+        if not is_here and self._bus.shared:
             self._bus.publish(Signal(SignalKind.CANCELLED, session_id, request_id.decode("utf-8")))
-        return found
+        return is_here
 
     def _cancel(self, session_id: SessionId, request_id: RequestId) -> bool:
         scope = self._scopes.get((session_id, request_id))

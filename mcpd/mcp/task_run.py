@@ -110,11 +110,11 @@ class TaskRun:
         except trio.Cancelled:
             raise
         except BaseException as error:
-            self._take_failure(error)
+            self._record_failure(error)
         finally:
             self._settled.set()
 
-    def _take_failure(self, error: BaseException) -> None:
+    def _record_failure(self, error: BaseException) -> None:
         """Questions of a run that is no task yet are its outcome; everything else is a failure.
 
         Raises:
@@ -167,16 +167,16 @@ class TaskRun:
             msgspec.json.encode(question.params)  # what cannot be asked fails here, in the tool
         opened = []
         for question in questions:
-            found = OpenQuestion(question)
-            task.questions[task.new_key(question)] = found
-            opened.append(found)
+            question_open = OpenQuestion(question)
+            task.questions[task.new_key(question)] = question_open
+            opened.append(question_open)
         tasks = self._request.runtime.tasks
         if not task.move(Status.INPUT_REQUIRED, tasks.clock()):
             task.touch(tasks.clock())
         with trio.fail_after(ANSWER_TIMEOUT_S):
-            for found in opened:
-                await found.answered.wait()
-        for found in opened:
-            if found.refusal is not None:
-                raise found.refusal
-        return [found.answer for found in opened]
+            for question_open in opened:
+                await question_open.answered.wait()
+        for question_open in opened:
+            if question_open.refusal is not None:
+                raise question_open.refusal
+        return [question_open.answer for question_open in opened]

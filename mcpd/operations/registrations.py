@@ -31,16 +31,16 @@ class RegistrationListing:
         limit, after = _page(request.query)
         sessions = self.sessions
         store = sessions.store
-        found = await store.list(
+        listed = await store.list(
             alive_since=sessions.clock() - sessions.timeout_s, limit=limit + 1, after=after
         )
-        page = found[:limit]
+        page = listed[:limit]
         body: dict[str, Any] = {
             "active_registrations": (await store.count()).total,
             "sessions": [session.id for session in page],
             "details": [_details(session) for session in page],
         }
-        if len(found) > limit:
+        if len(listed) > limit:
             body["next"] = f"/registrations?limit={limit}&after={page[-1].id}"
         return json_response(body, headers=((b"cache-control", b"no-store"),))
 

@@ -77,7 +77,7 @@ async def receive(exchange: PlayedRequest, response: IncomingResponse) -> None:
     reader, last_id = EventReader(MAX_BODY_BYTES), ""
     while piece := await response.receive():
         for event in reader.feed(piece):
-            _take(exchange, event)
+            _receive_event(exchange, event)
             last_id = event.id
         if reader.last_id != last_id:
             last_id = reader.last_id
@@ -85,7 +85,7 @@ async def receive(exchange: PlayedRequest, response: IncomingResponse) -> None:
         exchange.news()
 
 
-def _take(exchange: PlayedRequest, event: ServerEvent) -> None:
+def _receive_event(exchange: PlayedRequest, event: ServerEvent) -> None:
     if event.name == "endpoint":
         exchange.endpoint = event.data.decode("utf-8", "replace")
     if event.name != "message":

@@ -125,7 +125,7 @@ class Daemon:
                     self._config.drain_timeout_s,
                 )
                 reload = partial(self._reload, server, tls)
-                await signals.start(self._take_signals, stopping, reload)
+                await signals.start(self._receive_signals, stopping, reload)
                 with stopping.accepting:
                     async with trio.open_nursery() as accept:
                         await accept.start(
@@ -162,7 +162,7 @@ class Daemon:
 
     # --- signals ------------------------------------------------------------------------------
 
-    async def _take_signals(
+    async def _receive_signals(
         self,
         stopping: Stopping,
         reload: Callable[[], None],

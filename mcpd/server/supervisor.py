@@ -102,7 +102,7 @@ class Supervisor:
     async def _run(self, upkeep: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
         self._sockets = [listener.socket for listener in listeners]
         async with trio.open_nursery() as workers:
-            await workers.start(self._take_signals, workers)
+            await workers.start(self._receive_signals, workers)
             for place in range(self._config.workers):
                 self._children.append(await self._spawn(workers, prints_next_step=place == 0))
             await self._wait_for_start()
@@ -220,7 +220,7 @@ class Supervisor:
 
     # --- signals ------------------------------------------------------------------------------
 
-    async def _take_signals(
+    async def _receive_signals(
         self, workers: trio.Nursery, *, task_status: trio.TaskStatus[None]
     ) -> None:
         watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)

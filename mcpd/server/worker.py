@@ -56,7 +56,7 @@ def to_environ(sockets: list[int], lifeline: int, *, prints_next_step: bool) -> 
     return f"{','.join(map(str, sockets))};{lifeline};{int(prints_next_step)}"
 
 
-def take_inheritance(environ: MutableMapping[str, str]) -> Inheritance | None:
+def read_inheritance(environ: MutableMapping[str, str]) -> Inheritance | None:
     """What the supervisor passed, if there is one.
 
     Raises:

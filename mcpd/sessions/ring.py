@@ -32,7 +32,7 @@ class Ring:
         while len(self._events) > 1 and (len(self._events) > MAX_EVENTS or self.size > MAX_BYTES):
             self._drop_oldest()
 
-    def take(self, through: int) -> None:
+    def drop_through(self, through: int) -> None:
         """Drop messages up to a number."""
         while self._events and self._events[0].number <= through:
             self._drop_oldest()

@@ -119,9 +119,9 @@ class Sessions:
             SessionNotFound: it ended meanwhile.
             StoreError: it is still there.
         """
-        found = await self.store.end(session.id)
+        was_there = await self.store.end(session.id)
         self._over(session.id)
-        if not found:
+        if not was_there:
             raise gone()
 
     def _over(self, session_id: SessionId) -> None:

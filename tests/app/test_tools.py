@@ -297,3 +297,17 @@ def test_nested_properties_can_be_mirrored():
     schema = {"type": "object", "properties": {"a": inner}}
     app.tool(name="t", input_schema=schema)(lambda a=None: None)
     assert mirrored_parameters("t", only(app).input_schema) == {"mcp-param-deep": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("declare", "told"),
+    [
+        (lambda app: app.tool(readonly=True), "A tool has no option readonly"),
+        (lambda app: app.resource("a://b", mimetype="x"), "A resource has no option mimetype"),
+        (lambda app: app.prompt(titel="x"), "A prompt has no option titel"),
+    ],
+)
+def test_an_option_that_does_not_exist_is_refused_with_the_nearest(declare, told):
+    with pytest.raises(DeclarationError, match=told) as caught:
+        declare(App("x"))(lambda: None)
+    assert caught.value.fix.startswith("Did you mean ")

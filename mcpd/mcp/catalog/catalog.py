@@ -7,7 +7,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import trio
 
-from mcpd.app.app import Completer, ListKind
+from mcpd.app.app import Completer
+from mcpd.app.changes import ListKind
 from mcpd.errors import DeclarationError
 from mcpd.mcp.catalog import descriptions
 from mcpd.mcp.catalog.provider import (
@@ -89,25 +90,25 @@ class Catalog:
     @property
     def capabilities(self) -> dict[str, Any]:
         """MCP, ServerCapabilities: what is there now."""
-        found: dict[str, Any] = {"logging": {}}
+        capabilities_now: dict[str, Any] = {"logging": {}}
         if self.tools:
-            found["tools"] = {"listChanged": True}
+            capabilities_now["tools"] = {"listChanged": True}
         if self.resources:
-            found["resources"] = {"subscribe": True, "listChanged": True}
+            capabilities_now["resources"] = {"subscribe": True, "listChanged": True}
         if self.prompts:
-            found["prompts"] = {"listChanged": True}
+            capabilities_now["prompts"] = {"listChanged": True}
         if any(provider.completers for provider in self.providers):
-            found["completions"] = {}
+            capabilities_now["completions"] = {}
         extensions = self._extensions()
-        return found | ({"extensions": extensions} if extensions else {})
+        return capabilities_now | ({"extensions": extensions} if extensions else {})
 
     def _extensions(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        extensions: dict[str, Any] = {}
         if any("ui" in (offered.part.meta or {}) for offered in self.tools.values()):
-            found[UI_EXTENSION] = {"mimeTypes": [UI_MIME_TYPE]}
+            extensions[UI_EXTENSION] = {"mimeTypes": [UI_MIME_TYPE]}
         if self._has_tasks:
-            found[TASKS_EXTENSION] = {}
-        return found
+            extensions[TASKS_EXTENSION] = {}
+        return extensions
 
     @property
     def _has_tasks(self) -> bool:
@@ -156,10 +157,10 @@ class Catalog:
         Raises:
             InvalidParams: the cursor is not one of ours.
         """
-        found = self._lists.get((kind, revision))
-        if found is None:
-            found = self._lists[kind, revision] = list(self._encode_list(kind, revision))
-        return found[descriptions.page_number(kind, cursor, len(found))]
+        pages = self._lists.get((kind, revision))
+        if pages is None:
+            pages = self._lists[kind, revision] = list(self._encode_list(kind, revision))
+        return pages[descriptions.page_number(kind, cursor, len(pages))]
 
     @property
     def discovery(self) -> msgspec.Raw:

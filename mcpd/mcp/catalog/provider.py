@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import msgspec
 import trio
 
-from mcpd.app.app import ChangeListener, Completer
+from mcpd.app.app import Completer
+from mcpd.app.changes import ChangeListener
 from mcpd.app.content import Annotations, Icon, Message, ResourceContents
 from mcpd.app.context import Context
 from mcpd.app.schemas import JsonSchema

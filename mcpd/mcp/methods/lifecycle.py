@@ -52,13 +52,13 @@ def read_initialize(params: msgspec.Raw) -> InitializeParams:
     Raises:
         InvalidParams: they do not fit, or are too large to keep.
     """
-    found = read_params(_initialize_params, params)
-    capabilities = bytes(found.capabilities)
+    read = read_params(_initialize_params, params)
+    capabilities = bytes(read.capabilities)
     if len(capabilities) > MAX_CAPABILITIES_BYTES or capabilities[:1] != b"{":
         raise InvalidParams(
             f"capabilities must be an object of at most {MAX_CAPABILITIES_BYTES} bytes."
         )
-    return found
+    return read
 
 
 def negotiated(params: InitializeParams) -> dict[str, Any]:
@@ -110,8 +110,8 @@ async def _cancelled(notification: McpNotification) -> None:
     session = notification.caller.session
     request_id = cancelled_request(notification.notification)
     if session is not None and request_id is not None:
-        found = notification.runtime.in_flight.cancel(session.id, request_id)
-        log.debug("client cancelled a request, %s", "running" if found else "not running")
+        is_running = notification.runtime.in_flight.cancel(session.id, request_id)
+        log.debug("client cancelled a request, %s", "running" if is_running else "not running")
 
 
 METHODS = {

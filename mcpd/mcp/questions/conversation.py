@@ -150,7 +150,7 @@ class CallConversation:
         return await self._asker.ask(questions)
 
     def _allowed(self) -> bool:
-        return self._allowance.take(trio.current_time()) == 0
+        return self._allowance.consume(trio.current_time()) == 0
 
 
 def _has_question(revision: Revision, question: Question) -> bool:

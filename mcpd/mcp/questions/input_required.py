@@ -167,7 +167,7 @@ def find_required(error: BaseException) -> InputRequired | None:
 
 
 def _leaves(group: BaseExceptionGroup[InputRequired]) -> list[InputRequired]:
-    found: list[InputRequired] = []
+    leaves: list[InputRequired] = []
     for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves

@@ -98,13 +98,13 @@ def simple_form(schema: dict[str, Any]) -> dict[str, Any]:
         ToolError: it cannot be said there.
     """
     properties = {}
-    for name, found in schema.get("properties", {}).items():
-        if found.get("type") == "array":
+    for name, member in schema.get("properties", {}).items():
+        if member.get("type") == "array":
             raise ToolError(f"The client's revision has no multiple choice, as {name} needs.")
-        if "oneOf" in found:
-            rest = {key: value for key, value in found.items() if key != "oneOf"}
-            options = found["oneOf"]
-            found = {**rest, "enum": [option["const"] for option in options],
+        if "oneOf" in member:
+            rest = {key: value for key, value in member.items() if key != "oneOf"}
+            options = member["oneOf"]
+            member = {**rest, "enum": [option["const"] for option in options],
                      "enumNames": [option.get("title", "") for option in options]}  # fmt: skip
-        properties[name] = found
+        properties[name] = member
     return {**schema, "properties": properties}

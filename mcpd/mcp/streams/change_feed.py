@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from mcpd.app.app import ListKind
+from mcpd.app.changes import ListKind
 from mcpd.errors import StoreError
 from mcpd.mcp.catalog.provider import Provider
 from mcpd.mcp.streams.hub import StreamHub

@@ -101,7 +101,7 @@ class Reader:
             elif self.lease is not None and self.lease.state is LeaseState.WAITING:
                 await self._wait_until_served(changed, LOOK_AT_LEASE_S)
             elif self._buffer:
-                return self._take_one()
+                return self._next_buffered()
             elif self._finished:
                 self.end = End.FINISHED
             elif not await self._fill():
@@ -139,7 +139,7 @@ class Reader:
         if self.lease is not None:
             self.lease.doubt()
 
-    def _take_one(self) -> Event:
+    def _next_buffered(self) -> Event:
         event = self._buffer.popleft()
         self.after = event.number
         self.readers.delivered = max(self.readers.delivered, event.number)
@@ -154,14 +154,14 @@ class Reader:
             page = writer.ring.behind(self.after)
         else:
             try:
-                found = await self._events.read(*self.key, self.after)
+                kept = await self._events.read(*self.key, self.after)
             except StoreError:
                 await trio.sleep(STORE_AWAY_S)  # the stream stays open meanwhile
                 return True
-            if found is None:
+            if kept is None:
                 self.end = End.GONE
                 return True
-            page = found
+            page = kept
         self._buffer.extend(page.events)
         self._finished = page.finished
         return bool(page.events) or page.finished

@@ -141,8 +141,8 @@ class Tasks:
             await task.changed.wait()
             return task
         await trio.sleep(LOOK_AGAIN_S)
-        found: Task = await patiently(partial(self.get, task.owner, task.id))
-        return found
+        current: Task = await patiently(partial(self.get, task.owner, task.id))
+        return current
 
     # --- what clients want of a task ----------------------------------------------------------
 
@@ -187,10 +187,10 @@ class Tasks:
 
     def _refuse(self, task: Task, keys: list[str], refusal: ToolError) -> None:
         for key in keys:
-            found = task.questions.pop(key, None)
-            if found is not None:
-                found.refusal = refusal
-                found.answered.set()
+            question = task.questions.pop(key, None)
+            if question is not None:
+                question.refusal = refusal
+                question.answered.set()
         if not task.questions:
             task.move(Status.WORKING, self.clock())
 

@@ -42,14 +42,14 @@ async def answer_batch(
 
     async def serve(place: int, message: Message | McpdError) -> None:
         if isinstance(message, McpdError):
-            found: bytes | None = encode_error(None, message)
+            response: bytes | None = encode_error(None, message)
         elif isinstance(message, Call) and message.method == "initialize":
-            found = encode_error(message.id, InvalidRequest("initialize is never in a batch."))
+            response = encode_error(message.id, InvalidRequest("initialize is never in a batch."))
         else:
             async with limit:
-                found = await answer(message)
-        if found is not None:
-            answers[place] = found
+                response = await answer(message)
+        if response is not None:
+            answers[place] = response
 
     async with trio.open_nursery() as nursery:
         for place, message in enumerate(messages):

@@ -31,12 +31,12 @@ _MAX_KNOWN = 64
 def accepts(headers: Headers) -> Accepts:
     """Read Accept; the few values that occur are remembered."""
     raw = headers.joined(b"accept").encode("latin-1")
-    found = _known.get(raw)
-    if found is None:
-        found = _read_accept(raw.decode("latin-1"))
+    known = _known.get(raw)
+    if known is None:
+        known = _read_accept(raw.decode("latin-1"))
         if len(_known) < _MAX_KNOWN:
-            _known[raw] = found
-    return found
+            _known[raw] = known
+    return known
 
 
 def _read_accept(value: str) -> Accepts:
@@ -47,11 +47,11 @@ def _read_accept(value: str) -> Accepts:
             types.add(name.strip())
     if types & {"", "*/*"}:
         return _BOTH
-    found = Accepts(
+    accepted = Accepts(
         json=bool(types & {"application/json", "application/*"}),
         events=bool(types & {"text/event-stream", "text/*"}),
     )
-    return found if found.json or found.events else _BOTH
+    return accepted if accepted.json or accepted.events else _BOTH
 
 
 def check_json(headers: Headers) -> None:

@@ -85,7 +85,7 @@ class MemoryEvents:
     async def drop_through(self, session_id: SessionId, through: int) -> None:
         ring = self._ring(session_id, SESSION_STREAM)
         if ring is not None:
-            ring.take(through)
+            ring.drop_through(through)
 
     async def sweep(self, now: float) -> None:
         for _, kept in self._kept:

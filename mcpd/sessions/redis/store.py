@@ -158,9 +158,9 @@ class RedisStore:
         self, *, alive_since: float, limit: int, after: SessionId | None = None
     ) -> list[Session]:
         await self.flush()
-        found: list[Session] = []
+        page: list[Session] = []
         start = f"({after}" if after else "-"
-        while len(found) < limit:
+        while len(page) < limit:
             ids = _ids(
                 await self._redis.call(
                     "ZRANGEBYLEX", f"{self._prefix}:ids", start, "+", "LIMIT", 0, limit
@@ -168,9 +168,9 @@ class RedisStore:
             )
             if not ids:
                 break
-            found += await self._alive(ids, alive_since)
+            page += await self._alive(ids, alive_since)
             start = f"({ids[-1]}"
-        return found[:limit]
+        return page[:limit]
 
     async def _alive(self, ids: Sequence[SessionId], alive_since: float) -> Sequence[Session]:
         records, activities = await self._redis.pipeline(
@@ -221,8 +221,8 @@ class RedisStore:
         for start in range(0, len(ids), TOUCH_BATCH):
             batch = ids[start : start + TOUCH_BATCH]
             looks = [("EXISTS", f"{self._prefix}:s:{session_id}") for session_id in batch]
-            found = await self._redis.pipeline(*looks)
-            there.update(one for one, count in zip(batch, found, strict=True) if count)
+            counts = await self._redis.pipeline(*looks)
+            there.update(one for one, count in zip(batch, counts, strict=True) if count)
         return [session_id for session_id in ids if session_id not in there]
 
     def _remember(self, session: Session, activity: float, since: int) -> _Cached:

@@ -57,8 +57,8 @@ class RedisTasks:
         return bool(kept)
 
     async def get(self, task_id: str) -> bytes | None:
-        found = await self._redis.call("GET", f"{self._prefix}:k:{task_id}")
-        return None if found is None else _record(found)
+        stored = await self._redis.call("GET", f"{self._prefix}:k:{task_id}")
+        return None if stored is None else _record(stored)
 
     async def of(self, owner: str) -> list[bytes]:
         ids = await self._redis.call("ZRANGE", self._index(owner), 0, -1)
@@ -66,10 +66,10 @@ class RedisTasks:
             return []
         keys = [f"{self._prefix}:k:{task_id.decode('ascii')}" for task_id in ids]
         records = await self._redis.call("MGET", *keys)
-        expired = [task_id for task_id, found in zip(ids, records, strict=True) if found is None]
+        expired = [task_id for task_id, stored in zip(ids, records, strict=True) if stored is None]
         if expired:
             self._redis.send("ZREM", self._index(owner), *expired)
-        return [_record(found) for found in records if found is not None]
+        return [_record(stored) for stored in records if stored is not None]
 
     async def is_gone(self, process: str) -> bool:
         return await self._liveness.is_gone(process)
@@ -79,8 +79,8 @@ class RedisTasks:
         await self._redis.pipeline(("RPUSH", key, command), ("EXPIRE", key, COMMAND_TTL_S))
 
     async def commands(self, task_id: str) -> list[bytes]:
-        found = await self._redis.call("LRANGE", self._commands_key(task_id), 0, -1)
-        return [bytes(command) for command in found]
+        stored = await self._redis.call("LRANGE", self._commands_key(task_id), 0, -1)
+        return [bytes(command) for command in stored]
 
     async def drop_commands(self, task_id: str, count: int) -> None:
         await self._redis.call("LTRIM", self._commands_key(task_id), count, -1)
@@ -92,5 +92,5 @@ class RedisTasks:
         return f"{self._prefix}:o:{hashlib.sha256(owner.encode()).hexdigest()[:32]}"
 
 
-def _record(found: bytes) -> bytes:
-    return bytes(found[len(_OPEN) :])
+def _record(stored: bytes) -> bytes:
+    return bytes(stored[len(_OPEN) :])
