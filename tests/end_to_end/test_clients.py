@@ -107,7 +107,7 @@ def test_connect_list_call_and_fail(daemon, client, mode, version):
         pytest.param(TYPESCRIPT_2, "progress-modern", id="typescript-2-modern"),
     ],
 )
-def test_progress(daemon, client, mode):
+def test_progress_reaches_the_client(daemon, client, mode):
     report = drive(daemon, client, mode, token=daemon.token())
     assert report["progress"] == [1, 2, 3, 4, 5]
     assert report["result"] == {"isError": False, "text": "done"}

@@ -160,7 +160,7 @@ async def test_long_lists_come_in_pages(tmp_path):
         assert names == list(make_app().tools)
 
 
-async def test_progress_is_streamed_to_whoever_asked(server):
+async def test_progress_is_streamed_to_its_caller(server):
     session = await open_session(server)
     for token in ("t", 0, ""):
         reply = await session.call(

@@ -177,7 +177,7 @@ async def test_log_messages_only_for_requests_that_name_a_level(server):
     assert (wrong.status, wrong.json()["error"]["code"]) == (400, -32602)
 
 
-async def test_progress(server):
+async def test_progress_is_streamed_in_the_modern_era(server):
     reply = await modern(
         server.user(), "tools/call", {"name": "count", "arguments": {"to": 2}},
         meta={"progressToken": 0},
