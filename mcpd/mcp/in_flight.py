@@ -26,7 +26,7 @@ class CallsInFlight:
     """The calls of all sessions of this process."""
 
     def __init__(self, active: ActiveSessions, bus: Bus, *, limit_s: float = math.inf) -> None:
-        self._presence = active
+        self._active = active
         self._bus = bus
         self.limit_s = limit_s  # for a call that outlives its connection
         self._nursery: trio.Nursery | None = None
@@ -81,7 +81,7 @@ class CallsInFlight:
 
     def track(self, session_id: SessionId, request_id: RequestId) -> "_Tracked":
         """A context manager for one call; its ``cancelled`` tells whether it was cancelled."""
-        return _Tracked(self._scopes, (session_id, request_id), self._presence)
+        return _Tracked(self._scopes, (session_id, request_id), self._active)
 
     def cancel(self, session_id: SessionId, request_id: RequestId) -> bool:
         """Cancel a call, wherever it runs; False: not here, which is no error (MCP,
