@@ -12,7 +12,7 @@ from typing import Any
 from mcpd.client import session as client_session
 from mcpd.http import phases
 from mcpd.mcp.streams import lease, writer
-from mcpd.mcp.tasks import record as task
+from mcpd.mcp.tasks import task as task
 from mcpd.sessions import record
 
 FILE = Path(__file__).parent / "STATES.md"

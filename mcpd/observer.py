@@ -1,9 +1,9 @@
-"""What happened, told once: the one place between those who act and those who keep count.
+"""What happened, told once, between those who act and those who count or write.
 
 A request or message that is served has an ``Activity``. It is current for everything that serves
 it, so that a line in the log can name it. When something is over, an event says what came of it:
-``Observer.tell`` is the one call that the way through makes, and logs, metrics, a call log and
-traces are listeners.
+``Observer.tell`` is the one call that the way through makes. What counts or writes is a listener:
+today the access log.
 """
 
 import itertools
@@ -77,6 +77,30 @@ class RequestServed(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class CallServed(msgspec.Struct, frozen=True):
+    """A call ran to its end, in whatever transport.
+
+    Attributes:
+        principal: issuer and subject of its caller, in one word.
+        session: that it belongs to; empty: its era has none.
+        target: the tool, prompt or resource that it names, as this server lists it; empty: none.
+        code: of the JSON-RPC error that it was answered with; 0: a result.
+        is_error: the result says that the tool failed.
+        cancelled: its client cancelled it, and got no answer.
+        seconds: that it ran; of a call that became a task, until then.
+    """
+
+    activity: Activity
+    principal: str
+    session: str
+    method: str
+    target: str
+    code: int
+    is_error: bool
+    cancelled: bool
+    seconds: float
+
+
 class Observer:
     """Passes events to their listeners, in the order in which these came. A listener must not
     wait, and must not raise.
@@ -88,6 +112,10 @@ class Observer:
     def listen(self, kind: type[E], listener: Callable[[E], None]) -> None:
         """Call ``listener`` with each event of this class from here on."""
         self._listeners.setdefault(kind, []).append(listener)
+
+    def hears(self, kind: type) -> bool:
+        """Whether anything listens to events of this class, which need not be made otherwise."""
+        return kind in self._listeners
 
     def tell(self, event: object) -> None:
         """Something happened. An event that nothing listens to costs a look-up."""

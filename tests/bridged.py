@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 
-from mcpd.auth.credentials import Credentials
+from mcpd.auth.client_token import ClientToken
 from mcpd.bridge.relay import Bridge
 from mcpd.client.http_transport import HttpTransport
 from mcpd.http.client import HttpClient
@@ -18,7 +18,7 @@ async def bridged(server, token=None, *, query="", **settings):
     url = server.url + query
     origin, target = resolve_origin(url)
     async with HttpClient(origin) as http, trio.open_nursery() as nursery:
-        credentials = Credentials(token, {})
+        credentials = ClientToken(token, {})
         upstream = HttpTransport(http, target, credentials, url=url, wait_s=1.0, **settings)
         stdin, ours = trio.testing.memory_stream_one_way_pair()
         out, theirs = trio.testing.memory_stream_one_way_pair()

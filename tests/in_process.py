@@ -18,7 +18,7 @@ from mcpd.http import messages
 from mcpd.http.connection import Connection
 from mcpd.observer import Observer, RequestServed
 from mcpd.server import assembly
-from mcpd.server.keys import find_secrets
+from mcpd.server.jwt_secrets import find_secrets
 from mcpd.server.running import running
 from tests.peer import Peer, Reply
 
@@ -76,7 +76,7 @@ async def serving(
     log: list[tuple[str, int]] = []
     observer = Observer()
     observer.listen(RequestServed, lambda served: log.append((served.path, served.status)))
-    server = assembly.build(config, {}, observer, local=True, apps=apps)
+    server = assembly.build(config, {}, observer, local=True, providers=apps)
     upkeep = server.state.timers.run
     async with (
         running(server.backend, server.runtime, tmp_path, upkeep),

@@ -221,6 +221,10 @@ class App:
 
     # --- changes ------------------------------------------------------------------------------
 
+    def running(self) -> AbstractAsyncContextManager[Any]:
+        """The app's lifespan, for the server that serves it."""
+        return self.lifespan(self)
+
     def listen(self, listener: ChangeListener) -> None:
         """Tell a server of each change from here on; listeners hear it in the order they came."""
         self._listeners.append(listener)

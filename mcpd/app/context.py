@@ -26,7 +26,7 @@ LOG_LEVELS: tuple[LogLevel, ...] = (
 
 
 class Conversation(Protocol):
-    """The request as the protocol knows it; both eras provide one."""
+    """The request as the protocol knows it; ``mcp.questions.conversation`` implements it."""
 
     @property
     def request_id(self) -> str: ...

@@ -80,7 +80,7 @@ class Authenticator:
         Raises:
             Unauthorized, InsufficientScope, Unavailable: see ``CredentialKind.verify``.
 
-        Cancellation: nothing is remembered.
+        Cancellation: at any await; nothing changes.
         """
         if not self._kinds:
             return _LOCAL

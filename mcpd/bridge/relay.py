@@ -13,8 +13,8 @@ import msgspec
 import trio
 
 from mcpd.bridge.notification_queue import NotificationQueue
-from mcpd.client.backoff import Undeliverable
 from mcpd.client.client import Client, keys_of
+from mcpd.client.errors import Undeliverable
 from mcpd.client.exchange import Exchange
 from mcpd.client.http_transport import HttpTransport
 from mcpd.client.messages import Outgoing, is_id, read_outgoing
@@ -61,7 +61,7 @@ class Bridge:
     async def _end(self) -> None:
         """The client has gone; what it asked last may still be answered to a pipe."""
         with trio.move_on_after(LAST_ANSWERS_S):
-            for exchange in list(self._client.open.values()):
+            for exchange in list(self._client.exchanges.values()):
                 await exchange.pending.done.wait()
         self._writer.shielded = False
         with trio.move_on_after(GOODBYE_S):
@@ -75,7 +75,7 @@ class Bridge:
             f"stdin ended before the answer came: {trouble}.",
             fix="Keep stdin open for longer to wait for it.",
         )
-        for exchange in set(self._client.open.values()):
+        for exchange in set(self._client.exchanges.values()):
             if not exchange.pending.cancelled:
                 await exchange.pending.fail(error)
 
@@ -114,7 +114,7 @@ class Bridge:
             await self._writer.send(encode_error(call.id if is_id(call.id) else None, error))
 
     async def _begin(self, outgoing: Outgoing) -> None:
-        open_now = self._client.open
+        open_now = self._client.exchanges
         if len(open_now) >= MAX_AT_ONCE or any(key in open_now for key in keys_of(outgoing)):
             busy = f"{MAX_AT_ONCE} requests run already, or one with this id does."
             await self._refuse(outgoing, TooManyRequests(busy))
@@ -142,7 +142,7 @@ class Bridge:
         """Whether that is all there is to do."""
         given = msgspec.json.decode(notification.params).get("requestId")
         key = msgspec.json.encode(given)
-        exchange = self._client.open.get(key)
+        exchange = self._client.exchanges.get(key)
         if exchange is None:
             return False
         modern = exchange.mirrored is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from mcpd.auth.credentials import VARIABLE, Credentials
+from mcpd.auth.client_token import VARIABLE, ClientToken
 from mcpd.bridge.relay import Bridge
 from mcpd.cli.settings import DEFAULT_URL, add_settings, first_error, load_settings
 from mcpd.client.http_transport import HttpTransport
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Carry messages until stdin ends."""
     config = load_settings(arguments).config
-    credentials = Credentials(arguments.token_file, os.environ)
+    credentials = ClientToken(arguments.token_file, os.environ)
     origin, target = resolve_origin(
         arguments.url, unix=arguments.unix, ca_file=arguments.ca_file, environ=os.environ
     )

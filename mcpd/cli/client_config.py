@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcpd.auth.credentials import VARIABLE
+from mcpd.auth.client_token import VARIABLE
 from mcpd.auth.principals import SCOPE_EXECUTE
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.token import sign

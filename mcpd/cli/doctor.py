@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from mcpd.auth.credentials import VARIABLE, Credentials
+from mcpd.auth.client_token import VARIABLE, ClientToken
 from mcpd.cli.settings import DEFAULT_URL
 from mcpd.doctor.finding import ALL, CLAUDE, Finding
 from mcpd.doctor.findings import find
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 if every client will work that can be where this was run."""
-    token = Credentials(arguments.token_file, os.environ).token
+    token = ClientToken(arguments.token_file, os.environ).token
     origin, target = resolve_origin(
         arguments.url, unix=arguments.unix, ca_file=arguments.ca_file, environ=os.environ
     )

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from mcpd.auth.credentials import VARIABLE
+from mcpd.auth.client_token import VARIABLE
 from mcpd.cli.settings import first_error
 from mcpd.errors import ConfigError, McpdError
 from mcpd.http.client import HttpClient

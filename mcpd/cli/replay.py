@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from mcpd.auth.credentials import VARIABLE, Credentials
+from mcpd.auth.client_token import VARIABLE, ClientToken
 from mcpd.cli.settings import first_error
 from mcpd.errors import EXIT_FAILURE, ConfigError, McpdError
 from mcpd.http.origin import resolve_origin
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     expected = {}
     if arguments.expected is not None:
         expected = read_expected(_text(arguments.expected))
-    credentials = Credentials(arguments.token_file, os.environ)
+    credentials = ClientToken(arguments.token_file, os.environ)
     origin, path = resolve_origin(arguments.url, ca_file=arguments.ca_file, environ=os.environ)
     player = Player(origin, path, credentials.token)
     try:

@@ -15,7 +15,7 @@ from mcpd.auth.tokens import TOKEN_TYPES, TokenRules, Verifier, create_token
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.config import Config
 from mcpd.errors import ConfigError, McpdError
-from mcpd.server.keys import find_secrets
+from mcpd.server.jwt_secrets import find_secrets
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
 _SETTINGS = frozenset({"state_dir", "jwt_secret_file", "jwt_issuer", "jwt_audience"})

@@ -4,16 +4,10 @@ import random
 
 import trio
 
-from mcpd.errors import Unavailable
+from mcpd.client.errors import Undeliverable
 
 FIRST_RETRY_S = 0.1
 MAX_RETRY_S = 5.0
-
-
-class Undeliverable(Unavailable):
-    """A message did not reach the server, or its answer did not come back."""
-
-    slug = "undeliverable"
 
 
 class Backoff:

@@ -18,7 +18,7 @@ from mcpd.client.listening import listen
 from mcpd.client.messages import Outgoing, ServerMessage, id_key, read_messages
 from mcpd.client.mirroring import ParameterMirrors
 from mcpd.client.pending import Emit
-from mcpd.client.responses import POSTED, read_quietly
+from mcpd.client.responses import POST_HEADERS, read_quietly
 from mcpd.client.session import ClientSession, session_id_of
 from mcpd.errors import McpdError
 from mcpd.rpc.messages import Notification
@@ -32,17 +32,17 @@ class Client:
     """A client of one server.
 
     Attributes:
-        open: the exchanges under way, by the one form of each request's id.
+        exchanges: those under way, by the one form of each request's id.
     """
 
     def __init__(self, http: HttpTransport, emit: Emit) -> None:
         self.http = http
         self.session = ClientSession(http, self._receive_beside)
         self.fallback = Fallback(http, self._receive_beside)
-        self.open: dict[bytes, Exchange] = {}
+        self.exchanges: dict[bytes, Exchange] = {}
         self._emit = emit
         self._mirrors = ParameterMirrors()
-        self._transport = Transport(http, self.session, self.fallback, self._receive, emit)
+        self._transport = Transport(http, self.session, self.fallback, self._receive)
 
     async def listen(self, nursery: trio.Nursery) -> None:
         """Hear what the server says of its own accord, for ever.
@@ -55,13 +55,17 @@ class Client:
 
     # --- requests -------------------------------------------------------------------------------
 
-    def begin(self, outgoing: Outgoing) -> Exchange:
-        """An exchange for requests whose ids are not in use; ``run`` carries it out."""
+    def begin(self, outgoing: Outgoing, emit: Emit | None = None) -> Exchange:
+        """An exchange for requests whose ids are not in use; ``run`` carries it out.
+
+        Args:
+            emit: gets its answers and what comes on its streams; None: the client's own.
+        """
         mirrored = None
         if len(outgoing.calls) == 1:
             mirrored = self._mirrors.headers(outgoing.calls[0])
-        exchange = Exchange(self._transport, outgoing, mirrored)
-        self.open.update(dict.fromkeys(exchange.pending.waiting, exchange))
+        exchange = Exchange(self._transport, outgoing, mirrored, emit or self._emit)
+        self.exchanges.update(dict.fromkeys(exchange.pending.waiting, exchange))
         return exchange
 
     async def run(self, exchange: Exchange, wait_turn: Callable[[], Awaitable[None]]) -> None:
@@ -71,7 +75,7 @@ class Client:
             await exchange.run(partial(self._wait_turn, exchange, wait_turn))
         finally:
             for key in keys:
-                self.open.pop(key, None)
+                self.exchanges.pop(key, None)
 
     async def _wait_turn(
         self, exchange: Exchange, wait_turn: Callable[[], Awaitable[None]]
@@ -100,7 +104,7 @@ class Client:
         modern = self._mirrors.headers(message) if isinstance(message, Notification) else None
         headers = self.session.headers if modern is None else modern
         response = await self.http.begin(
-            "POST", [*POSTED, *headers], outgoing.body, repeatable=True
+            "POST", [*POST_HEADERS, *headers], outgoing.body, repeatable=True
         )
         if response.status >= 400:
             words = await self.http.explain(response)
@@ -144,10 +148,12 @@ class Client:
 
     async def _pass_on(self, message: ServerMessage, stream: Exchange | None) -> None:
         if message.key is None:
-            if stream is None or stream.pending.is_news(message):
+            if stream is None:
                 await self._emit(message.line)
+            elif stream.pending.is_news(message):
+                await stream.pending.emit(message.line)
             return
-        exchange = self.open.get(message.key)
+        exchange = self.exchanges.get(message.key)
         if exchange is None or message.key not in exchange.pending.waiting:
             log.info("an answer that is not waited for is dropped")
             return

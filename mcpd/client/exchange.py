@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import msgspec
 import trio
 
-from mcpd.client.backoff import Undeliverable
+from mcpd.client.errors import Undeliverable
 from mcpd.client.http_sse import Fallback
 from mcpd.client.http_transport import HttpTransport
 from mcpd.client.messages import Outgoing, ServerMessage, read_messages, with_id
 from mcpd.client.pending import Emit, Pending
 from mcpd.client.refusals import is_gone, may_be_old, without_json_rpc
 from mcpd.client.responses import (
-    ACCEPT_STREAM,
-    POSTED,
+    ACCEPT_EVENT_STREAM,
+    POST_HEADERS,
     is_stream,
     new_reader,
     read_body,
@@ -42,18 +42,16 @@ Receive = Callable[[bytes, "Exchange"], Awaitable[bool]]  # False: they are no m
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """How an exchange reaches the server, and the caller.
+    """How an exchange reaches the server.
 
     Attributes:
         receive: takes what the server sent on the exchange's stream, and settles what it answers.
-        emit: gives one message to the caller.
     """
 
     http: HttpTransport
     session: ClientSession
     fallback: Fallback
     receive: Receive
-    emit: Emit
 
 
 class Exchange:
@@ -64,10 +62,12 @@ class Exchange:
         response: the last one.
     """
 
-    def __init__(self, transport: Transport, outgoing: Outgoing, mirrored: Pairs | None) -> None:
+    def __init__(
+        self, transport: Transport, outgoing: Outgoing, mirrored: Pairs | None, emit: Emit
+    ) -> None:
         self.outgoing = outgoing
         self.mirrored = mirrored
-        self.pending = Pending(outgoing, transport.emit)
+        self.pending = Pending(outgoing, emit)
         self.response: IncomingResponse | None = None
         self._transport = transport
 
@@ -132,8 +132,8 @@ class Exchange:
 
     def _headers(self) -> Pairs:
         if self.mirrored is not None:
-            return [*POSTED, *self.mirrored]
-        return [*POSTED, *([] if self.is_initialize else self._transport.session.headers)]
+            return [*POST_HEADERS, *self.mirrored]
+        return [*POST_HEADERS, *([] if self.is_initialize else self._transport.session.headers)]
 
     async def _pause_before_again(self, again: int) -> None:
         """The connection ended before the answer, and there is nothing to come back to. A stream
@@ -234,7 +234,7 @@ class Exchange:
         await trio.sleep(delay_of(reader))
         log.info("the stream ended before the answer: coming back for the rest")
         headers = [
-            *ACCEPT_STREAM,
+            *ACCEPT_EVENT_STREAM,
             *self._transport.session.headers,
             (b"last-event-id", reader.last_id.encode("utf-8")),
         ]

@@ -7,16 +7,22 @@ from urllib.parse import urljoin, urlsplit
 
 import trio
 
-from mcpd.client.backoff import Undeliverable
+from mcpd.client.errors import Undeliverable
 from mcpd.client.http_transport import HttpTransport
-from mcpd.client.responses import ACCEPT_STREAM, OnMessage, is_stream, new_reader, read_quietly
+from mcpd.client.responses import (
+    ACCEPT_EVENT_STREAM,
+    OnMessage,
+    is_stream,
+    new_reader,
+    read_quietly,
+)
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, IncomingResponse
 
 log = logging.getLogger("mcpd.client")
 
 ENDPOINT_S = 10.0  # for the first event
-POSTED = [(b"content-type", b"application/json")]
+POST_HEADERS = [(b"content-type", b"application/json")]
 
 
 class HttpSseStream:
@@ -36,7 +42,7 @@ class HttpSseStream:
         Raises:
             Undeliverable: it cannot be reached.
         """
-        response = await self._transport.begin("GET", ACCEPT_STREAM, repeatable=True)
+        response = await self._transport.begin("GET", ACCEPT_EVENT_STREAM, repeatable=True)
         if not is_stream(response):
             words = await self._transport.explain(response)
             log.info("no HTTP+SSE either: %s %s", response.status, words)
@@ -89,7 +95,7 @@ class HttpSseStream:
             Undeliverable: it was not taken.
         """
         response = await self._transport.begin(
-            "POST", POSTED, body, target=self._endpoint, repeatable=False
+            "POST", POST_HEADERS, body, target=self._endpoint, repeatable=False
         )
         if response.status not in (200, 202, 204):
             words = await self._transport.explain(response)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from mcpd.auth.credentials import VARIABLE, Credentials
-from mcpd.client.backoff import Backoff, Undeliverable
+from mcpd.auth.client_token import VARIABLE, ClientToken
+from mcpd.client.backoff import Backoff
+from mcpd.client.errors import Undeliverable
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected, retry_after_s
 
@@ -49,7 +50,7 @@ class HttpTransport:
         self,
         client: HttpClient,
         target: str,
-        credentials: Credentials,
+        credentials: ClientToken,
         *,
         url: str,
         wait_s: float,

@@ -6,7 +6,7 @@ import trio
 
 from mcpd.client.exchange import MAX_RETRY_S, delay_of
 from mcpd.client.http_transport import HttpTransport
-from mcpd.client.responses import ACCEPT_STREAM, OnMessage, is_stream, new_reader, read_events
+from mcpd.client.responses import ACCEPT_EVENT_STREAM, OnMessage, is_stream, new_reader, read_events
 from mcpd.client.session import ClientSession
 from mcpd.errors import McpdError
 from mcpd.http.event_reader import EventReader
@@ -55,7 +55,7 @@ async def _listen_once(
     transport: HttpTransport, session: ClientSession, receive: OnMessage, reader: EventReader
 ) -> int:
     """One connection; the status of the answer, 200 for a stream alone."""
-    headers = [*ACCEPT_STREAM, *session.headers]
+    headers = [*ACCEPT_EVENT_STREAM, *session.headers]
     if reader.last_id:
         headers.append((b"last-event-id", reader.last_id.encode("utf-8")))
     response = await transport.begin("GET", headers, repeatable=True)

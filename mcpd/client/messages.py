@@ -56,7 +56,7 @@ def read_outgoing(body: bytes) -> Outgoing:
     )
 
 
-class _Head(msgspec.Struct):
+class _Members(msgspec.Struct):
     jsonrpc: Any = None
     id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     method: str | msgspec.UnsetType = msgspec.UNSET
@@ -64,8 +64,8 @@ class _Head(msgspec.Struct):
     error: Any = msgspec.UNSET  # null is what some servers put beside a result
 
 
-_head = msgspec.json.Decoder(_Head)
-_heads = msgspec.json.Decoder(list[msgspec.Raw])
+_members = msgspec.json.Decoder(_Members)
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +87,14 @@ def read_messages(body: bytes) -> list[ServerMessage]:
     """
     try:
         body.decode("utf-8")  # what is passed on undecoded has to be text as well
-        parts = _heads.decode(body) if is_batch(body) else [body]
+        parts = _parts.decode(body) if is_batch(body) else [body]
         return [_message(bytes(part)) for part in parts]
     except (UnicodeDecodeError, RecursionError) as error:  # msgspec lets these through
         raise msgspec.DecodeError("no UTF-8, or nested without end") from error
 
 
 def _message(body: bytes) -> ServerMessage:
-    head = _head.decode(body)
+    head = _members.decode(body)
     line = body.strip()
     if b"\n" in line or b"\r" in line:
         line = msgspec.json.format(line, indent=-1)
@@ -111,7 +111,7 @@ def _message(body: bytes) -> ServerMessage:
     return ServerMessage(line, key, failed, result=result)
 
 
-def _error(head: _Head) -> dict[str, Any]:
+def _error(head: _Members) -> dict[str, Any]:
     """The error as JSON-RPC has it, the same object if it is so already; an OAuth or a gateway's
     error goes by the same name, and is no message.
 

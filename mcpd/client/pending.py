@@ -36,7 +36,7 @@ class Pending:
         self.cancelled = False
         self.received = 0
         self._calls = outgoing.calls
-        self._emit = emit
+        self.emit = emit
         self._acknowledged = False
 
     def call_of(self, key: bytes) -> Call | None:
@@ -50,7 +50,7 @@ class Pending:
         if self.waiting.pop(key, None) is None:
             return
         self.received += 1
-        await self._emit(answer)
+        await self.emit(answer)
         if not self.waiting:
             self.done.set()
             self.scope.deadline = trio.current_time() + LINGER_S

@@ -2,7 +2,7 @@
 
 import re
 
-from mcpd.client.backoff import Undeliverable
+from mcpd.client.errors import Undeliverable
 from mcpd.client.http_transport import AWAY
 
 # Known words alone: other 400s may speak of sessions too, as may the names of tools (end_session).

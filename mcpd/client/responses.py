@@ -10,8 +10,8 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # of the server, for one message
 LINGER_S = 0.5  # for a server to end a stream whose answer has come
 EVENT_STREAM = "text/event-stream"
 ACCEPT = [(b"accept", b"application/json, text/event-stream")]
-ACCEPT_STREAM = [(b"accept", b"text/event-stream")]
-POSTED = [*ACCEPT, (b"content-type", b"application/json")]
+ACCEPT_EVENT_STREAM = [(b"accept", b"text/event-stream")]
+POST_HEADERS = [*ACCEPT, (b"content-type", b"application/json")]
 
 OnMessage = Callable[[bytes], Awaitable[object]]
 

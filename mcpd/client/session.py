@@ -1,7 +1,7 @@
 """What the server knows this client by, in the handshake era, and how to be known again.
 
 A server that restarts without a memory answers 404 to a session that it does not know (MCP,
-"ClientSession Management"). The caller need not notice: what was set up in the session is repeated.
+"Session Management"). The caller need not notice: what was set up in the session is repeated.
 """
 
 import logging
@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 import trio
 
-from mcpd.client.backoff import Undeliverable
+from mcpd.client.errors import Undeliverable
 from mcpd.client.http_transport import HttpTransport
 from mcpd.client.messages import ServerMessage, read_messages
 from mcpd.client.responses import (
     LINGER_S,
-    POSTED,
+    POST_HEADERS,
     OnMessage,
     is_stream,
     new_reader,
@@ -218,7 +218,7 @@ class ClientSession:
             raise _none_other()
         terms = _read_terms(session_id_of(response), answer.result)
         accepted = await self._transport.begin(
-            "POST", [*POSTED, *terms.headers], INITIALIZED, repeatable=True
+            "POST", [*POST_HEADERS, *terms.headers], INITIALIZED, repeatable=True
         )
         await read_quietly(accepted)
         if accepted.status >= 400:
@@ -234,7 +234,9 @@ class ClientSession:
         own_id = next(_own_ids).encode("ascii")
         method = msgspec.json.encode(call.method)
         body = b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (own_id, method, call.params)
-        response = await self._transport.begin("POST", [*POSTED, *headers], body, repeatable=True)
+        response = await self._transport.begin(
+            "POST", [*POST_HEADERS, *headers], body, repeatable=True
+        )
         if response.status != 200:
             words = await self._transport.explain(response)
             log.warning("%s: %s %s", call.method, response.status, words)

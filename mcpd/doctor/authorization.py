@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from mcpd.auth.credentials import VARIABLE
+from mcpd.auth.client_token import VARIABLE
 from mcpd.doctor.finding import (
     ALL,
     CLAUDE,

@@ -50,7 +50,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def problem(error: McpdError) -> Response:
+def error_response(error: McpdError) -> Response:
     """An error as HTTP with a JSON body that says what, why and what next.
 
     The members ``error`` and ``error_description`` are those of OAuth (RFC 6750, RFC 7591), so

@@ -161,7 +161,7 @@ class HttpClient:
     connection of its own.
 
     Args:
-        way: see ``dial.resolve_origin``.
+        origin: see ``origin.resolve_origin``.
     """
 
     def __init__(self, origin: Origin) -> None:

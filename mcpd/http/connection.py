@@ -108,7 +108,7 @@ class Connection:
     async def _refuse(self, error: McpdError) -> None:
         fields = {"connection": f"{self.id:x}", "peer": self._peer.address, "status": error.status}
         log.info("refused: %s", error.message, extra={"fields": fields})
-        await self._stream.send(self._bytes_of(answers.problem(error), close=True))
+        await self._stream.send(self._bytes_of(answers.error_response(error), close=True))
         await closing.linger(self._stream.raw)
 
     # --- requests -----------------------------------------------------------------------------
@@ -159,10 +159,10 @@ class Connection:
         try:
             return await self._server.endpoint(request)
         except McpdError as error:
-            return answers.problem(error)
+            return answers.error_response(error)
         except Exception:
             log.exception("request failed")
-            return answers.problem(fault(request.id))
+            return answers.error_response(fault(request.id))
 
     def keep_on_disconnect(self) -> None:
         """See Request.keep_on_disconnect."""
@@ -234,7 +234,10 @@ class Connection:
             http_10=head.http_10,
         )
         try:
-            response, ended = await self._run_stream(answer, sink)
+            try:
+                response, ended = await self._run_stream(answer, sink)
+            except McpdError as error:  # before the head it can still be told
+                response, ended = answers.error_response(error), False
             if response is not None and not sink.opened:
                 sink.close()
                 return await self._respond(request, response)
@@ -258,7 +261,7 @@ class Connection:
     async def _run_stream(
         self, stream: EventStream, sink: StreamSink
     ) -> tuple[Response | None, bool]:
-        """Run it; an open-ended one also ends, and True is returned, when the site drains."""
+        """Run it; an open-ended one also ends, and True is returned, when the server drains."""
         if not stream.open_ended:
             return await stream.run(sink), False
         self._stream.run_until(inf)

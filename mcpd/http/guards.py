@@ -1,6 +1,6 @@
 """Host, Origin and CORS: who may speak to this server from a browser. Pure.
 
-An ordered ladder; the first rung that refuses wins. A page that a browser got from elsewhere
+``Router`` checks Host, then Origin. A page that a browser got from elsewhere
 reaches a local server in two ways: with its own Origin, or, after DNS rebinding, with its own
 name in Host. Both are refused whatever else is right.
 """

@@ -35,7 +35,7 @@ class PeerStream(Timed):
         self.nursery: trio.Nursery | None = None  # of the connection; owns the watch
         self.gone = False  # the peer has left, or at least sends nothing more
         self.broken = False  # what we wrote did not go out
-        self.keep = False  # and that does not stop the running request
+        self.keep = False  # a peer that left does not stop the running request
         self._timers = timers
         self._bounds = bounds
         self._pending = b""  # read by the watch while a request ran

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mcpd.errors import McpdError, MethodNotAllowed, NotFound, fault
-from mcpd.http.answers import problem
+from mcpd.http.answers import error_response
 from mcpd.http.guards import Guard
 from mcpd.http.messages import Answer, Endpoint, HeaderPairs, Request, Response
 
@@ -60,10 +60,10 @@ class Router:
             cors = verdict.cors
             return _with_headers(await verdict.endpoint(request), cors)
         except McpdError as error:
-            answer = problem(error)
+            answer = error_response(error)
         except Exception:
             log.exception("request failed", extra={"fields": {"request": request.id}})
-            answer = problem(fault(request.id))
+            answer = error_response(fault(request.id))
         return _with_headers(answer, cors)
 
     def _endpoint(self, request: Request, route: Route | None) -> Endpoint:

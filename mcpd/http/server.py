@@ -22,7 +22,7 @@ log = logging.getLogger("mcpd.http")
 
 LAST_ACCEPT_S = 0.05  # for connections that came before the listener closes
 RETRY_AFTER_S = 5  # told to a connection that is one too many
-SocketStreams = Sequence[trio.SocketListener]
+Listeners = Sequence[trio.SocketListener]
 WrapTls = Callable[[trio.SocketStream], trio.SSLStream[trio.SocketStream]]
 
 
@@ -43,7 +43,7 @@ class HttpServer:
 
     async def serve(
         self,
-        listeners: SocketStreams,
+        listeners: Listeners,
         *,
         handler_nursery: trio.Nursery,
         task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
@@ -56,7 +56,7 @@ class HttpServer:
         )
 
     async def close_after_waiting(
-        self, listeners: SocketStreams, *, handler_nursery: trio.Nursery
+        self, listeners: Listeners, *, handler_nursery: trio.Nursery
     ) -> None:
         """Accept what the kernel has accepted for us, and close: no connected client is reset.
 
@@ -127,7 +127,7 @@ class HttpServer:
     async def _turn_away(self, stream: trio.abc.Stream, refusal: Unavailable) -> None:
         """Answer without reading, so that being too many costs next to nothing."""
         data = answers.response_bytes(
-            answers.problem(refusal), close=True, head_only=False, http_10=False
+            answers.error_response(refusal), close=True, head_only=False, http_10=False
         )
         with trio.move_on_after(LINGER_S):
             try:

@@ -6,6 +6,7 @@ A new area of MCP is a file in ``methods`` and a line here.
 import logging as stdlib_logging
 
 import msgspec
+import trio
 
 from mcpd.errors import McpdError, MethodNotFound, fault
 from mcpd.mcp.envelope.caller import Caller
@@ -24,7 +25,7 @@ from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.request import McpNotification, McpRequest, Method
 from mcpd.mcp.revisions import VERSION_NAMES
 from mcpd.mcp.runtime import Runtime
-from mcpd.observer import current
+from mcpd.observer import CallServed, current
 from mcpd.rpc.messages import Call, RequestId, encode_error, encode_result
 
 METHODS: dict[str, Method] = {
@@ -48,10 +49,12 @@ class Outcome(msgspec.Struct, frozen=True):
     Attributes:
         response: encoded; None: the client cancelled the request and gets none.
         error: what the response says, if it is an error: a transport may have a status for it.
+        is_error: the response is the result of a tool that failed.
     """
 
     response: bytes | None
     error: McpdError | None = None
+    is_error: bool = False
 
 
 CANCELLED = Outcome(None)
@@ -97,27 +100,50 @@ async def serve(request: McpRequest, outlet: Outlet | None = None) -> Outcome:
 
     Cancellation: reaches the tool, and there is no outcome.
     """
+    began = trio.current_time()
     session = request.caller.session
     if session is None or not request.method.may_stream:
-        return await _respond(request, outlet)
-    with request.runtime.in_flight.track(session.id, request.call.id) as tracked:
         outcome = await _respond(request, outlet)
-    return CANCELLED if tracked.cancelled else outcome
+    else:
+        with request.runtime.in_flight.track(session.id, request.call.id) as tracked:
+            outcome = await _respond(request, outlet)
+        if tracked.cancelled:
+            outcome = CANCELLED
+    if request.runtime.observer.hears(CallServed):
+        request.runtime.observer.tell(_served(request, outcome, trio.current_time() - began))
+    return outcome
+
+
+def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed:
+    session, target = request.caller.session, request.target
+    return CallServed(
+        activity=current.get(),
+        principal=request.caller.principal.key,
+        session="" if session is None else session.id,
+        method=request.call.method,
+        target="" if target is None else target.part.name,
+        code=0 if outcome.error is None else outcome.error.rpc_code,
+        is_error=outcome.is_error,
+        cancelled=outcome.response is None,
+        seconds=seconds,
+    )
 
 
 async def _respond(request: McpRequest, outlet: Outlet | None) -> Outcome:
     call = request.call
     try:
-        result = request.encode(await request.method.handle(request, outlet))
+        result = await request.method.handle(request, outlet)
+        encoded = request.encode(result)
     except McpdError as error:
         return failed(call.id, error)
     except Exception:
         log.exception("%s failed", call.method)
         return failed(call.id, fault(current.get().id))
-    return Outcome(encode_result(call.id, result))
+    is_error = isinstance(result, dict) and result.get("isError") is True
+    return Outcome(encode_result(call.id, encoded), is_error=is_error)
 
 
-async def accept(notification: McpNotification) -> None:
+async def handle_notification(notification: McpNotification) -> None:
     """Act on a notification; unknown ones are ignored (JSON-RPC 2.0, section 4.1).
 
     Raises:

@@ -48,7 +48,7 @@ class CallsInFlight:
         self._calls += 1
         self._spawn(self._run_call, job, *args)
 
-    def start_task(self, job: Callable[..., Awaitable[None]], *args: Any) -> None:
+    def start_mcp_task(self, job: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Like ``start``, for what has a time to live of its own and is not waited for."""
         self._spawn(_contain, job, *args)
 

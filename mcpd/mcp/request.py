@@ -54,7 +54,7 @@ class McpRequest(msgspec.Struct, frozen=True):
         if isinstance(result, msgspec.Raw):
             return bytes(result)
         if self.caller.revision.modern:
-            result = self.runtime.catalog.complete(result, self.caller.revision)
+            result = self.runtime.catalog.add_result_meta(result, self.caller.revision)
         return _encode(result)
 
 

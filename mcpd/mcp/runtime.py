@@ -12,6 +12,7 @@ from mcpd.mcp.questions.server_requests import ServerRequests
 from mcpd.mcp.streams.change_feed import ChangeFeed
 from mcpd.mcp.streams.hub import StreamHub
 from mcpd.mcp.tasks.registry import Tasks
+from mcpd.observer import Observer
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.service import Sessions
 
@@ -29,6 +30,7 @@ class Runtime:
     tasks: Tasks
     sealer: Sealer
     limits: Limits
+    observer: Observer
 
     def start_upkeep(self, nursery: trio.Nursery) -> None:
         """Run what needs a task of its own, in a nursery that outlives the connections."""
@@ -43,6 +45,7 @@ def make_runtime(
     sealer: Sealer,
     backend: Backend,
     limits: Limits,
+    observer: Observer,
     *,
     request_timeout_s: float,
 ) -> Runtime:
@@ -63,4 +66,5 @@ def make_runtime(
         tasks,
         sealer,
         limits,
+        observer,
     )

@@ -16,7 +16,7 @@ from mcpd.mcp.make_context import Run
 from mcpd.mcp.questions.conversation import CallConversation
 from mcpd.mcp.questions.input_required import InputRounds, find_required
 from mcpd.mcp.request import McpRequest, Result
-from mcpd.mcp.tasks.record import OpenQuestion, Status, Task
+from mcpd.mcp.tasks.task import OpenQuestion, Status, Task
 from mcpd.rpc.messages import error_object
 
 ANSWER_TIMEOUT_S = 24 * 3600.0  # the task's time to live ends it earlier
@@ -81,7 +81,7 @@ class TaskRun:
 
     def begin(self) -> None:
         """Start the run, in a task that outlives this request."""
-        self._request.runtime.in_flight.start_task(self._work)
+        self._request.runtime.in_flight.start_mcp_task(self._work)
 
     async def wait_settled(self) -> Result | None:
         """The result of a run that ended before it was detached; None: it is a task now.

@@ -24,9 +24,9 @@ class MethodAlias:
 
     async def serve(self, request: Request) -> Answer:
         """Complete the body to a message and take it as if it was posted to /mcp/."""
-        return await self.transport.receive(request, self.complete)
+        return await self.transport.receive(request, self.make_message)
 
-    def complete(self, body: bytes) -> bytes:
+    def make_message(self, body: bytes) -> bytes:
         """A JSON-RPC message of our method around whatever was sent.
 
         Raises:

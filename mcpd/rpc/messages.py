@@ -45,7 +45,7 @@ class RpcResponse(msgspec.Struct, frozen=True):
 Message = Call | Notification | RpcResponse
 
 
-class _Envelope(msgspec.Struct):
+class _Members(msgspec.Struct):
     jsonrpc: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     method: str | msgspec.UnsetType = msgspec.UNSET
@@ -54,7 +54,7 @@ class _Envelope(msgspec.Struct):
     error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-_envelope = msgspec.json.Decoder(_Envelope)
+_members = msgspec.json.Decoder(_Members)
 _batch = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -68,17 +68,17 @@ def decode(body: bytes) -> Message:
 
     Raises:
         ParseError: it is not JSON, or not UTF-8.
-        InvalidRequest: it is no JSON-RPC 2.0 message, or passes the bounds of ``hostile``.
+        InvalidRequest: it is no JSON-RPC 2.0 message, or passes the bounds of ``json_limits``.
             ``readable_id`` finds the id to answer with.
     """
     check_shape(body)
     try:
-        envelope = _envelope.decode(body)
+        envelope = _members.decode(body)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"Not a JSON-RPC message: {error}.") from error
     except msgspec.DecodeError as error:
         raise ParseError(f"The body is not JSON: {error}.") from error
-    return _classify(envelope)
+    return _kind_of(envelope)
 
 
 def decode_batch(body: bytes, *, max_messages: int) -> list[Message | McpdError]:
@@ -105,7 +105,7 @@ def _decode_part(part: bytes) -> Message | McpdError:
         return error
 
 
-def _classify(envelope: _Envelope) -> Message:
+def _kind_of(envelope: _Members) -> Message:
     if envelope.jsonrpc != _VERSION:
         raise InvalidRequest('Not a JSON-RPC 2.0 message: "jsonrpc" must be "2.0".')
     if isinstance(envelope.method, str):
@@ -118,7 +118,7 @@ def _classify(envelope: _Envelope) -> Message:
     return _reply(envelope)
 
 
-def _reply(envelope: _Envelope) -> RpcResponse:
+def _reply(envelope: _Members) -> RpcResponse:
     has_result = not isinstance(envelope.result, msgspec.UnsetType)
     has_error = not isinstance(envelope.error, msgspec.UnsetType)
     if isinstance(envelope.id, msgspec.UnsetType) or has_result == has_error:
@@ -152,7 +152,7 @@ def _request_id(raw: msgspec.Raw) -> RequestId:
 def readable_id(body: bytes) -> RequestId | None:
     """The id of a message that was refused, if it can be read and is legal."""
     try:
-        envelope = _envelope.decode(body)
+        envelope = _members.decode(body)
         return None if isinstance(envelope.id, msgspec.UnsetType) else _request_id(envelope.id)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, McpdError):
         return None

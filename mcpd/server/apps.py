@@ -124,15 +124,13 @@ async def enter_lifespans(stack: AsyncExitStack, catalog: Catalog, state_path: P
     set_state_dir(state_path)
     if catalog.providers:
         _make_folder(state_path)
-    for app in catalog.providers:
-        if not isinstance(app, App):
-            continue  # only apps have lifespans
+    for provider in catalog.providers:
         try:
-            catalog.states[app] = await stack.enter_async_context(app.lifespan(app))
+            catalog.states[provider] = await stack.enter_async_context(provider.running())
         except McpdError:
             raise
         except Exception as error:
             raise ConfigError(
-                f"The lifespan of {app.name} failed: {type(error).__name__}: {error}.",
+                f"The lifespan of {provider.name} failed: {type(error).__name__}: {error}.",
                 fix=f"Mend {_where(error)}.",
             ) from error

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from mcpd.app.app import App
 from mcpd.auth.authenticator import Authenticator, CredentialKind
 from mcpd.auth.seal import Sealer
 from mcpd.auth.secrets import SecretSource
@@ -18,6 +17,7 @@ from mcpd.http.routes import Route, Router
 from mcpd.http.state import ServerState
 from mcpd.limits.policy import make_limits
 from mcpd.mcp.catalog.catalog import Catalog
+from mcpd.mcp.catalog.provider import Provider
 from mcpd.mcp.revisions import versions
 from mcpd.mcp.runtime import Runtime, make_runtime
 from mcpd.mcp.transports.http_sse import MESSAGES_PATH, HttpSse
@@ -31,7 +31,7 @@ from mcpd.registration.register import Registrations
 from mcpd.registration.unregister import Unregister
 from mcpd.server.apps import load_apps
 from mcpd.server.backends import is_shared, open_backend
-from mcpd.server.keys import find_secrets
+from mcpd.server.jwt_secrets import find_secrets
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.service import Sessions
 
@@ -72,13 +72,13 @@ def build(
     observer: Observer,
     *,
     local: bool,
-    apps: Sequence[App] | None = None,
+    providers: Sequence[Provider] | None = None,
 ) -> Server:
     """Build a server from settings.
 
     Args:
         local: only this machine can connect; tells what may be left open.
-        apps: served in the place of those that the settings name.
+        providers: served in the place of the apps that the settings name.
 
     Raises:
         ConfigError: a setting, a file, or a store is not usable.
@@ -89,11 +89,11 @@ def build(
             "auth = none is only possible on loopback, and the sockets are not.",
             fix="Bind them to 127.0.0.1, or use tokens.",
         )
-    catalog = _catalog(config, load_apps(config.app) if apps is None else apps)
+    catalog = _catalog(config, load_apps(config.app) if providers is None else providers)
     secrets = find_secrets(config, environ, create=True)
     authenticator = Authenticator(credential_kinds(config, secrets))
     backend = open_backend(config)
-    runtime = _runtime(config, catalog, backend, secrets)
+    runtime = _runtime(config, catalog, backend, secrets, observer)
     description = _describe(config, catalog, authenticator)
     registrations = Registrations(runtime.sessions, description, runtime.limits)
     routes = _mcp_routes(runtime, authenticator, config)
@@ -114,9 +114,9 @@ def build(
     return Server(config, backend, runtime, authenticator, state, registrations, origin)
 
 
-def _catalog(config: Config, apps: Sequence[App]) -> Catalog:
+def _catalog(config: Config, providers: Sequence[Provider]) -> Catalog:
     return Catalog(
-        apps,
+        providers,
         page_size=config.page_size,
         tool_threads=config.tool_threads,
         versions=versions(handshake=config.handshake),
@@ -124,7 +124,13 @@ def _catalog(config: Config, apps: Sequence[App]) -> Catalog:
     )
 
 
-def _runtime(config: Config, catalog: Catalog, backend: Backend, secrets: SecretSource) -> Runtime:
+def _runtime(
+    config: Config,
+    catalog: Catalog,
+    backend: Backend,
+    secrets: SecretSource,
+    observer: Observer,
+) -> Runtime:
     sessions = Sessions(
         backend.store,
         timeout_s=config.session_timeout_s,
@@ -138,7 +144,13 @@ def _runtime(config: Config, catalog: Catalog, backend: Backend, secrets: Secret
     )
     sealer = Sealer("request state", secrets.secrets)  # what one process seals, others open
     return make_runtime(
-        catalog, sessions, sealer, backend, limits, request_timeout_s=config.request_timeout_s
+        catalog,
+        sessions,
+        sealer,
+        backend,
+        limits,
+        observer,
+        request_timeout_s=config.request_timeout_s,
     )
 
 

@@ -1,6 +1,6 @@
 """The daemon: what lives how long, and how it stops.
 
-Upkeep (logs, timers, session sweeps, watchdog, signals) outlives the apps' lifespans, these
+Upkeep (logs, timers, session sweeps, watchdog) outlives the apps' lifespans, these
 outlive the connections, and accepting ends first. Cancellation is the one way to stop.
 """
 
@@ -18,7 +18,7 @@ from mcpd.errors import ConfigError
 from mcpd.http.server import HttpServer
 from mcpd.observer import Observer, RequestServed
 from mcpd.server.assembly import Server, build, credential_kinds
-from mcpd.server.keys import find_secrets
+from mcpd.server.jwt_secrets import find_secrets
 from mcpd.server.listeners import (
     addresses,
     are_local,

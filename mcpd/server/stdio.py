@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import trio
 
-from mcpd.app.app import App
 from mcpd.auth.seal import Sealer
 from mcpd.config import Config
 from mcpd.limits.policy import make_limits
 from mcpd.mcp.catalog.catalog import Catalog
+from mcpd.mcp.catalog.provider import Provider
 from mcpd.mcp.runtime import Runtime, make_runtime
 from mcpd.mcp.transports.stdio import serve_stdio
+from mcpd.observer import Observer
 from mcpd.rpc.lines import own_stdio, suppress_gone
 from mcpd.server.apps import load_apps
 from mcpd.server.backends import memory_backend
@@ -21,18 +22,18 @@ from mcpd.sessions.service import Sessions
 from mcpd.telemetry.logs import LogWriter
 
 
-def build(config: Config, apps: Sequence[App] | None = None) -> tuple[Backend, Runtime]:
+def build(config: Config, providers: Sequence[Provider] | None = None) -> tuple[Backend, Runtime]:
     """What one client is served with; it lives as long as the pipe.
 
     Args:
-        apps: served in the place of those that the settings name.
+        providers: served in the place of the apps that the settings name.
 
     Raises:
         ConfigError: the apps cannot be loaded.
         DeclarationError: the apps cannot be served together.
     """
     catalog = Catalog(
-        load_apps(config.app) if apps is None else apps,
+        load_apps(config.app) if providers is None else providers,
         page_size=config.page_size,
         tool_threads=config.tool_threads,
     )
@@ -43,6 +44,7 @@ def build(config: Config, apps: Sequence[App] | None = None) -> tuple[Backend, R
         Sealer("request state"),
         backend,
         make_limits(calls_per_minute=config.calls_per_minute),
+        Observer(),
         request_timeout_s=config.request_timeout_s,
     )
     return backend, runtime

@@ -51,8 +51,8 @@ class Stopping:
         self.calls.cancel()
 
     async def end_streams(self, retry_ms: int) -> None:
-        """Near the end of the drain the connections of running calls end in words; at its end all
-        do, writes that are shielded included.
+        """Near the end of the drain the connections of running calls end with an event that tells
+        when to come back; at its end all connections end, shielded writes included.
 
         Args:
             retry_ms: when the clients of those calls may come back.

@@ -15,7 +15,7 @@ from mcpd.config import Config
 from mcpd.errors import EXIT_CONFIG, EXIT_USAGE, ConfigError, Unavailable
 from mcpd.server.backends import is_shared
 from mcpd.server.child import Child, spawn
-from mcpd.server.keys import find_secrets
+from mcpd.server.jwt_secrets import find_secrets
 from mcpd.server.listeners import addresses, log_addresses, open_listeners, remove_unix
 from mcpd.server.systemd import Notifier
 from mcpd.telemetry.logs import LogWriter

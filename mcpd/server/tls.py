@@ -29,7 +29,7 @@ def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 class Tls:
-    """Wraps new connections in the context of the day."""
+    """Wraps new connections with the certificates that were loaded last."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
         self._certificate = certificate

@@ -14,7 +14,7 @@ from mcpd.sessions.streams import (
     DeliveryLease,
     EventLog,
 )
-from mcpd.sessions.task_records import TaskStore
+from mcpd.sessions.task_store import TaskStore
 
 
 @dataclass(frozen=True, slots=True)

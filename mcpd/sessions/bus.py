@@ -14,14 +14,14 @@ class SignalKind(StrEnum):
     """What happened."""
 
     GREW = "grew"  # a stream has more, or ended; name: the stream
-    FOLLOWED = "followed"  # a connection elsewhere follows a stream; name: stream and follower
-    LEFT = "left"  # that connection ended
+    READ_ELSEWHERE = "followed"  # a connection elsewhere follows a stream; name: the stream
+    READER_LEFT = "left"  # that connection ended
     ANSWERED = "answered"  # name: the question's id
     CANCELLED = "cancelled"  # name: the id of the request, as JSON text
     ENDED = "ended"  # a session is over
     CHANGED = "changed"  # a session's record is another one
     ANNOUNCED = "announced"  # name: method and URI
-    TASK = "task"  # name: what is to be done with which task
+    TASK = "task"  # name: the task's id
 
 
 class Signal(msgspec.Struct, frozen=True, array_like=True):

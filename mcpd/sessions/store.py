@@ -94,7 +94,8 @@ class SessionStore(Protocol):
         """How many there are, expired but not yet swept ones included."""
 
     async def refresh(self, active: Collection[SessionId]) -> Sequence[SessionId]:
-        """Notification what others did to the store and no signal told; which sessions ended.
+        """Notice what other processes did to the store without a signal; returns the sessions that
+        ended.
 
         Args:
             active: sessions that something in this process belongs to.

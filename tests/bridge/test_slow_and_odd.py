@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import trio
 
-from mcpd.auth.credentials import Credentials
+from mcpd.auth.client_token import ClientToken
 from mcpd.bridge.relay import Bridge
 from mcpd.client.http_transport import HttpTransport
 from mcpd.client.refusals import is_gone
@@ -46,7 +46,7 @@ async def test_a_client_that_does_not_read_for_a_while_loses_no_answer(nursery, 
     await nursery.start(server.run)
     origin, target = resolve_origin(server.url)
     async with HttpClient(origin) as http, trio.open_nursery() as running:
-        upstream = HttpTransport(http, target, Credentials(None, {}), url=server.url, wait_s=1.0)
+        upstream = HttpTransport(http, target, ClientToken(None, {}), url=server.url, wait_s=1.0)
         stdin, ours = trio.testing.memory_stream_one_way_pair()
         slow = Slow()
         running.start_soon(Bridge(upstream, slow).run, ours)
@@ -224,7 +224,7 @@ async def test_a_cancelled_bridge_ends_though_its_client_does_not_read(nursery):
     await nursery.start(server.run)
     origin, target = resolve_origin(server.url)
     async with HttpClient(origin) as http:
-        upstream = HttpTransport(http, target, Credentials(None, {}), url=server.url, wait_s=1.0)
+        upstream = HttpTransport(http, target, ClientToken(None, {}), url=server.url, wait_s=1.0)
         stdin, ours = trio.testing.memory_stream_one_way_pair()
         with trio.fail_after(30):
             async with trio.open_nursery() as running:

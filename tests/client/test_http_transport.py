@@ -5,7 +5,7 @@ import pytest
 import trio
 import trio.testing
 
-from mcpd.auth.credentials import Credentials
+from mcpd.auth.client_token import ClientToken
 from mcpd.bridge.relay import Bridge
 from mcpd.client.http_transport import HttpTransport
 from mcpd.http.client import HttpClient
@@ -30,7 +30,7 @@ async def talk(nursery):
         origin, target = resolve_origin(server.url)
         async with HttpClient(origin) as client:
             upstream = HttpTransport(
-                client, target, Credentials(token, {}), url=server.url, wait_s=wait_s
+                client, target, ClientToken(token, {}), url=server.url, wait_s=wait_s
             )
             stdin, ours = trio.testing.memory_stream_one_way_pair()
             out, theirs = trio.testing.memory_stream_one_way_pair()

@@ -12,7 +12,7 @@ import pytest
 
 from mcpd.auth.tokens import create_token
 from mcpd.config import Config
-from mcpd.server.keys import find_secrets
+from mcpd.server.jwt_secrets import find_secrets
 from tests.end_to_end.daemon import Daemon, free_port, need
 
 pytestmark = pytest.mark.slow

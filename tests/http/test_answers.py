@@ -3,7 +3,7 @@
 import pytest
 
 from mcpd.errors import BadRequest, Forbidden, Unauthorized
-from mcpd.http.answers import problem, response_bytes, stream_head_bytes
+from mcpd.http.answers import error_response, response_bytes, stream_head_bytes
 from mcpd.http.messages import Headers, Response
 from mcpd.http.sse import event
 
@@ -35,12 +35,12 @@ def test_a_header_that_would_split_the_response_is_a_bug(value):
 
 
 def test_a_problem_names_what_why_and_what_next():
-    response = problem(Forbidden("No.", fix="Do this.", received="x", data={"more": 1}))
+    response = error_response(Forbidden("No.", fix="Do this.", received="x", data={"more": 1}))
     assert response.status == 403
     assert response.body == (
         b'{"error":"forbidden","error_description":"No.","received":"x","fix":"Do this.","more":1}'
     )
-    assert problem(Unauthorized("Who?")).body == (
+    assert error_response(Unauthorized("Who?")).body == (
         b'{"error":"invalid_token","error_description":"Who?"}'
     )
 

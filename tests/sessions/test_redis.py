@@ -152,8 +152,8 @@ async def test_one_follower_is_served_over_all_processes(redis, tmp_path):
     async with opened("redis", tmp_path, url=url) as a:
         await a.store.create(one, max_unbound=10)
         told = []
-        a.bus.listen(SignalKind.FOLLOWED, told.append)
-        a.bus.listen(SignalKind.LEFT, told.append)
+        a.bus.listen(SignalKind.READ_ELSEWHERE, told.append)
+        a.bus.listen(SignalKind.READER_LEFT, told.append)
         async with opened("redis", tmp_path, url=url) as b:
             assert await a.lease.acquire(one.id, "session", "a1", force=True) == 0
             assert await b.lease.acquire(one.id, "session", "b1", force=False) is None
@@ -162,7 +162,10 @@ async def test_one_follower_is_served_over_all_processes(redis, tmp_path):
             await a.lease.release(one.id, "session", "a1", 3)  # it was not served
             await b.lease.release(one.id, "session", "b1", 7)
             await seen(told, 2)
-            assert [signal.kind for signal in told] == [SignalKind.FOLLOWED, SignalKind.LEFT]
+            assert [signal.kind for signal in told] == [
+                SignalKind.READ_ELSEWHERE,
+                SignalKind.READER_LEFT,
+            ]
             assert await a.lease.acquire(one.id, "session", "a1", force=False) == 7
             assert await b.lease.acquire(one.id, "session", "b1", force=True) == 7
         with trio.fail_after(30):  # until the end of the other's connection is seen

@@ -19,8 +19,9 @@ from mcpd.mcp.envelope.params import read_common
 from mcpd.mcp.request import McpRequest
 from mcpd.mcp.revisions import ASSUMED_WITHOUT_HEADER, HANDSHAKE
 from mcpd.mcp.runtime import Runtime
-from mcpd.mcp.streams.writer import CallWriter, StreamLost, patiently
+from mcpd.mcp.streams.writer import CallWriter, StreamLost
 from mcpd.rpc.messages import Call, decode, encode_error, encode_result
+from mcpd.sessions.retry import retry_while_away
 from mcpd.sessions.streams import Event, KeptCall, StreamKey
 
 log = logging.getLogger("mcpd.mcp")
@@ -40,7 +41,7 @@ async def take_over(runtime: Runtime, key: StreamKey) -> None:
         return
     kept = await runtime.streams.ownership.claim(key)
     if kept is not None:
-        runtime.in_flight.start(_try, runtime, kept, runtime.streams.write(kept))
+        runtime.in_flight.start(_try, runtime, kept, runtime.streams.open_writer(kept))
 
 
 async def _try(runtime: Runtime, kept: KeptCall, writer: CallWriter) -> None:
@@ -76,7 +77,7 @@ async def _written(runtime: Runtime, kept: KeptCall) -> list[Event]:
     """What the process that is gone has sent."""
     read = partial(runtime.streams.events.read, kept.session_id, kept.stream_id)
     events: list[Event] = []
-    while page := await patiently(partial(read, events[-1].number if events else 0)):
+    while page := await retry_while_away(partial(read, events[-1].number if events else 0)):
         if not page.events:
             break
         events += page.events
@@ -90,7 +91,7 @@ async def _request(runtime: Runtime, kept: KeptCall, call: Call) -> McpRequest:
         SessionNotFound: its session is over.
         StoreError: the store stayed away.
     """
-    session = await patiently(lambda: runtime.sessions.find(kept.session_id))
+    session = await retry_while_away(lambda: runtime.sessions.find(kept.session_id))
     principal = Principal(kept.subject, kept.issuer, frozenset(kept.scopes))
     revision = HANDSHAKE.get(session.revision or "", ASSUMED_WITHOUT_HEADER)
     caller = caller_of_session(session, principal, revision)

@@ -173,11 +173,11 @@ class Catalog:
             }
             if self.instructions:
                 result["instructions"] = self.instructions
-            result = self.complete(self.cacheable(result, modern), modern)
+            result = self.add_result_meta(self.cacheable(result, modern), modern)
             self._discovery = msgspec.Raw(msgspec.json.encode(result))
         return self._discovery
 
-    def complete(self, result: dict[str, Any], revision: Revision) -> dict[str, Any]:
+    def add_result_meta(self, result: dict[str, Any], revision: Revision) -> dict[str, Any]:
         """Add what the revision wants on every result."""
         if revision.modern:
             meta = {**result.get("_meta", {}), **self.server_meta}
@@ -196,7 +196,7 @@ class Catalog:
 
     def _encode_list(self, kind: str, revision: Revision) -> Iterator[msgspec.Raw]:
         for page in descriptions.pages(kind, self._described(kind, revision), self._page_size):
-            result = self.complete(self.cacheable(page, revision), revision)
+            result = self.add_result_meta(self.cacheable(page, revision), revision)
             yield msgspec.Raw(msgspec.json.encode(result))
 
     def _described(self, kind: str, revision: Revision) -> list[dict[str, Any]]:

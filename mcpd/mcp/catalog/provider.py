@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -106,5 +107,10 @@ class Provider(Protocol):
     def prompts(self) -> Mapping[str, ListedPrompt]: ...
     @property
     def completers(self) -> Mapping[tuple[str, str], Completer]: ...
+    def running(self) -> AbstractAsyncContextManager[Any]:
+        """What it needs while it is served, entered before the first message and left after the
+        last; what that yields is ``ctx.state`` of its functions.
+        """
+
     def listen(self, listener: ChangeListener) -> None:
         """Tell the listener of each change from here on, from any thread."""

@@ -1,4 +1,4 @@
-"""Who sent a message, and in what terms: the envelope of both eras as one value."""
+"""Who sent a message, and in what terms: one value for both eras."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +44,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 def caller_of_session(session: Session, principal: Principal, revision: Revision) -> Caller:
-    """The envelope of the handshake era, from what ``initialize`` left in the record."""
+    """The caller in the handshake era, from what ``initialize`` left in the record."""
     return Caller(
         principal,
         revision,

@@ -1,4 +1,4 @@
-"""Which era a request belongs to: decided here, once. Pure."""
+"""Which era a call belongs to: decided here, once. Pure."""
 
 from collections.abc import Collection
 from enum import Enum, auto

@@ -9,7 +9,7 @@ from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.request import McpRequest, Method, Result, read_params
 from mcpd.mcp.streams.change_feed import LIST_CHANGED, MAX_URIS, TASK_CHANGED
 from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
-from mcpd.mcp.tasks.record import Task, detailed_form
+from mcpd.mcp.tasks.task import Task, detailed_form
 from mcpd.rpc.messages import encode_notification
 
 SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"

@@ -11,14 +11,14 @@ from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.questions.session_asker import SessionAsker
 from mcpd.mcp.request import McpRequest, Method, Result, read_params
 from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
-from mcpd.mcp.tasks.record import (
+from mcpd.mcp.tasks.record import StoredQuestion
+from mcpd.mcp.tasks.task import (
     RELATED_TASK,
     Status,
     Task,
     detailed_form,
     handshake_form,
 )
-from mcpd.mcp.tasks.snapshot import AskedElsewhere
 from mcpd.rpc.messages import error_from_object
 
 
@@ -101,7 +101,7 @@ async def _ask_here(
     opened = {key: task.questions[key] for key in fresh}
     meta = {RELATED_TASK: {"taskId": task.id}}
     words = [
-        AskedElsewhere(found.question.method, found.question.params) for found in opened.values()
+        StoredQuestion(found.question.method, found.question.params) for found in opened.values()
     ]
 
     requests = request.runtime.server_requests

@@ -16,7 +16,7 @@ from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.request import McpRequest, Method, Result, Target
 from mcpd.mcp.task_run import TaskRun
 from mcpd.mcp.tasks.choice import Choice, choose
-from mcpd.mcp.tasks.record import RELATED_TASK, handshake_form, modern_form
+from mcpd.mcp.tasks.task import RELATED_TASK, handshake_form, modern_form
 
 
 def _find(catalog: Catalog, params: Params) -> Target | None:

@@ -13,10 +13,10 @@ import trio
 
 from mcpd.errors import StoreError, ToolError
 from mcpd.mcp.questions.conversation import Outlet
-from mcpd.mcp.streams.writer import patiently
 from mcpd.rpc.messages import RpcResponse, encode_notification
 from mcpd.sessions.bus import Bus, Signal, SignalKind
 from mcpd.sessions.record import SessionId
+from mcpd.sessions.retry import retry_while_away
 from mcpd.sessions.streams import AnswerInbox
 
 log = logging.getLogger("mcpd.mcp")
@@ -27,7 +27,7 @@ MAX_OPEN_PER_SESSION = 64
 
 
 class _Kept(msgspec.Struct):
-    """An answer as the log has it."""
+    """An answer as the inbox has it."""
 
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -78,7 +78,7 @@ class ServerRequests:
         )
         if not await self._inbox.deliver(session_id, request_id, kept):
             return False
-        self._wake(session_id, request_id)  # the log tells the other processes
+        self._wake(session_id, request_id)  # the inbox tells the other processes
         return True
 
     def _wake(self, session_id: str, request_id: str) -> None:
@@ -111,7 +111,7 @@ class ServerRequests:
         answered = waiting[asked.id] = trio.Event()
         reply: bytes | None = None
         try:
-            await patiently(lambda: self._inbox.expect(session_id, asked.asker, asked.id))
+            await retry_while_away(lambda: self._inbox.expect(session_id, asked.asker, asked.id))
             if asked.asked_before:
                 reply = await self._look(session_id, asked.id)
             else:
@@ -130,7 +130,7 @@ class ServerRequests:
         return _read(reply)
 
     async def _look(self, session_id: SessionId, request_id: str) -> bytes | None:
-        found = await patiently(lambda: self._inbox.find(session_id, request_id))
+        found = await retry_while_away(lambda: self._inbox.find(session_id, request_id))
         return None if found is None else bytes(found)
 
     async def forget(self, session_id: SessionId, asker: str) -> None:

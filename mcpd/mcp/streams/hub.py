@@ -50,13 +50,13 @@ class StreamHub:
             self.ownership = Ownership(backend.ownership, self._retries, self._writers.__contains__)
         self._names = map(f"{secrets.token_hex(4)}-{{}}".format, count(1))  # unlike any elsewhere
         self.bus.listen(SignalKind.GREW, self._grew_elsewhere)
-        self.bus.listen(SignalKind.FOLLOWED, self._read_by_another)
-        self.bus.listen(SignalKind.LEFT, self._left_by_another)
+        self.bus.listen(SignalKind.READ_ELSEWHERE, self._read_by_another)
+        self.bus.listen(SignalKind.READER_LEFT, self._left_by_another)
         self.bus.on_resync.append(self._doubt_all)
 
     # --- writing ------------------------------------------------------------------------------
 
-    def write(self, call: KeptCall) -> CallWriter:
+    def open_writer(self, call: KeptCall) -> CallWriter:
         """The writing end of a call's stream."""
         key = StreamKey(call.session_id, call.stream_id)
         writer = self._writers[key] = CallWriter(
@@ -97,7 +97,7 @@ class StreamHub:
 
     # --- reading ------------------------------------------------------------------------------
 
-    def read(
+    def open_reader(
         self, session_id: SessionId, stream_id: str, after: int, *, returning: bool = True
     ) -> Reader:
         """Every event behind ``after``, then each new one; ends with the stream or when it is

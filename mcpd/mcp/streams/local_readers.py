@@ -46,7 +46,7 @@ class LocalReaders:
         self.changed = trio.Event()
 
     def disconnect(self, retry_ms: int) -> None:
-        """End the connections that read, in words."""
+        """End the connections that read, with an event that tells when to come back."""
         if self.names:
             self.disconnects += 1
             self.retry_ms = retry_ms

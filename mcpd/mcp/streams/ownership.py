@@ -54,7 +54,7 @@ class Ownership:
         return None if self._stopping or self._is_written(key) else call
 
     def disown_soon(self, key: StreamKey) -> None:
-        """This process writes a stream no more: without a word, others would wait for it."""
+        """Tell the store that this process writes a stream no more; else others wait for it."""
         if not self._stopping:  # then everything is let go of at once
             self._retries.add(key, partial(self._disown, key))
 

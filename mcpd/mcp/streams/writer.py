@@ -4,7 +4,7 @@ A call that sends nothing before its result is answered plainly and leaves no tr
 From its first message on it is kept: the client can come back for the rest, to any process.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
@@ -13,13 +13,11 @@ import trio
 
 from mcpd.errors import StoreError
 from mcpd.mcp.streams.local_readers import LocalReaders
+from mcpd.sessions.retry import retry_while_away
 from mcpd.sessions.ring import Ring
 from mcpd.sessions.stream_ids import question_id
 from mcpd.sessions.streams import Event, EventLog, KeptCall, StreamKey
 
-STORE_PATIENCE_S = 60.0  # for a store that is away: calls under way wait for it
-FIRST_RETRY_S = 0.1
-MAX_RETRY_S = 2.0
 BROKEN_RETRY_MS = 1000  # for a client whose call could not be kept to the end
 
 
@@ -167,14 +165,14 @@ class CallWriter:
         """Begin to keep the stream, if that is still to be done.
 
         Raises:
-            StoreError: the store stayed away for STORE_PATIENCE_S.
+            StoreError: the store stayed away for STORE_AWAY_LIMIT_S.
         """
         async with self._lock:
             await self._open()
 
     async def _open(self) -> None:
         if self.state is WriterState.NEW:
-            await patiently(lambda: self._events.begin(self._call))
+            await retry_while_away(lambda: self._events.begin(self._call))
             self._move(WriterMove.OPEN)
 
     async def send(self, message: bytes) -> None:
@@ -182,7 +180,7 @@ class CallWriter:
 
         Raises:
             StreamLost: it is not ours to send any more.
-            StoreError: the store stayed away for STORE_PATIENCE_S.
+            StoreError: the store stayed away for STORE_AWAY_LIMIT_S.
         """
         async with self._lock:
             await self._open()
@@ -226,7 +224,7 @@ class CallWriter:
             )
 
         try:
-            kept = await patiently(append)
+            kept = await retry_while_away(append)
         except BaseException:  # perhaps it is in the log: no other message may have its number
             self.ring.last = number
             raise
@@ -244,21 +242,3 @@ class CallWriter:
         """The id for a question, the same in every run of the call."""
         self._times[content] = times = self._times.get(content, 0) + 1
         return question_id(self.key.stream_id, content, times)
-
-
-async def patiently(write: Callable[[], Awaitable[Any]]) -> Any:
-    """Try again while the store is away, for STORE_PATIENCE_S.
-
-    Raises:
-        StoreError: it stayed away.
-    """
-    delay_s, waited_s = FIRST_RETRY_S, 0.0
-    while True:
-        try:
-            return await write()
-        except StoreError:
-            if waited_s >= STORE_PATIENCE_S:
-                raise
-        await trio.sleep(delay_s)
-        waited_s += delay_s
-        delay_s = min(2 * delay_s, MAX_RETRY_S)

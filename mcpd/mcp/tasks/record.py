@@ -1,142 +1,115 @@
-"""A task, the table of its moves, and its forms on the wire."""
+"""A task as other processes see it: a record, and commands to the process that runs it. Pure."""
 
-import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 import msgspec
-import trio
 
-from mcpd.app.questions import Question
 from mcpd.auth.principals import Principal
-from mcpd.errors import ToolError
-
-RELATED_TASK = "io.modelcontextprotocol/related-task"
-POLL_INTERVAL_MS = 500
+from mcpd.mcp.tasks.task import OpenQuestion, Status, Task
 
 
-class Status(StrEnum):
-    """See both specifications, "Task Status"."""
+class StoredQuestion(msgspec.Struct, frozen=True):
+    """A question of a task in another process: its words; that process reads the answer."""
 
-    WORKING = "working"
-    INPUT_REQUIRED = "input_required"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-# status → where it may go. A terminal status is final.
-MOVES: dict[Status, set[Status]] = {
-    Status.WORKING: {
-        Status.INPUT_REQUIRED, Status.COMPLETED, Status.FAILED, Status.CANCELLED
-    },
-    Status.INPUT_REQUIRED: {
-        Status.WORKING, Status.COMPLETED, Status.FAILED, Status.CANCELLED
-    },
-    Status.COMPLETED: set(),
-    Status.FAILED: set(),
-    Status.CANCELLED: set(),
-}  # fmt: skip
-
-
-@dataclass(eq=False, slots=True)
-class OpenQuestion:
-    """A question that the task waits for."""
-
-    question: Question
-    answered: trio.Event = field(default_factory=trio.Event)
-    answer: Any = None
-    refusal: ToolError | None = None
-
-
-@dataclass(eq=False, slots=True)
-class Task:
-    """One task of one principal. Times are Unix seconds."""
-
-    owner: Principal
-    created_at: float
-    ttl_ms: int
-    id: str = field(default_factory=lambda: secrets.token_urlsafe(24))  # unguessable
-    status: Status = Status.WORKING
-    message: str = ""
-    updated_at: float = 0.0
-    result: msgspec.Raw | None = None
-    error: dict[str, Any] | None = None
-    questions: dict[str, OpenQuestion] = field(default_factory=dict)
-    used_keys: set[str] = field(default_factory=set)  # a key is never used twice
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    changed: trio.Event = field(default_factory=trio.Event)
-    on_change: list[Callable[["Task"], None]] = field(default_factory=list)
-    keeping: trio.Lock = field(default_factory=trio.Lock)  # an older record never goes last
+    method: str
+    params: dict[str, Any]
+    key: str = ""
 
     @property
-    def terminal(self) -> bool:
-        """Whether nothing changes any more."""
-        return not MOVES[self.status]
+    def capability(self) -> dict[str, Any]:
+        """It was checked where it was asked."""
+        return {}
 
-    def move(self, status: Status, now: float) -> bool:
-        """Go to a status if the table has that move; False: it has not, and nothing changed."""
-        if status not in MOVES[self.status]:
-            return False
-        self.status = status
-        self.touch(now)
-        return True
-
-    def touch(self, now: float) -> None:
-        """Something else changed; those who wait are told."""
-        self.updated_at = now
-        self.changed.set()
-        self.changed = trio.Event()
-        for listener in self.on_change:
-            listener(self)
-
-    def new_key(self, question: Question) -> str:
-        """A key for a question, unique over the task's life."""
-        base = question.key or question.method.partition("/")[0]
-        number = len(self.used_keys) + 1
-        key = base if question.key and base not in self.used_keys else f"{base}-{number}"
-        self.used_keys.add(key)
-        return key
+    def read(self, result: Mapping[str, Any]) -> Any:
+        """As it came."""
+        return dict(result)
 
 
-def modern_form(task: Task) -> dict[str, Any]:
-    """SEP-2663, Task."""
-    return _common(task) | {"ttlMs": task.ttl_ms, "pollIntervalMs": POLL_INTERVAL_MS}
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is kept of a task."""
+
+    id: str
+    process: str
+    subject: str
+    issuer: str
+    created_at: float
+    updated_at: float
+    ttl_ms: int
+    status: Status
+    message: str = ""
+    result: bytes | None = None
+    error: dict[str, Any] | None = None
+    questions: dict[str, StoredQuestion] = {}
 
 
-def detailed_form(task: Task) -> dict[str, Any]:
-    """SEP-2663, DetailedTask: what the status brings with it."""
-    form = modern_form(task)
-    if task.status is Status.INPUT_REQUIRED:
-        form["inputRequests"] = {
-            key: {"method": found.question.method, "params": found.question.params}
-            for key, found in task.questions.items()
-        }
-    if task.result is not None:
-        form["result"] = task.result
-    if task.error is not None:
-        form["error"] = task.error
-    return form
+class TaskCommand(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What another process wants of a task."""
+
+    cancel: bool = False
+    answers: dict[str, Any] = {}
+    refused: list[str] = []
 
 
-def handshake_form(task: Task) -> dict[str, Any]:
-    """MCP 2025-11-25, basic/utilities/tasks, Task."""
-    return _common(task) | {"ttl": task.ttl_ms, "pollInterval": POLL_INTERVAL_MS}
+_record = msgspec.json.Decoder(Record)
+_command = msgspec.json.Decoder(TaskCommand)
+encode = msgspec.json.Encoder().encode
+read_command = _command.decode
 
 
-def _common(task: Task) -> dict[str, Any]:
-    form: dict[str, Any] = {
-        "taskId": task.id,
-        "status": task.status.value,
-        "createdAt": _iso_8601(task.created_at),
-        "lastUpdatedAt": _iso_8601(task.updated_at or task.created_at),
+async def _nobody(command: TaskCommand) -> None:
+    """A task that was made here has no other process."""
+
+
+@dataclass(eq=False, slots=True)
+class DistantTask(Task):
+    """A task that runs, or ran, in another process, as it was when its record was written.
+    ``send`` leaves a command for that process; it raises StoreError.
+    """
+
+    process: str = ""
+    send: Callable[[TaskCommand], Awaitable[None]] = field(default=_nobody)
+
+
+def record_of(task: Task, process: str) -> bytes:
+    """The record of a task of this process."""
+    asked = {
+        key: StoredQuestion(found.question.method, found.question.params, key)
+        for key, found in task.questions.items()
     }
-    return form | ({"statusMessage": task.message} if task.message else {})
+    return encode(
+        Record(
+            task.id,
+            process,
+            task.owner.subject,
+            task.owner.issuer,
+            task.created_at,
+            task.updated_at,
+            task.ttl_ms,
+            task.status,
+            task.message,
+            None if task.result is None else bytes(task.result),
+            task.error,
+            asked,
+        )
+    )
 
 
-def _iso_8601(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def task_of(data: bytes) -> DistantTask:
+    """The task behind a record."""
+    record = _record.decode(data)
+    task = DistantTask(
+        Principal(record.subject, record.issuer),
+        record.created_at,
+        record.ttl_ms,
+        id=record.id,
+        status=record.status,
+        message=record.message,
+        updated_at=record.updated_at,
+        result=None if record.result is None else msgspec.Raw(record.result),
+        error=record.error,
+        process=record.process,
+    )
+    task.questions = {key: OpenQuestion(asked) for key, asked in record.questions.items()}
+    return task

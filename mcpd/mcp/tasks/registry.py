@@ -14,12 +14,12 @@ import trio
 from mcpd.app.questions import BadAnswer
 from mcpd.auth.principals import Principal
 from mcpd.errors import InvalidParams, ToolError, TooManyRequests
-from mcpd.mcp.streams.writer import patiently
-from mcpd.mcp.tasks.record import Status, Task
-from mcpd.mcp.tasks.snapshot import DistantTask, TaskCommand
+from mcpd.mcp.tasks.record import DistantTask, TaskCommand
 from mcpd.mcp.tasks.sync import TaskSync
+from mcpd.mcp.tasks.task import Status, Task
 from mcpd.sessions.bus import Bus
-from mcpd.sessions.task_records import TaskStore
+from mcpd.sessions.retry import retry_while_away
+from mcpd.sessions.task_store import TaskStore
 
 log = logging.getLogger("mcpd.tasks")
 
@@ -141,7 +141,7 @@ class Tasks:
             await task.changed.wait()
             return task
         await trio.sleep(LOOK_AGAIN_S)
-        current: Task = await patiently(partial(self.get, task.owner, task.id))
+        current: Task = await retry_while_away(partial(self.get, task.owner, task.id))
         return current
 
     # --- what clients want of a task ----------------------------------------------------------

@@ -9,12 +9,12 @@ import trio
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import InternalError, StoreError
-from mcpd.mcp.tasks import snapshot
-from mcpd.mcp.tasks.record import Status, Task
-from mcpd.mcp.tasks.snapshot import DistantTask, TaskCommand
+from mcpd.mcp.tasks import record as records
+from mcpd.mcp.tasks.record import DistantTask, TaskCommand
+from mcpd.mcp.tasks.task import Status, Task
 from mcpd.rpc.messages import error_object
 from mcpd.sessions.bus import Bus, Signal, SignalKind
-from mcpd.sessions.task_records import TaskStore
+from mcpd.sessions.task_store import TaskStore
 
 log = logging.getLogger("mcpd.tasks")
 
@@ -86,7 +86,7 @@ class TaskSync:
 
     async def _show(self, record: bytes) -> Task:
         """The task of a record; one whose process is gone has failed."""
-        task = snapshot.task_of(record)
+        task = records.task_of(record)
         task.send = partial(self._send, task)
         if task.terminal or not await self._store.is_gone(task.process):
             return task
@@ -98,10 +98,10 @@ class TaskSync:
         if await self.write(task):
             return task
         ended = await self._store.get(task.id)  # it came to an end meanwhile
-        return task if ended is None else snapshot.task_of(ended)
+        return task if ended is None else records.task_of(ended)
 
     async def _send(self, task: Task, command: TaskCommand) -> None:
-        await self._store.send_command(task.id, snapshot.encode(command))
+        await self._store.send_command(task.id, records.encode(command))
         self._bus.publish(Signal(SignalKind.TASK, name=task.id))
 
     # --- ours ---------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ class TaskSync:
         if left_s <= 0:
             return True
         async with task.keeping:
-            record = snapshot.record_of(task, process)
+            record = records.record_of(task, process)
             return await self._store.put(
                 task.id, _name(task.owner), record, ttl_s=left_s, final=task.terminal
             )
@@ -175,7 +175,7 @@ class TaskSync:
 
     def _read(self, task: Task, command: bytes) -> None:
         try:
-            self._apply(task, snapshot.read_command(command))
+            self._apply(task, records.read_command(command))
         except msgspec.DecodeError:
             log.warning("a command to a task cannot be read: another version wrote it")
 

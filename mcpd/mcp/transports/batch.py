@@ -6,7 +6,7 @@ import trio
 
 from mcpd.errors import InvalidRequest, McpdError
 from mcpd.http.messages import Answer
-from mcpd.mcp.dispatch import accept, make_request, serve
+from mcpd.mcp.dispatch import handle_notification, make_request, serve
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.params import read_common
 from mcpd.mcp.request import McpNotification
@@ -91,7 +91,7 @@ async def _answer(runtime: Runtime, message: Message, caller: Caller) -> bytes |
             return encode_error(message.id, error)
     if isinstance(message, Notification):
         try:
-            await accept(McpNotification(runtime, message, caller))
+            await handle_notification(McpNotification(runtime, message, caller))
         except McpdError:
             return None  # a notification is never answered
     if isinstance(message, RpcResponse) and caller.session is not None:

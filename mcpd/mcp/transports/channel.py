@@ -9,7 +9,7 @@ import trio
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import InvalidRequest, McpdError
-from mcpd.mcp.dispatch import accept, failed, make_request, serve
+from mcpd.mcp.dispatch import failed, handle_notification, make_request, serve
 from mcpd.mcp.envelope.caller import Caller, caller_of_session
 from mcpd.mcp.envelope.classify import Envelope, Era, classify
 from mcpd.mcp.envelope.modern import modern_caller
@@ -158,7 +158,9 @@ class Channel:
         if isinstance(message, RpcResponse):
             await self._runtime.server_requests.deliver(session.id, message)
         else:
-            await accept(McpNotification(self._runtime, message, self._caller(session)))
+            await handle_notification(
+                McpNotification(self._runtime, message, self._caller(session))
+            )
 
     async def _call(self, call: Call) -> bytes | None:
         envelope = classify(call, served=self._served)

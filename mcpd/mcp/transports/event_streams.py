@@ -70,9 +70,9 @@ def kept_call_stream(request: McpRequest, session: Session, accepted: Accepts) -
     runtime, revision = request.runtime, request.caller.revision
 
     async def run(sink: EventSink) -> Response | None:
-        writer = runtime.streams.write(kept_call(request, session.id))
+        writer = runtime.streams.open_writer(kept_call(request, session.id))
         key = writer.key
-        with runtime.streams.read(*key, 0, returning=False) as reader:
+        with runtime.streams.open_reader(*key, 0, returning=False) as reader:
             start(request, writer)
             with trio.move_on_after(OPEN_AFTER_S):
                 await writer.settled.wait()
@@ -122,7 +122,7 @@ def _rest_of_call(
         await sink.open()
         with (
             runtime.sessions.active.hold(session_id),
-            runtime.streams.read(session_id, stream_id, after) as reader,
+            runtime.streams.open_reader(session_id, stream_id, after) as reader,
         ):
             await _send_all(runtime, sink, reader, revision)
 
@@ -156,7 +156,7 @@ async def session_stream(
         nonlocal sent
         with runtime.sessions.active.stream(session.id):
             await sink.open()
-            with streams.read(session.id, SESSION_STREAM, begin) as reader:
+            with streams.open_reader(session.id, SESSION_STREAM, begin) as reader:
                 while event := await reader.next():
                     if not await sink.send(_encode(SESSION_STREAM, event, revision)):
                         return

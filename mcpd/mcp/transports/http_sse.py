@@ -16,11 +16,11 @@ from mcpd.http import sse
 from mcpd.http.messages import Answer, EventSink, EventStream, Request
 from mcpd.mcp.envelope.classify import Era
 from mcpd.mcp.runtime import Runtime
-from mcpd.mcp.streams.writer import patiently
 from mcpd.mcp.transports.channel import Channel, read
 from mcpd.mcp.transports.opening import new_session
 from mcpd.mcp.transports.wire import ACCEPTED, check_json, refusal
 from mcpd.sessions.record import SessionId
+from mcpd.sessions.retry import retry_while_away
 from mcpd.sessions.service import gone
 from mcpd.sessions.streams import SESSION_STREAM, EventLog
 
@@ -61,7 +61,7 @@ class HttpSse:
                 with sessions.active.stream(session.id):
                     endpoint = f"{MESSAGES_PATH}?session_id={session.id}".encode("ascii")
                     await sink.send(sse.event(endpoint, name="endpoint"))
-                    with streams.read(session.id, SESSION_STREAM, 0) as reader:
+                    with streams.open_reader(session.id, SESSION_STREAM, 0) as reader:
                         while event := await reader.next():
                             await sink.send(sse.event(event.data))
                             await self._forget_sent(session.id, event.number)
@@ -128,11 +128,11 @@ class HttpSse:
         streams = self._runtime.streams
         deadline = trio.current_time() + ROOM_S
         while trio.current_time() < deadline:
-            if await patiently(partial(_put_if_room, streams.events, session_id, message)):
+            if await retry_while_away(partial(_put_if_room, streams.events, session_id, message)):
                 break
             await trio.sleep(ROOM_AGAIN_S)
         else:
-            await patiently(lambda: streams.events.put(session_id, message))
+            await retry_while_away(lambda: streams.events.put(session_id, message))
         streams.session_grew(session_id)
 
 

@@ -102,6 +102,6 @@ def _too_busy(incoming: Call | Batch) -> bytes:
 async def _pass_on_changes(runtime: Runtime, session: Session, send: Send) -> None:
     """Changes of lists and subscribed resources, for as long as the channel is open."""
     await runtime.changes.watch(session.id, session.subscriptions)
-    with runtime.streams.read(session.id, SESSION_STREAM, 0) as reader:
+    with runtime.streams.open_reader(session.id, SESSION_STREAM, 0) as reader:
         while event := await reader.next():
             await send(event.data)

@@ -12,7 +12,7 @@ import msgspec
 from mcpd.auth.authenticator import Authenticator
 from mcpd.errors import InvalidRequest, McpdError, MethodNotAllowed, UnsupportedProtocolVersion
 from mcpd.http.messages import Answer, Request, Response
-from mcpd.mcp.dispatch import accept, failed, make_request, serve
+from mcpd.mcp.dispatch import failed, handle_notification, make_request, serve
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.classify import BOTH_ERAS, Envelope, Era, classify
 from mcpd.mcp.envelope.handshake import EnvelopeFault, check_version_header, no_session
@@ -79,12 +79,12 @@ class StreamableHttp:
         """One message, or in 2025-03-26 an array of them."""
         return await self.receive(request, bytes)
 
-    async def receive(self, request: Request, complete: Callable[[bytes], bytes]) -> Answer:
-        """Like ``post``; ``complete`` makes a message of the body."""
+    async def receive(self, request: Request, make_message: Callable[[bytes], bytes]) -> Answer:
+        """Like ``post``; ``make_message`` makes a message of the body."""
         try:
             admitted = await self._admissions.admit(request)
             check_json(request.headers)
-            body = complete(await request.body(self._max_body_bytes))
+            body = make_message(await request.body(self._max_body_bytes))
             return await self._serve_body(admitted, body)
         except McpdError as error:
             if error.status in (401, 403):
@@ -176,7 +176,7 @@ class StreamableHttp:
                 return ACCEPTED  # none is defined there over HTTP; unknown ones are ignored
             raise no_session()
         caller = admitted.handshake_caller()
-        await accept(McpNotification(self._runtime, notification, caller))
+        await handle_notification(McpNotification(self._runtime, notification, caller))
         return ACCEPTED
 
     async def _accept_response(

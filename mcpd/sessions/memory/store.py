@@ -1,4 +1,4 @@
-"""Sessions in this process: for development, and the front of durable stores."""
+"""Sessions in this process alone."""
 
 import heapq
 from collections import OrderedDict
@@ -104,7 +104,7 @@ class MemoryStore:
         return session_id in self._entries
 
     async def flush(self) -> None:
-        """Nothing is behind."""
+        """Nothing waits to be written."""
 
     def close(self) -> None:
         """Nothing is held."""

@@ -26,7 +26,7 @@ if holder ~= '' and holder ~= me and ARGV[6] ~= '1' then
 end
 redis.call('HSET', m, 'follower', me, 'follows_at', process)
 if own then redis.call('EXPIRE', m, ARGV[7]) end
-if holder ~= me then tell(P, process, '{SignalKind.FOLLOWED}', id, stream) end
+if holder ~= me then tell(P, process, '{SignalKind.READ_ELSEWHERE}', id, stream) end
 return {{1, state[3] or '0'}}
 """
 )
@@ -42,7 +42,7 @@ if state[1] ~= ARGV[5] then return end
 local reached = ARGV[6]
 if tonumber(state[2] or '0') > tonumber(reached) then reached = state[2] end
 redis.call('HSET', m, 'follower', '', 'reached', reached)
-tell(P, ARGV[4], '{SignalKind.LEFT}', id, stream)
+tell(P, ARGV[4], '{SignalKind.READER_LEFT}', id, stream)
 """
 )
 
@@ -62,7 +62,7 @@ class RedisLease:
         self._own_ttl_s = math.ceil(own_ttl_s)
 
     async def acquire(
-        self, session_id: SessionId, stream_id: str, follower: str, *, force: bool
+        self, session_id: SessionId, stream_id: str, reader: str, *, force: bool
     ) -> int | None:
         served, reached = await self._redis.run_script(
             ACQUIRE,
@@ -70,15 +70,15 @@ class RedisLease:
             session_id,
             stream_id,
             self._owner,
-            follower,
+            reader,
             int(force),
             self._own_ttl_s,
         )
         return int(reached) if served else None
 
     async def release(
-        self, session_id: SessionId, stream_id: str, follower: str, reached: int
+        self, session_id: SessionId, stream_id: str, reader: str, reached: int
     ) -> None:
         await self._redis.run_script(
-            RELEASE, self._prefix, session_id, stream_id, self._owner, follower, reached
+            RELEASE, self._prefix, session_id, stream_id, self._owner, reader, reached
         )

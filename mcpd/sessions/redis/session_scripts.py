@@ -1,5 +1,5 @@
-"""What must happen to sessions in one step, in Lua. Pure text; Each
-other script stands beside its caller.
+"""What must happen to sessions in one step, in Lua. Pure text. Each other
+script stands beside its caller.
 
 Keys, all behind the prefix P:
     P:s:ID              record of a session (JSON); expires with it
@@ -8,14 +8,14 @@ Keys, all behind the prefix P:
     P:unbound           sorted set: sessions without a principal → created
     P:i:ID              sorted set: streams of a session that are not finished → when begun
     P:f:ID, P:u:ID      sorted sets: those that are, read and unread → when they ended
-    P:m:ID:STREAM       hash: owner, call, last, bytes, finished; follower, reached
+    P:m:ID:STREAM       hash: owner, call, last, bytes, finished; follower, follows_at, reached
     P:e:ID:STREAM       stream: 0-NUMBER → message
     P:q:ID:ASKER        hash: question → answer
     P:t:ID, P:w:TOPIC   sets: topics of a session, sessions of a topic
     P:k:TASK, P:l:TASK  record of a task and commands to its process; P:o:OWNER: an owner's tasks
     P:p:PROCESS         a process that lives; expires when it gives no sign of life
 
-Channels: P:signals to all processes, P:to:PROCESS to one.
+Channels: P:signals to all processes; P:to:PROCESS shows that the process lives.
 """
 
 from mcpd.sessions.redis.connection import Script

@@ -1,4 +1,4 @@
-"""The rows of streams and their events, as the steps of ``sqlite_log`` need them."""
+"""The rows of streams and their events, as the steps of ``events`` and ``watches`` need them."""
 
 import sqlite3
 

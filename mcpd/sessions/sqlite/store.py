@@ -19,7 +19,7 @@ from mcpd.sessions.store import EXPIRE_BATCH, Change, Counts
 
 _COLUMNS = "id, created_at, last_activity, issuer, subject, record"
 _CACHE_ENTRIES = 20_000
-_MAX_DIRTY = 50_000  # activity times that may be behind at once; then they are dropped oldest first
+_MAX_DIRTY = 50_000  # activity times that wait; beyond it those that failed are dropped
 
 _Row = tuple[str, float, float, str | None, str | None, bytes]
 

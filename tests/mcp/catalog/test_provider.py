@@ -1,5 +1,7 @@
 """A catalog asks no more of a provider than its protocol says."""
 
+from contextlib import asynccontextmanager
+
 import msgspec
 import pytest
 
@@ -36,18 +38,27 @@ class Remote:
         self.resources, self.prompts, self.completers = {}, {}, {}
         self.listeners = []
 
+    @asynccontextmanager
+    async def running(self):
+        self.is_running = True
+        yield "the state of the remote"
+        self.is_running = False
+
     def listen(self, listener):
         self.listeners.append(listener)
 
 
 async def test_a_provider_that_is_no_app_is_listed_and_called(tmp_path):
-    app = App("near")
-    async with serving(tmp_path, [app, Remote()]) as server:
+    app, remote = App("near"), Remote()
+    async with serving(tmp_path, [app, remote]) as server:
+        assert remote.is_running
+        assert server.server.catalog.states[remote] == "the state of the remote"
         listed = await modern(server.user(), "tools/list")
         assert [tool["name"] for tool in listed.json()["result"]["tools"]] == ["distant"]
         params = {"name": "distant", "arguments": {"x": 1}}
         called = await modern(server.user(), "tools/call", params)
         assert called.json()["result"]["content"][0]["text"] == 'far away: {"x":1}'
+    assert not remote.is_running
 
 
 def test_what_comes_and_goes_is_listed_anew():

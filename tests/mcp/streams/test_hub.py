@@ -33,10 +33,10 @@ def call(stream_id: str = "c") -> KeptCall:
 
 async def test_the_oldest_messages_of_a_stream_go_first():
     streams = hub()
-    writer = streams.write(call())
+    writer = streams.open_writer(call())
     for number in range(MAX_EVENTS + 50):
         await writer.send(b"%d" % number)
-    with streams.read(S, "c", 0) as reader:
+    with streams.open_reader(S, "c", 0) as reader:
         first = await reader.next()
     assert first is not None
     assert first.number == 51
@@ -44,7 +44,7 @@ async def test_the_oldest_messages_of_a_stream_go_first():
 
 async def test_a_call_that_sends_nothing_first_leaves_no_trace():
     streams = hub()
-    writer = streams.write(call())
+    writer = streams.open_writer(call())
     await writer.finish(b"answer")
     assert (writer.state, writer.plain_answer) == (WriterState.PLAIN, b"answer")
     assert writer.settled.is_set()
@@ -53,16 +53,16 @@ async def test_a_call_that_sends_nothing_first_leaves_no_trace():
 
 async def test_a_reader_gets_what_was_and_what_comes_and_the_end():
     streams = hub()
-    writer = streams.write(call())
+    writer = streams.open_writer(call())
     await writer.send(b"1")
-    with streams.read(S, "c", 0) as reader:
+    with streams.open_reader(S, "c", 0) as reader:
         assert (await reader.next()).data == b"1"  # type: ignore[union-attr]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.finish, b"2")
             assert (await reader.next()).data == b"2"  # type: ignore[union-attr]
         assert await reader.next() is None
         assert reader.end is End.FINISHED
-    with streams.read(S, "c", 1) as late:
+    with streams.open_reader(S, "c", 1) as late:
         assert (await late.next()).data == b"2"  # type: ignore[union-attr]
 
 
@@ -79,7 +79,7 @@ async def test_a_message_whose_sending_was_cancelled_does_not_lend_its_number_to
         return kept
 
     monkeypatch.setattr(log, "append", append_slowly)
-    writer = streams.write(call())
+    writer = streams.open_writer(call())
     await writer.send(b"1")
     with trio.move_on_after(0.01):
         await writer.send(b"2, perhaps")
@@ -97,7 +97,7 @@ async def test_a_message_whose_sending_was_cancelled_does_not_lend_its_number_to
 async def test_a_stream_that_another_process_took_is_not_written_any_more():
     streams = hub()
     log = streams.events
-    writer = streams.write(call())
+    writer = streams.open_writer(call())
     await writer.send(b"1")
     log.forget(S)
     with pytest.raises(StreamLost):
@@ -108,12 +108,12 @@ async def test_a_stream_that_another_process_took_is_not_written_any_more():
 async def test_an_older_reader_of_a_call_ends_and_of_a_session_waits():
     streams = hub()
     log = streams.events
-    await streams.write(call()).send(b"x")
-    old, new = streams.read(S, "c", 0), streams.read(S, "c", 0)
+    await streams.open_writer(call()).send(b"x")
+    old, new = streams.open_reader(S, "c", 0), streams.open_reader(S, "c", 0)
     assert await old.next() is None
     assert old.end is End.OVERTAKEN
     assert (await new.next()).data == b"x"  # type: ignore[union-attr]
-    first, second = (streams.read(S, SESSION_STREAM, 0) for _ in range(2))
+    first, second = (streams.open_reader(S, SESSION_STREAM, 0) for _ in range(2))
 
     async def put(data: bytes) -> None:
         await log.put(S, data)
@@ -133,12 +133,12 @@ async def test_an_older_reader_of_a_call_ends_and_of_a_session_waits():
 
 async def test_a_disconnect_ends_the_connection_and_not_the_stream():
     streams = hub()
-    writer = streams.write(call())
+    writer = streams.open_writer(call())
     await writer.send(b"1")
-    with streams.read(S, "c", 1) as reader:
+    with streams.open_reader(S, "c", 1) as reader:
         streams.disconnect_calls(500)
         assert await reader.next() is None
         assert (reader.end, reader.readers.retry_ms) == (End.DISCONNECTED, 500)
     await writer.finish(b"2")
-    with streams.read(S, "c", 1) as again:
+    with streams.open_reader(S, "c", 1) as again:
         assert (await again.next()).data == b"2"  # type: ignore[union-attr]

@@ -6,7 +6,7 @@ import trio.testing
 
 from mcpd import App, Context
 from mcpd.errors import DeclarationError
-from mcpd.mcp.tasks.record import MOVES, Status
+from mcpd.mcp.tasks.task import MOVES, Status
 from tests.in_process import META, modern, modern_headers, serving
 from tests.mcp.everything import ANSWERS, CAPABLE, TASKS, Capable, everything
 

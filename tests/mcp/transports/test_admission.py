@@ -7,7 +7,7 @@ import pytest
 from mcpd.auth.authenticator import Authenticator
 from mcpd.errors import Unauthorized
 from mcpd.server.assembly import credential_kinds
-from mcpd.server.keys import find_secrets
+from mcpd.server.jwt_secrets import find_secrets
 from tests.in_process import HandshakeClient, modern, serving
 from tests.mcp.demo_app import make_app
 

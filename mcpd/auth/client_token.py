@@ -10,7 +10,7 @@ VARIABLE = "MCPD_TOKEN"
 MAX_TOKEN_BYTES = 16 * 1024
 
 
-class Credentials:
+class ClientToken:
     """A bearer token from a file, from the environment, or none.
 
     Attributes:

@@ -1,0 +1,93 @@
+"""What happened is told once, with what its listeners need."""
+
+import pytest
+import trio
+
+from mcpd import App, Context, ToolError
+from mcpd.observer import CallServed, Observer, RequestServed
+from tests.in_process import HandshakeClient, modern, serving
+
+
+def test_events_go_to_the_listeners_of_their_class():
+    observer, heard = Observer(), []
+    observer.tell(1)
+    assert not observer.hears(int)
+    observer.listen(int, heard.append)
+    observer.listen(int, heard.append)
+    observer.tell(1)
+    observer.tell("text")
+    assert heard == [1, 1]
+
+
+@pytest.fixture
+async def server(tmp_path):
+    app = App("observed")
+
+    @app.tool
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    @app.tool
+    async def fail() -> None:
+        raise ToolError("no")
+
+    @app.tool
+    async def last(ctx: Context) -> None:
+        await trio.sleep_forever()
+
+    async with serving(tmp_path, [app]) as server:
+        server.calls, server.requests = [], []
+        server.server.runtime.observer.listen(CallServed, server.calls.append)
+        server.server.state.observer.listen(RequestServed, server.requests.append)
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("params", "target", "code", "is_error"),
+    [
+        ({"name": "add", "arguments": {"a": 1, "b": 2}}, "add", 0, False),
+        ({"name": "fail"}, "fail", 0, True),
+        ({"name": "made up by a client"}, "", -32602, False),
+    ],
+)
+async def test_a_call_is_told_with_its_outcome_and_what_this_server_calls_it(
+    server, params, target, code, is_error
+):
+    await modern(server.user(), "tools/call", params)
+    (call,) = server.calls
+    assert (call.method, call.target) == ("tools/call", target)
+    assert (call.code, call.is_error, call.cancelled) == (code, is_error, False)
+    assert call.principal.endswith("alice")
+    assert call.seconds >= 0
+
+
+async def test_a_request_and_its_call_have_one_activity(server):
+    client = HandshakeClient(server.user())
+    await client.open()
+    await client.call("tools/call", {"name": "add", "arguments": {"a": 1, "b": 2}})
+    (call,) = server.calls
+    request = server.requests[-1]
+    assert request.activity is call.activity
+    known = request.activity.known()
+    assert known == {"user": "alice", "session": client.id, "method": "tools/call"}
+    assert call.session == client.id
+
+
+async def test_a_cancelled_call_is_told_as_that(server):
+    client, other = HandshakeClient(server.user()), server.user()
+    await client.open()
+    call = {"jsonrpc": "2.0", "id": "x", "method": "tools/call", "params": {"name": "last"}}
+    await other.begin("POST", "/mcp/", json=call, headers=client.headers)
+    await trio.sleep(0.05)
+    await client.notify("notifications/cancelled", {"requestId": "x"})
+    with trio.fail_after(30):
+        await other.reply()
+    (told,) = server.calls
+    assert told.cancelled
+
+
+async def test_a_refusal_has_no_call_and_no_user(server):
+    refused = await modern(server.connect(token="nonsense"), "tools/list")
+    assert refused.status == 401
+    assert server.calls == []
+    assert server.requests[-1].activity.user == ""
