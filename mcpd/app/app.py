@@ -1,5 +1,6 @@
 """App: what an author fills with tools, resources and prompts, and a server serves."""
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar, Unpack, overload
@@ -33,6 +34,9 @@ class App:
         icons: pictures for the server.
         lifespan: an async context manager function; entered before the first request and left
             after the last, in a task that outlives all tools. What it yields is ``ctx.state``.
+
+    Raises:
+        DeclarationError: there is no name, or the lifespan is a plain ``async def``.
     """
 
     def __init__(
@@ -48,6 +52,11 @@ class App:
     ) -> None:
         if not name:
             raise DeclarationError("An App needs a name.")
+        if inspect.isasyncgenfunction(lifespan) or inspect.iscoroutinefunction(lifespan):
+            raise DeclarationError(
+                f"The lifespan of {name} is not an async context manager.",
+                fix="Put @contextlib.asynccontextmanager above it, and one yield into it.",
+            )
         self.name = name
         self.version = version
         self.title = title

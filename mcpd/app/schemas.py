@@ -76,7 +76,7 @@ def schema_of(annotation: Any, name: str) -> JsonSchema:
         (root,), definitions = msgspec.json.schema_components([annotation], ref_template=_REF)
     except (TypeError, NotImplementedError, ValueError, NameError) as error:
         raise DeclarationError(
-            f"{name}: a type has no JSON Schema: {str(error).partition(chr(10))[0]}.",
+            f"{name}: a type has no JSON Schema: {str(error).rpartition(chr(10))[2]}.",
             fix="Use builtin types, dataclasses, TypedDict, enums, Literal or msgspec.Struct.",
         ) from error
     schema: JsonSchema = dict(root)

@@ -55,11 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _unknown(word: str, parser: argparse.ArgumentParser) -> str:
+    """Names a flag; any other word may be a token, so it is not repeated."""
+    word = word.partition("=")[0]
+    if not word.startswith("-"):
+        return "a word too many, not shown since it may be a secret; give a token on standard input"
     import difflib  # not for every start
     import re
 
     flags = re.findall(r"--[\w-]+", parser.format_help())
-    close = difflib.get_close_matches(word.partition("=")[0], flags, 1)
+    close = difflib.get_close_matches(word, flags, 1)
     return f"{word} means nothing here" + (f"; did you mean {close[0]}?" if close else "")
 
 

@@ -33,7 +33,7 @@ def _load_or_explain(name: str) -> App:
     except Exception as error:
         raise ConfigError(
             f"--app {name} cannot be imported: {type(error).__name__}: {error}.",
-            fix=f"Mend {_where(error)}.",
+            fix=f"Fix {_where(error)}.",
         ) from error
 
 
@@ -54,8 +54,7 @@ def _where(error: BaseException) -> str:
         if not frame.filename.startswith("<")
         and not any(Path(frame.filename).is_relative_to(root) for root in (*installed, ours))
     ]
-    last = (own or frames)[-1:]
-    return f"{last[0].filename}, line {last[0].lineno}" if last else "the app"
+    return f"{own[-1].filename}, line {own[-1].lineno}" if own else "the app"
 
 
 def _load(name: str) -> App:
@@ -132,5 +131,5 @@ async def enter_lifespans(stack: AsyncExitStack, catalog: Catalog, state_path: P
         except Exception as error:
             raise ConfigError(
                 f"The lifespan of {provider.name} failed: {type(error).__name__}: {error}.",
-                fix=f"Mend {_where(error)}.",
+                fix=f"Fix {_where(error)}.",
             ) from error

@@ -130,6 +130,22 @@ def test_declarations_that_cannot_be_served_say_so(function):
     assert function.__name__ in caught.value.message
 
 
+def test_a_type_without_a_schema_is_named():
+    def wave(frequency: complex) -> None: ...
+
+    with pytest.raises(DeclarationError, match="complex"):
+        App("x").tool(wave)
+
+
+def test_a_lifespan_that_nothing_can_enter_says_what_is_missing():
+    async def lifespan(app: App):
+        yield
+
+    with pytest.raises(DeclarationError) as caught:
+        App("x", lifespan=lifespan)  # type: ignore[arg-type]
+    assert "asynccontextmanager" in (caught.value.fix or "")
+
+
 def test_two_tools_of_one_name():
     app = App("x")
     app.tool(name="a")(lambda: None)

@@ -169,7 +169,17 @@ def test_a_flag_that_is_none_gets_the_one_that_was_meant(capsys, flag, meant):
     with pytest.raises(SystemExit) as ended:
         run("serve", flag)
     assert ended.value.code == 2
-    assert f"{flag} means nothing here; did you mean {meant}?" in capsys.readouterr().err
+    named = flag.partition("=")[0]
+    assert f"{named} means nothing here; did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_a_token_among_the_words_of_a_command_is_not_repeated(capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("token", "inspect", "aaa.bbb.ccc")
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err
+    assert "aaa" not in shown
+    assert "standard input" in shown
 
 
 LIFESPAN = """
@@ -196,4 +206,4 @@ def test_a_lifespan_finds_its_folder_and_its_author_the_line(tmp_path):
     )  # fmt: skip
     assert (tmp_path / "fresh" / "notes.txt").read_text() == "there"
     assert done.returncode == EXIT_CONFIG
-    assert re.search(r"Mend \S*notes\.py, line 8\.", done.stderr)
+    assert re.search(r"Fix \S*notes\.py, line 8\.", done.stderr)

@@ -378,7 +378,10 @@ async def test_redis_is_reached_over_tls(tmp_path):
         assert ssl.OPENSSL_VERSION  # the system's own does it
 
 
-@pytest.mark.parametrize("url", ["redis://h:port/0", "redis://h:1/x", "redis://[::1/0"])
+@pytest.mark.parametrize(
+    "url",
+    ["redis://h:port/0", "redis://h:1/x", "redis://[::1/0", "redis://", "redis://:1/0", "unix://"],
+)
 def test_a_url_that_cannot_be_one(url):
     with pytest.raises(ConfigError):
         Address.parse(url)

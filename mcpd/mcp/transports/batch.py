@@ -10,7 +10,7 @@ from mcpd.mcp.dispatch import handle_notification, make_request, serve
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.params import read_common
 from mcpd.mcp.request import McpNotification
-from mcpd.mcp.revisions import Revision
+from mcpd.mcp.revisions import V2026_07_28, Revision
 from mcpd.mcp.runtime import Runtime
 from mcpd.mcp.transports.admission import AuthenticatedRequest
 from mcpd.mcp.transports.wire import ACCEPTED, message_response
@@ -64,7 +64,7 @@ def check_batches(revision: Revision) -> None:
         InvalidRequest: it is one of those.
     """
     if not revision.batches:
-        raise InvalidRequest(f"{revision.name} has no batches.", fix="Send one message at a time.")
+        raise InvalidRequest(f"{revision.name} has no batches.", fix="Send each message alone.")
 
 
 async def serve_batch(runtime: Runtime, admitted: AuthenticatedRequest, body: bytes) -> Answer:
@@ -73,6 +73,8 @@ async def serve_batch(runtime: Runtime, admitted: AuthenticatedRequest, body: by
     Raises:
         McpdError: the batch as a whole cannot be served.
     """
+    if admitted.is_modern:
+        check_batches(V2026_07_28)
     caller = admitted.handshake_caller()
     check_batches(caller.revision)
     admitted.request.keep_on_disconnect()

@@ -63,6 +63,8 @@ class Address:
             url = urlunsplit(parts._replace(query=rest))
             if parts.scheme != "unix" and parts.path.strip("/"):
                 int(parts.path.strip("/"))
+            if not (parts.path if parts.scheme == "unix" else parts.hostname):
+                raise ValueError("it names no host")
             ConnectionPool.from_url(url, decode_components=True)
         except (ValueError, TypeError, OSError) as error:
             raise ConfigError(

@@ -351,6 +351,10 @@ async def test_batches_exist_in_2025_03_26_alone(server):
         other = await open_session(server, version)
         reply = await other.peer.request("POST", "/mcp/", json=[ping], headers=other.headers)
         assert reply.status == 400
+    modern = [*session.headers[:1], ("mcp-protocol-version", "2026-07-28")]
+    reply = await session.peer.request("POST", "/mcp/", json=[ping], headers=modern)
+    assert reply.status == 400
+    assert reply.json()["error"]["message"].startswith("2026-07-28 has no batches")
 
 
 async def test_bodies_that_are_no_message_are_400(server):
