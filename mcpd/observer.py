@@ -78,7 +78,7 @@ class RequestServed(msgspec.Struct, frozen=True):
 
 
 class CallServed(msgspec.Struct, frozen=True):
-    """A call ran to its end, in whatever transport.
+    """A call that was given to its handler is over, in whatever transport.
 
     Attributes:
         principal: issuer and subject of its caller, in one word.
@@ -86,7 +86,7 @@ class CallServed(msgspec.Struct, frozen=True):
         target: the tool, prompt or resource that it names, as this server lists it; empty: none.
         code: of the JSON-RPC error that it was answered with; 0: a result.
         is_error: the result says that the tool failed.
-        cancelled: its client cancelled it, and got no answer.
+        cancelled: it was not answered: its client cancelled it or left, or its time was over.
         seconds: that it ran; of a call that became a task, until then.
     """
 

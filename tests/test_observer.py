@@ -5,7 +5,7 @@ import trio
 
 from mcpd import App, Context, ToolError
 from mcpd.observer import CallServed, Observer, RequestServed
-from tests.in_process import HandshakeClient, modern, serving
+from tests.in_process import META, HandshakeClient, modern, modern_headers, serving
 
 
 def test_events_go_to_the_listeners_of_their_class():
@@ -33,10 +33,11 @@ async def server(tmp_path):
 
     @app.tool
     async def last(ctx: Context) -> None:
+        server.runs.set()
         await trio.sleep_forever()
 
     async with serving(tmp_path, [app]) as server:
-        server.calls, server.requests = [], []
+        server.calls, server.requests, server.runs = [], [], trio.Event()
         server.server.runtime.observer.listen(CallServed, server.calls.append)
         server.server.state.observer.listen(RequestServed, server.requests.append)
         yield server
@@ -78,12 +79,25 @@ async def test_a_cancelled_call_is_told_as_that(server):
     await client.open()
     call = {"jsonrpc": "2.0", "id": "x", "method": "tools/call", "params": {"name": "last"}}
     await other.begin("POST", "/mcp/", json=call, headers=client.headers)
-    await trio.sleep(0.05)
+    await server.runs.wait()
     await client.notify("notifications/cancelled", {"requestId": "x"})
     with trio.fail_after(30):
         await other.reply()
     (told,) = server.calls
     assert told.cancelled
+
+
+async def test_a_call_whose_client_leaves_is_told_too(server):
+    peer = server.user()
+    params = {"name": "last", "arguments": {}, "_meta": META}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    await peer.begin("POST", "/mcp/", json=call, headers=modern_headers("tools/call", "last"))
+    await server.runs.wait()
+    await peer.stream.aclose()
+    with trio.fail_after(30):
+        while not server.calls:
+            await trio.sleep(0.01)
+    assert server.calls[0].cancelled
 
 
 async def test_a_refusal_has_no_call_and_no_user(server):

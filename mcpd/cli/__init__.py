@@ -16,7 +16,7 @@ VERBS = {
     "sessions": "look at a store, end sessions, move them to another store",
     "record": "write down what a client says to a server",
     "replay": "play recorded conversations against a server",
-    "doctor": "tell which clients will work with a server, and what mends it",
+    "doctor": "tell which clients will work with a server, and what fixes it",
     "version": "print the version",
 }
 

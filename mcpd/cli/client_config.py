@@ -153,7 +153,7 @@ def merge(path: Path, member: str, name: str, entry: dict[str, Any]) -> Path | N
     content = _read(path)
     servers = content.setdefault(member, {})
     if not isinstance(servers, dict):
-        raise ConfigError(f"{member} in {path} is no object.", fix="Mend the file first.")
+        raise ConfigError(f"{member} in {path} is no object.", fix="Fix the file first.")
     servers[name] = entry
     backup = None
     try:
@@ -178,10 +178,10 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{path} cannot be read as JSON: {error}.",
-            fix="Mend the file, or print the snippet without --write and paste it.",
+            fix="Fix the file, or print the snippet without --write and paste it.",
         ) from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no JSON object.", fix="Mend the file first.")
+        raise ConfigError(f"{path} holds no JSON object.", fix="Fix the file first.")
     return content
 
 

@@ -54,7 +54,7 @@ async def _ask(client: HttpClient, url: str, target: str, token: str) -> Facts:
 
 
 def as_text(facts: Facts, findings: list[Finding]) -> str:
-    """Client by client, then what is wrong and what mends it."""
+    """Client by client, then what is wrong and what fixes it."""
     lines = [_server(facts), ""]
     numbered = {id(finding): number for number, finding in enumerate(findings, 1)}
     width = max(map(len, ALL))

@@ -1,1 +1,1 @@
-"""What the known clients would meet at a server, and what mends it."""
+"""What the known clients would meet at a server, and what fixes it."""

@@ -1,4 +1,4 @@
-"""From facts to findings: what is wrong, for which clients, and what mends it. Pure."""
+"""From facts to findings: what is wrong, for which clients, and what fixes it. Pure."""
 
 import ipaddress
 import re

@@ -100,18 +100,22 @@ async def serve(request: McpRequest, outlet: Outlet | None = None) -> Outcome:
 
     Cancellation: reaches the tool, and there is no outcome.
     """
-    began = trio.current_time()
+    began, outcome, observer = trio.current_time(), CANCELLED, request.runtime.observer
+    try:
+        outcome = await _run(request, outlet)
+    finally:
+        if observer.hears(CallServed):
+            observer.tell(_served(request, outcome, trio.current_time() - began))
+    return outcome
+
+
+async def _run(request: McpRequest, outlet: Outlet | None) -> Outcome:
     session = request.caller.session
     if session is None or not request.method.may_stream:
+        return await _respond(request, outlet)
+    with request.runtime.in_flight.track(session.id, request.call.id) as tracked:
         outcome = await _respond(request, outlet)
-    else:
-        with request.runtime.in_flight.track(session.id, request.call.id) as tracked:
-            outcome = await _respond(request, outlet)
-        if tracked.cancelled:
-            outcome = CANCELLED
-    if request.runtime.observer.hears(CallServed):
-        request.runtime.observer.tell(_served(request, outcome, trio.current_time() - began))
-    return outcome
+    return CANCELLED if tracked.cancelled else outcome
 
 
 def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed:

@@ -239,7 +239,7 @@ class RedisConnection:
     def _report(self, what: str) -> None:
         """Say it once, not at every try."""
         if not self._reported:
-            advice = "" if self.ever_up else " Start it, or mend --store."
+            advice = "" if self.ever_up else " Start it, or fix --store."
             log.warning("%s at %s; trying again.%s", what, self.address.shown, advice)
             self._reported = True
 
