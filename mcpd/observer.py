@@ -39,7 +39,7 @@ class Activity:
 
     def known(self) -> dict[str, str]:
         """The members that are known, for a line of the log; the id is not among them."""
-        pairs = (("user", self.user), ("session", self.session), ("method", self.method))
+        pairs = (("session", self.session), ("user", self.user), ("method", self.method))
         return {name: value for name, value in pairs if value}
 
 
@@ -57,6 +57,11 @@ def begin(kind: str, number: str = "") -> Activity:
     activity = Activity(f"{_RUN}-{kind}-{number or next(_numbers)}")
     current.set(activity)
     return activity
+
+
+def leave() -> None:
+    """No activity is current in this task any more."""
+    current.set(_NONE)
 
 
 class RequestServed(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from mcpd.client.errors import Undeliverable
 from mcpd.client.exchange import Exchange
 from mcpd.client.http_transport import HttpTransport
 from mcpd.client.messages import Outgoing, is_id, read_outgoing
+from mcpd.client.mirroring import is_modern
 from mcpd.errors import ContentTooLarge, InvalidRequest, McpdError, TooManyRequests
 from mcpd.rpc.lines import LineWriter, read_lines
 from mcpd.rpc.messages import Call, Notification, encode_call, encode_error, readable_id
@@ -156,9 +157,9 @@ class Bridge:
 
 
 def _with_client_info(outgoing: Outgoing) -> Outgoing:
-    """``initialize`` with the client's name, if it does not say it."""
+    """``initialize`` of the handshake era with the client's name, if it does not say it."""
     call = outgoing.calls[0]
-    if call.method != "initialize" or len(outgoing.calls) > 1:
+    if call.method != "initialize" or len(outgoing.calls) > 1 or is_modern(call):
         return outgoing
     params = msgspec.json.decode(call.params)
     if isinstance(params.get("clientInfo"), dict):

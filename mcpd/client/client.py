@@ -70,11 +70,10 @@ class Client:
 
     async def run(self, exchange: Exchange, wait_turn: Callable[[], Awaitable[None]]) -> None:
         """Carry an exchange out; see ``Exchange.run``."""
-        keys = list(exchange.pending.waiting)
         try:
             await exchange.run(partial(self._wait_turn, exchange, wait_turn))
         finally:
-            for key in keys:
+            for key in keys_of(exchange.outgoing):  # also those that were cancelled meanwhile
                 self.exchanges.pop(key, None)
 
     async def _wait_turn(

@@ -127,7 +127,7 @@ class Fallback:
     """HTTP+SSE in the place of Streamable HTTP, once a server turned out to know nothing else.
 
     Args:
-        take: gets every message of the server.
+        receive: gets every message of the server.
     """
 
     def __init__(self, transport: HttpTransport, receive: OnMessage) -> None:

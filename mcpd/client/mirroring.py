@@ -52,7 +52,7 @@ class ParameterMirrors:
         mirrored = self._tools.get(params.name) if isinstance(params.name, str) else None
         if message.method != "tools/call" or not mirrored:
             return []
-        arguments = msgspec.json.decode(params.arguments)
+        arguments = msgspec.json.decode(params.given_arguments)
         found = ((name, value_at(arguments, path)) for name, path in mirrored.items())
         return [
             (f"mcp-param-{name.lower()}".encode("ascii"), _field(_text(value)))
@@ -71,6 +71,14 @@ class ParameterMirrors:
                 self._tools[tool["name"]] = {
                     name: path for name, path, _ in declared if is_header_name(name)
                 }
+
+
+def is_modern(message: Call | Notification) -> bool:
+    """Whether a message belongs to the modern era."""
+    try:
+        return read_common(message.params).meta.version is not msgspec.UNSET
+    except McpdError:
+        return False
 
 
 def _text(value: Any) -> str:

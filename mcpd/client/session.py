@@ -112,7 +112,7 @@ class ClientSession:
         listening: the scope of the stream that belongs to no request.
 
     Args:
-        take: gets what the server sends beside its answers.
+        receive: gets what the server sends beside its answers.
     """
 
     def __init__(self, transport: HttpTransport, receive: OnMessage) -> None:

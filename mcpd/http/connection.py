@@ -109,7 +109,7 @@ class Connection:
         fields = {"connection": f"{self.id:x}", "peer": self._peer.address, "status": error.status}
         log.info("refused: %s", error.message, extra={"fields": fields})
         await self._stream.send(self._bytes_of(answers.error_response(error), close=True))
-        await closing.linger(self._stream.raw)
+        await self._stream.linger()
 
     # --- requests -----------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ class Connection:
         await stream.send(data)
         self._log(request, response.status, len(data))
         if close:
-            await closing.linger(stream.raw)
+            await stream.linger()
         elif not parser.body_complete:
             await self._skip_body()
         return not close
@@ -237,6 +237,8 @@ class Connection:
             try:
                 response, ended = await self._run_stream(answer, sink)
             except McpdError as error:  # before the head it can still be told
+                if sink.opened:
+                    raise
                 response, ended = answers.error_response(error), False
             if response is not None and not sink.opened:
                 sink.close()
@@ -249,7 +251,7 @@ class Connection:
                 self._log(request, 200, sink.sent_bytes)
         await stream.stop_watch()
         if close and not sink.broken:
-            await closing.linger(stream.raw)
+            await stream.linger()
         return not close and not sink.broken and not stream.gone
 
     def _log(self, request: Request, status: int, size: int) -> None:
@@ -266,14 +268,15 @@ class Connection:
             return await stream.run(sink), False
         self._stream.run_until(inf)
         self._parser.forget_heads()
-        response = None
-        with trio.CancelScope() as self._open_ended:
-            if self._server.draining:
-                self._open_ended.cancel()
-            response = await stream.run(sink)
-        ended = self._open_ended.cancelled_caught
-        self._open_ended = None
-        return response, ended
+        response, self._open_ended = None, trio.CancelScope()
+        try:
+            with self._open_ended as scope:
+                if self._server.draining:
+                    scope.cancel()
+                response = await stream.run(sink)
+        finally:
+            self._open_ended = None
+        return response, scope.cancelled_caught
 
     async def _write_stream(self, data: bytes) -> bool:
         self._answer_begun = True

@@ -8,6 +8,7 @@ from math import inf
 
 import trio
 
+from mcpd.http import closing
 from mcpd.http.bounds import (
     PIPELINE_BYTES,
     READ_BYTES,
@@ -103,6 +104,11 @@ class PeerStream(Timed):
         self._watch_scope.cancel()
         await self._watch_done.wait()
         self._watch_scope = self._watch_done = None
+
+    async def linger(self) -> None:
+        """See ``closing.linger``. It reads itself, so no watch may begin beside it."""
+        self.disarm()
+        await closing.linger(self.raw)
 
     def _lose_peer(self) -> None:
         self.gone = True

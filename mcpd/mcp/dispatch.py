@@ -86,9 +86,16 @@ def make_request(runtime: Runtime, call: Call, caller: Caller, params: Params) -
 
     Raises:
         MethodNotFound: see ``find_method``.
+        McpdError: the look-up of what it names failed.
     """
     method = find_method(call.method, caller)
-    target = None if method.find is None else method.find(runtime.catalog, params)
+    try:
+        target = None if method.find is None else method.find(runtime.catalog, params)
+    except McpdError:
+        raise
+    except Exception:
+        log.exception("%s failed", call.method)
+        raise fault(current.get().id) from None
     return McpRequest(runtime, call, caller, params, method, target)
 
 

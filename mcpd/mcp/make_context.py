@@ -48,4 +48,5 @@ def _session_asker(request: McpRequest, outlet: Outlet | None) -> Asker | None:
     session = request.caller.session
     if session is None or outlet is None:
         return None
-    return SessionAsker(request.runtime.server_requests, request.caller, session.id, outlet)
+    requests = request.runtime.server_requests
+    return SessionAsker(requests, request.caller, session.id, outlet, outlet.writer)

@@ -102,8 +102,13 @@ class Method:
 _encode = msgspec.json.Encoder().encode
 
 
-def read_params(decoder: msgspec.json.Decoder[T], params: msgspec.Raw) -> T:
+def read_params(
+    decoder: msgspec.json.Decoder[T], params: msgspec.Raw, *, member: str | None = None
+) -> T:
     """Decode a method's own params.
+
+    Args:
+        member: what is given is this member of them, and an error says so.
 
     Raises:
         InvalidParams: they do not fit.
@@ -111,4 +116,8 @@ def read_params(decoder: msgspec.json.Decoder[T], params: msgspec.Raw) -> T:
     try:
         return decoder.decode(params)
     except msgspec.ValidationError as error:
-        raise InvalidParams(f"The params are wrong: {error}.") from error
+        words = str(error)
+        if member is not None:
+            what, _, place = words.partition(" - at `$")
+            words = f"{what} - at `$.{member}{place or '`'}"
+        raise InvalidParams(f"The params are wrong: {words}.") from error

@@ -40,12 +40,12 @@ def faults(exchange: PlayedRequest) -> Iterator[str]:
     kind = exchange.fields.get("content-type", "").partition(";")[0].strip().lower()
     if exchange.status == 200 and asked and kind not in _MESSAGES:
         yield f"content-type is {kind or 'missing'}, not {' or '.join(_MESSAGES)}"
-    prints_next_step = exchange.status == 200 and (asked or kind == _MESSAGES[1])
+    speaks = exchange.status == 200 and (asked or kind == _MESSAGES[1])
     if exchange.garbage:
         yield "an event holds no JSON"
     answered: set[str] = set()
     for message in exchange.seen:
-        if isinstance(message, dict) and prints_next_step:
+        if isinstance(message, dict) and speaks:
             yield from _form(message)
             yield from _place(message, asked, answered)
             yield from _result(message, asked)

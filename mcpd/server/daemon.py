@@ -89,7 +89,7 @@ class Daemon:
                 await trio.aclose_forcefully(listener)
 
     async def _run(self, listeners: list[trio.SocketListener]) -> None:
-        config = self._config
+        config, tls = self._config, _tls(self._config)
         observer = Observer()
         if config.access_log:
             observer.listen(RequestServed, self._writer.access)
@@ -101,8 +101,8 @@ class Daemon:
                 async with running(
                     server.backend, server.runtime, config.state_path, server.state.timers.run
                 ) as calls:
-                    await self._serve(server, listeners, calls)
-                    log.info("stopped")
+                    await self._serve(server, listeners, tls, calls)
+                log.info("stopped")
                 outer.cancel_scope.cancel()
             if self._inheritance is None:
                 remove_unix(config, listeners)
@@ -110,9 +110,12 @@ class Daemon:
             server.backend.store.close()
 
     async def _serve(
-        self, server: Server, listeners: list[trio.SocketListener], calls: trio.CancelScope
+        self,
+        server: Server,
+        listeners: list[trio.SocketListener],
+        tls: Tls | None,
+        calls: trio.CancelScope,
     ) -> None:
-        tls = _tls(self._config)
         http = HttpServer(server.state, wrap_tls=tls.wrap if tls else None)
         urls = addresses(listeners, "https" if tls else "http")
         async with trio.open_nursery() as signals:
@@ -156,6 +159,9 @@ class Daemon:
     async def _stop_when_orphaned(self, given: Inheritance, stopping: Stopping) -> None:
         await given.wait_orphaned()
         log.warning("the supervisor is gone")
+        self._begin_to_stop(stopping)
+
+    def _begin_to_stop(self, stopping: Stopping) -> None:
         if not stopping.has_begun:
             self._notifier.stopping()
             stopping.begin()
@@ -170,6 +176,7 @@ class Daemon:
         task_status: trio.TaskStatus[None],
     ) -> None:
         watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+        asked = False  # the end of the supervisor may have begun it without
         with trio.open_signal_receiver(*watched) as received:
             task_status.started()
             async for number in received:
@@ -177,11 +184,11 @@ class Daemon:
                     reload()
                 elif number == signal.SIGUSR2:
                     log.warning("a rolling restart takes --workers 2 or more")
-                elif stopping.has_begun:
+                elif asked:
                     stopping.force()
                 else:
-                    self._notifier.stopping()
-                    stopping.begin()
+                    asked = True
+                    self._begin_to_stop(stopping)
 
     def _reload(self, server: Server, tls: Tls | None) -> None:
         """Secrets, certificates and log level; what cannot be read stays as it was."""

@@ -53,7 +53,8 @@ def classify(
         InvalidParams: ``_meta`` is no object.
     """
     params = read_common(call.params)
-    if call.method == "initialize" and not params.names_modern:
+    modern_here = Era.MODERN in served and params.names_modern
+    if call.method == "initialize" and not modern_here:
         return Envelope(Era.HANDSHAKE, params, begins_session=True)
     if len(served) == 1:
         return Envelope(next(iter(served)), params)

@@ -18,7 +18,7 @@ META_LOG_LEVEL = PREFIX + "logLevel"
 META_SERVER_INFO = PREFIX + "serverInfo"
 TASKS_EXTENSION = PREFIX + "tasks"
 
-_NULL = b"null"
+_NULL = msgspec.Raw(b"null")
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ NO_META = Meta()
 class Params(msgspec.Struct, frozen=True, rename="camel"):
     """Members of params; the method that needs one checks it."""
 
-    meta: Meta = msgspec.field(default=NO_META, name="_meta")
+    given_meta: Meta | None = msgspec.field(default=None, name="_meta")
     name: Any = msgspec.UNSET
     uri: Any = msgspec.UNSET
     task_id: Any = msgspec.UNSET
@@ -45,6 +45,11 @@ class Params(msgspec.Struct, frozen=True, rename="camel"):
     task: Any = msgspec.UNSET
     input_responses: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     request_state: Any = msgspec.UNSET
+
+    @property
+    def meta(self) -> Meta:
+        """What ``_meta`` says; null, as some clients send it, is none."""
+        return self.given_meta or NO_META
 
     @property
     def names_modern(self) -> bool:

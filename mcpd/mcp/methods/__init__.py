@@ -1,1 +1,1 @@
-"""The methods of MCP, one file an area. Each lists what it serves in METHODS or NOTICES."""
+"""The methods of MCP, one file an area. Each lists what it serves in METHODS or NOTIFICATIONS."""

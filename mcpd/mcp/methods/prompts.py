@@ -27,7 +27,7 @@ def _find(catalog: Catalog, params: Params) -> Target | None:
 
 async def _get(request: McpRequest, outlet: Outlet | None) -> Result:
     name = request.params.text("name")
-    arguments = read_params(_arguments, request.params.given_arguments)
+    arguments = read_params(_arguments, request.params.given_arguments, member="arguments")
     offered: Offered[ListedPrompt] | None = request.target
     if offered is None:
         raise InvalidParams(f"Unknown prompt: {name[:128]}.", fix="prompts/list names them.")

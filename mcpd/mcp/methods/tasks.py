@@ -105,7 +105,7 @@ async def _ask_here(
     ]
 
     requests = request.runtime.server_requests
-    asker = SessionAsker(requests, request.caller, session.id, outlet, meta)
+    asker = SessionAsker(requests, request.caller, session.id, outlet, meta=meta)
 
     async def answer() -> None:
         try:

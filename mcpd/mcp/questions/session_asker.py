@@ -23,8 +23,9 @@ class SessionAsker:
     """An ``Asker`` of the handshake era.
 
     Args:
-        outlet: the questions go there. If a kept stream is behind it, what an earlier run of its
-            call asked is not asked again.
+        outlet: the questions go there.
+        writer: of the call that asks, if it is run again from its start after a failure: what an
+            earlier run of it asked is not asked again. None: each question is a new one.
         meta: sent with each question.
     """
 
@@ -32,6 +33,7 @@ class SessionAsker:
     caller: Caller
     session_id: SessionId
     outlet: Outlet
+    writer: CallWriter | None = None
     meta: dict[str, Any] | None = None
 
     async def ask(self, questions: Sequence[Question]) -> list[Any]:
@@ -44,7 +46,7 @@ class SessionAsker:
         Cancellation: the client is told that the questions are off.
         """
         answers: dict[int, Any] = {}
-        writer, asker = self.outlet.writer, new_asker()
+        writer, asker = self.writer, new_asker()
 
         async def one(place: int, question: Question, asked: ServerRequest) -> None:
             result = await self.requests.request(self.session_id, self.outlet, asked)

@@ -141,7 +141,9 @@ class CallWriter:
     # --- going on with what another process wrote -----------------------------------------------
 
     def take_over(self, events: list[Event]) -> None:
-        """Go on behind these events, which another process wrote."""
+        """Go on behind these events, which another process wrote; no more if it was given up."""
+        if not self.is_live:
+            return
         for event in events:
             self.ring.append(event.number, event.data)
             self._learn(event.data)
@@ -162,7 +164,7 @@ class CallWriter:
     # --- writing --------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Begin to keep the stream, if that is still to be done.
+        """Begin to keep the stream, if that is still to be done. Does nothing to one that is over.
 
         Raises:
             StoreError: the store stayed away for STORE_AWAY_LIMIT_S.
@@ -173,7 +175,8 @@ class CallWriter:
     async def _open(self) -> None:
         if self.state is WriterState.NEW:
             await retry_while_away(lambda: self._events.begin(self._call))
-            self._move(WriterMove.OPEN)
+            if self.is_live:  # nothing gave it up meanwhile
+                self._move(WriterMove.OPEN)
 
     async def send(self, message: bytes) -> None:
         """Keep a message and let it go out.
@@ -199,7 +202,8 @@ class CallWriter:
                 return
             try:
                 await self._append(body, last=True)
-                self._move(WriterMove.FINISH)
+                if self.is_live:
+                    self._move(WriterMove.FINISH)
             except (StreamLost, StoreError):
                 self.readers.disconnect(BROKEN_RETRY_MS)
                 raise

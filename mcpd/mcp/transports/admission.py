@@ -90,14 +90,15 @@ class Admissions:
             StoreError: that cannot be told now.
         """
         known: Admission | None = request.memory.get(Admission)
-        if known is not None and self._authenticator.holds(known.identity, known.generation):
+        if known is not None:
             session = await self._find(request, known.session_id)
+            version, session_id = known.version, known.session_id
         else:
             version = request.headers.one(HEADER_VERSION)
             session_id = self._session_named(request.headers, version)
             session = await self._find(request, session_id)
-            known = await self._decide(request, session_id, version)
-            request.memory[Admission] = known
+        if known is None or not self._authenticator.holds(known.identity, known.generation):
+            known = request.memory[Admission] = await self._decide(request, session_id, version)
         principal = known.identity.principal
         request.activity.user = principal.subject
         if session is not None:
@@ -105,10 +106,11 @@ class Admissions:
         return AuthenticatedRequest(request, known, session)
 
     def _session_named(self, headers: Headers, version: str | None) -> str | None:
-        """A modern request names no session (2026-07-28)."""
-        if not self._handshake or (version is not None and version not in HANDSHAKE):
+        """A modern request names no session (2026-07-28); what it says of one is checked still."""
+        if not self._handshake:
             return None
-        return session_named(headers)
+        named = session_named(headers)
+        return None if version is not None and version not in HANDSHAKE else named
 
     async def _find(self, request: Request, session_id: str | None) -> Session | None:
         if session_id is None:

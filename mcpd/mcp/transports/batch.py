@@ -1,5 +1,6 @@
 """Arrays of messages, which 2025-03-26 has and no other revision (JSON-RPC 2.0, section 6)."""
 
+import logging
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -23,6 +24,8 @@ from mcpd.rpc.messages import (
     encode_batch,
     encode_error,
 )
+
+log = logging.getLogger("mcpd.mcp")
 
 MAX_BATCH = 100
 BATCH_AT_ONCE = 10
@@ -97,5 +100,8 @@ async def _answer(runtime: Runtime, message: Message, caller: Caller) -> bytes |
         except McpdError:
             return None  # a notification is never answered
     if isinstance(message, RpcResponse) and caller.session is not None:
-        await runtime.server_requests.deliver(caller.session.id, message)
+        try:
+            await runtime.server_requests.deliver(caller.session.id, message)
+        except McpdError as error:
+            log.warning("an answer in a batch is lost: %s", error.message)
     return None

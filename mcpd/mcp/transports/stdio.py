@@ -7,7 +7,7 @@ from mcpd.errors import ContentTooLarge, TooManyRequests
 from mcpd.mcp.envelope.classify import BOTH_ERAS
 from mcpd.mcp.runtime import Runtime
 from mcpd.mcp.transports.channel import Batch, Channel, Send, read
-from mcpd.observer import begin
+from mcpd.observer import begin, leave
 from mcpd.rpc.lines import LineWriter, read_lines
 from mcpd.rpc.messages import Call, encode_error
 from mcpd.sessions.record import Move, Session, State, new_session_id, step
@@ -38,6 +38,7 @@ async def serve_stdio(
                     await writer.send(encode_error(None, error))
                 elif line.strip():
                     await pipe.receive(line)
+        leave()
         nursery.cancel_scope.deadline = trio.current_time() + END_S
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from mcpd.errors import InvalidParams
 from mcpd.mcp.envelope.classify import BOTH_ERAS, Era, classify, hinted_era
-from mcpd.mcp.envelope.params import META_VERSION
+from mcpd.mcp.envelope.params import META_VERSION, read_common
 from mcpd.rpc.messages import Call, RequestId
 
 HANDSHAKE, MODERN = frozenset({Era.HANDSHAKE}), frozenset({Era.MODERN})
@@ -86,7 +86,19 @@ def test_a_member_that_must_be_text_is_named_when_it_is_none(member, value):
         params.text(member)
 
 
-@pytest.mark.parametrize("meta", [None, 1, "x", []])
+@pytest.mark.parametrize("meta", [1, "x", []])
 def test_metadata_that_is_no_object_is_refused(meta):
     with pytest.raises(InvalidParams, match="params are wrong"):
         classify(call(params={"_meta": meta}))
+
+
+def test_null_is_read_as_nothing_where_clients_send_it():
+    params = read_common(msgspec.Raw(b'{"_meta": null, "arguments": null}'))
+    assert params.meta.version is msgspec.UNSET
+    assert bytes(params.given_arguments) == b"{}"
+
+
+@pytest.mark.parametrize("served", [HANDSHAKE, BOTH_ERAS])
+def test_initialize_begins_a_session_unless_it_is_modern_where_that_is_served(served):
+    envelope = classify(call("initialize", META_MODERN), served=served)
+    assert envelope.begins_session is (Era.MODERN not in served)
