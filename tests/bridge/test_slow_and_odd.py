@@ -232,3 +232,21 @@ async def test_a_cancelled_bridge_ends_though_its_client_does_not_read(nursery):
                 await stdin.send_all(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n' * 3)
                 await trio.sleep(0.2)
                 running.cancel_scope.cancel()
+
+
+async def test_a_request_that_was_cancelled_before_it_began_leaves_its_id_free(nursery):
+    server = SessionServer()
+    async with opened(nursery, server) as client:
+        for _ in range(20):
+            ping = {"jsonrpc": "2.0", "id": "p", "method": "ping"}
+            cancel = {"method": "notifications/cancelled", "params": {"requestId": "p"}}
+            both = [msgspec.json.encode(ping), msgspec.json.encode({"jsonrpc": "2.0", **cancel})]
+            await client.write(b"\n".join(both))
+            answered = await client.ask("next")
+            assert "result" in answered
+            with trio.fail_after(30):
+                while "error" in await client.ask("p"):
+                    client.found.clear()
+                    client._read = 0
+            client.found.clear()
+            client._read = 0

@@ -207,3 +207,16 @@ def test_a_lifespan_finds_its_folder_and_its_author_the_line(tmp_path):
     assert (tmp_path / "fresh" / "notes.txt").read_text() == "there"
     assert done.returncode == EXIT_CONFIG
     assert re.search(r"Fix \S*notes\.py, line 8\.", done.stderr)
+
+
+def test_a_certificate_that_cannot_be_read_is_told_before_a_lifespan_begins(tmp_path):
+    (tmp_path / "notes.py").write_text(LIFESPAN)
+    (tmp_path / "cert.pem").write_text("no certificate")
+    done = subprocess.run(
+        [sys.executable, "-m", "mcpd", "serve", "--port", "0", "--app", "notes.py:app",
+         "--state-dir", "fresh", "--tls-certificate", "cert.pem", "--tls-key", "cert.pem"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == EXIT_CONFIG
+    assert "cert.pem" in done.stderr
+    assert not (tmp_path / "fresh" / "notes.txt").exists()

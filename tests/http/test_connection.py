@@ -56,6 +56,10 @@ class Fixture:
         if request.path == "/late-body":
             await trio.sleep(0.5)
             return Response(200, await request.body(1000))
+        if request.path == "/short":
+            return EventStream(self.one_event, STREAM)
+        if request.path == "/refused":
+            return EventStream(self.refused, STREAM, open_ended=True)
         if request.path == "/impatient":
             return EventStream(self.impatient, STREAM)
         if request.path == "/ghost":
@@ -79,6 +83,12 @@ class Fixture:
         for number in range(3):
             await sink.send(b"data: %d\n\n" % number)
             await trio.sleep(1)
+
+    async def one_event(self, sink):
+        await sink.send(b"data: 0\n\n")
+
+    async def refused(self, sink):
+        raise NotFound("nothing here")
 
     async def nothing_to_stream(self, sink):
         return Response(200, b"plain")
@@ -284,6 +294,25 @@ async def test_every_request_is_logged_once(make, autojump_clock):
     await peer.stream.aclose()  # between two requests nothing is left to log
     await trio.testing.wait_all_tasks_blocked()
     assert fixture.log == [("/unread", 401)]
+
+
+async def test_a_short_stream_on_a_connection_that_closes_is_lingered_for(make, autojump_clock):
+    """Nothing else may read while the connection waits for its peer to close."""
+    peer = make().connect()
+    reply = await peer.request("GET", "/short", headers=[("connection", "close")])
+    assert reply.body == b"data: 0\n\n"
+    await trio.sleep(1)
+    await peer.stream.aclose()
+
+
+async def test_a_stream_that_is_refused_leaves_a_connection_that_drains(make, autojump_clock):
+    fixture = make()
+    peer = fixture.connect()
+    assert (await peer.request("GET", "/refused")).status == 404
+    fixture.state.draining = True
+    fixture.connections[0].drain()
+    with trio.fail_after(60):
+        assert await peer.stream.receive_some() == b""
 
 
 # --- disconnects -----------------------------------------------------------------------------

@@ -142,3 +142,58 @@ async def test_a_disconnect_ends_the_connection_and_not_the_stream():
     await writer.finish(b"2")
     with streams.open_reader(S, "c", 1) as again:
         assert (await again.next()).data == b"2"  # type: ignore[union-attr]
+
+
+def held(monkeypatch, log, name):
+    """The log's method waits before it returns; gives when it began, and lets it go on."""
+    began, go_on, real = trio.Event(), trio.Event(), getattr(log, name)
+
+    async def slowly(*args, **options):
+        began.set()
+        await go_on.wait()
+        return await real(*args, **options)
+
+    monkeypatch.setattr(log, name, slowly)
+    return began, go_on
+
+
+async def test_a_writer_that_is_given_up_while_it_opens_sends_nothing(monkeypatch):
+    streams = hub()
+    began, go_on = held(monkeypatch, streams.events, "begin")
+    writer = streams.open_writer(call())
+
+    async def send():
+        with pytest.raises(StreamLost):
+            await writer.send(b"1")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        await began.wait()
+        streams.abandon()
+        go_on.set()
+    assert writer.state is WriterState.FAILED
+    await writer.open()  # one that is over is left as it is
+    assert writer.state is WriterState.FAILED
+
+
+async def test_a_writer_that_is_given_up_while_it_finishes_has_finished_in_the_log(monkeypatch):
+    streams = hub()
+    writer = streams.open_writer(call())
+    await writer.send(b"1")
+    began, go_on = held(monkeypatch, streams.events, "append")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.finish, b"2")
+        await began.wait()
+        streams.abandon()
+        go_on.set()
+    page = await streams.events.read(S, "c", 0)
+    assert page is not None
+    assert page.finished
+
+
+async def test_a_writer_that_is_given_up_takes_nothing_over():
+    streams = hub()
+    writer = streams.open_writer(call())
+    streams.abandon()
+    writer.take_over([])
+    assert not writer.is_live

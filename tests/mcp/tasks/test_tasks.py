@@ -1,5 +1,6 @@
 """Tasks of both eras."""
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -9,6 +10,7 @@ from mcpd.errors import DeclarationError
 from mcpd.mcp.tasks.task import MOVES, Status
 from tests.in_process import META, modern, modern_headers, serving
 from tests.mcp.everything import ANSWERS, CAPABLE, TASKS, Capable, everything
+from tests.peer import parse_events
 
 
 @pytest.fixture
@@ -175,3 +177,51 @@ async def test_a_refused_question_of_a_task_reaches_its_tool(server, monkeypatch
     outcome = await session.converse("tasks/result", task_id)
     assert outcome["result"]["isError"] is True
     assert (await session.call("tasks/get", task_id)).json()["result"]["status"] == "failed"
+
+
+async def test_a_task_that_asks_the_same_twice_is_not_given_the_old_answer(tmp_path):
+    """The process that served ``tasks/result`` is lost between the questions; the task goes on."""
+    app, answers = App("asking"), []
+
+    @app.tool(task="required")
+    async def twice(ctx: Context) -> str:
+        form = {"type": "object", "properties": {"ok": {"type": "boolean"}}}
+        first = await ctx.elicit("Delete the next file?", form)
+        answers.append(first.content)
+        second = await ctx.elicit("Delete the next file?", form)
+        answers.append(second.content)
+        return "done"
+
+    async with serving(tmp_path, [app], store="sqlite") as server:
+        session = Capable(server)
+        await session.open()
+        created = await session.tool("twice", task={})
+        params = {"taskId": created["result"]["task"]["taskId"]}
+        message = {"jsonrpc": "2.0", "id": "r", "method": "tasks/result", "params": params}
+        peer = server.user()
+        await peer.begin("POST", "/mcp/", json=message, headers=session.headers)
+        await peer.head()
+        asked = [await question(peer)]
+        accepted = {"action": "accept", "content": {"ok": True}}
+        answer = {"jsonrpc": "2.0", "id": asked[0][0]["id"], "result": accepted}
+        await session.peer.request("POST", "/mcp/", json=answer, headers=session.headers)
+        asked.append(await question(peer))
+        for writer in list(server.server.runtime.streams._writers.values()):
+            writer.give_up()
+        await peer.stream.aclose()
+        back = server.user()
+        headers = [*session.headers, ("last-event-id", asked[1][1])]
+        await back.begin("GET", "/mcp/", headers=headers)
+        await back.head()
+        again, _ = await question(back)
+    assert again["id"] not in {message["id"] for message, _ in asked}
+    assert answers == [{"ok": True}]
+
+
+async def question(peer):
+    """The next question on a stream, and the id of its event."""
+    with trio.fail_after(30):
+        while True:
+            for event in parse_events(await peer.piece() or b""):
+                if "elicitation/create" in event.get("data", ""):
+                    return msgspec.json.decode(event["data"]), event["id"]

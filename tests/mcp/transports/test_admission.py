@@ -8,7 +8,7 @@ from mcpd.auth.authenticator import Authenticator
 from mcpd.errors import Unauthorized
 from mcpd.server.assembly import credential_kinds
 from mcpd.server.jwt_secrets import find_secrets
-from tests.in_process import HandshakeClient, modern, serving
+from tests.in_process import BOTH, META, HandshakeClient, modern, modern_headers, serving
 from tests.mcp.demo_app import make_app
 
 
@@ -98,3 +98,28 @@ async def test_the_first_kind_that_recognizes_a_credential_decides():
     for sent, told in ((b"Bearer mcpd_1", "a key"), (b"Bearer ey", "another"), (None, "another")):
         with pytest.raises(Unauthorized, match=told):
             await authenticator.authenticate(sent)
+
+
+async def test_secrets_that_are_replaced_while_the_session_is_looked_up_count(server, monkeypatch):
+    client = HandshakeClient(server.user())
+    await client.open()
+    assert (await client.call("ping")).status == 200
+    store = server.server.runtime.sessions.store
+    get = store.get
+
+    async def replaced_meanwhile(*args, **options):
+        (server.config.state_path / "jwt-secret").write_text("x" * 64)
+        source = find_secrets(server.config, {}, create=False)
+        server.server.authenticator.use(credential_kinds(server.config, source))
+        return await get(*args, **options)
+
+    monkeypatch.setattr(store, "get", replaced_meanwhile)
+    assert (await client.call("ping")).status == 401
+
+
+async def test_two_session_ids_are_refused_in_both_eras(server):
+    peer, twice = server.user(), [("mcp-session-id", "a"), ("mcp-session-id", "b")]
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}
+    for headers in (modern_headers("tools/list"), [BOTH]):
+        told = await peer.request("POST", "/mcp/", json=message, headers=[*headers, *twice])
+        assert told.status == 400

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from mcpd import App, Context
+from mcpd.errors import StoreError
 from tests.in_process import BOTH, HandshakeClient, modern, serving
 from tests.mcp.demo_app import make_app
 
@@ -489,3 +490,60 @@ async def test_the_end_of_a_session_ends_its_calls(server):
     assert ended.status == 204
     await trio.sleep(0.1)
     assert next(iter(server.server.catalog.states.values()))["cancelled"] == ["k"]
+
+
+async def test_arguments_that_are_null_are_none(tmp_path):
+    app = App("plain")
+    app.tool(name="now")(lambda: "noon")
+    app.prompt(name="hello")(lambda: "hello")
+    async with serving(tmp_path, [app]) as server:
+        client = HandshakeClient(server.user())
+        await client.open()
+        called = await client.call("tools/call", {"name": "now", "arguments": None})
+        assert called.messages()[-1]["result"]["isError"] is False
+        asked = await client.call("prompts/get", {"name": "hello", "arguments": None})
+        assert asked.messages()[-1]["result"]["messages"]
+        wrong = await client.call("prompts/get", {"name": "hello", "arguments": {"who": 1}})
+        assert "$.arguments" in wrong.json()["error"]["message"]
+
+
+async def test_an_answer_in_a_batch_that_cannot_be_kept_costs_the_others_nothing(
+    server, monkeypatch
+):
+    async def away(*args, **options):
+        raise StoreError("The store is away.")
+
+    monkeypatch.setattr(server.server.backend.answers, "deliver", away)
+    session = await open_session(server, "2025-03-26")
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    batch = [{"jsonrpc": "2.0", "id": "ask-x-1", "result": {}}, ping]
+    told = await session.peer.request("POST", "/mcp/", json=batch, headers=session.headers)
+    assert [answer["id"] for answer in told.json()] == [1]
+
+
+async def test_a_look_up_that_fails_is_a_fault_of_its_request_alone(tmp_path, caplog):
+    app = App("plain")
+
+    @app.resource("note://{name}")
+    def note(name: str) -> str:
+        return name
+
+    class Failing:
+        def __getattr__(self, name):
+            return getattr(declared, name)
+
+        def match(self, uri):
+            raise LookupError("a provider's own")
+
+    declared = app.resources["note://{name}"]
+    app.resources["note://{name}"] = Failing()
+    read = {"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {"uri": "note://a"}}
+    ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+    async with serving(tmp_path, [app]) as server:
+        session = await open_session(server, "2025-03-26")
+        told = await session.peer.request(
+            "POST", "/mcp/", json=[read, ping], headers=session.headers
+        )
+    assert [answer.get("error", {}).get("code") for answer in told.json()] == [-32603, None]
+    assert "a provider's own" not in told.body.decode()
+    assert "a provider's own" in caplog.text
