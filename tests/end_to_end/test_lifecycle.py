@@ -230,6 +230,7 @@ async def test_slow_and_idle_peers_leave_others_alone(tmp_path):
     """Hundreds that send a byte now and then, or never read, while one is served."""
     with Daemon(tmp_path / "s", "--port", "0", "--head-timeout-s", "2") as daemon:
         busy = await daemon.connect(token=daemon.token())
+        assert (await modern(busy, "tools/list")).status == 200  # it is idle, and not fresh, by now
         slow = []
         for number in range(300):
             peer = await daemon.connect()

@@ -18,6 +18,7 @@ from tests.redis_server import RedisServer
 pytestmark = pytest.mark.slow
 LIMIT_S = 120
 KILL_PAUSE_S = 3.0  # the client gives a call up when it is interrupted twice in a row
+DRAIN_S = "3"  # a request that has come is answered within it, on a busy machine too
 PYTHON = CLIENTS / "python-1" / "bin" / "python"
 
 APP = """
@@ -65,7 +66,7 @@ class Server:
     def __init__(self, tmp_path: Path, *flags: str) -> None:
         self.tmp_path = tmp_path
         self.port = free_port()
-        self.flags = ("--port", str(self.port), "--drain-timeout-s", "1", *flags)
+        self.flags = ("--port", str(self.port), "--drain-timeout-s", DRAIN_S, *flags)
         self.daemon = Daemon(tmp_path / "state", *self.flags)
 
     async def ready(self) -> None:
