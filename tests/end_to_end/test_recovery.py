@@ -18,7 +18,7 @@ from tests.redis_server import RedisServer
 pytestmark = pytest.mark.slow
 LIMIT_S = 120
 KILL_PAUSE_S = 3.0  # the client gives a call up when it is interrupted twice in a row
-DRAIN_S = "3"  # a request that has come is answered within it, on a busy machine too
+DRAIN_S = "2"  # a request that has come is answered within it, on a busy machine too
 PYTHON = CLIENTS / "python-1" / "bin" / "python"
 
 APP = """
