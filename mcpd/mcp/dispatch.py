@@ -40,6 +40,8 @@ METHODS: dict[str, Method] = {
 }
 NOTIFICATIONS = lifecycle.NOTIFICATIONS
 
+FAREWELL_S = 1.0  # for the last message of a request that the server ends
+
 log = stdlib_logging.getLogger("mcpd.mcp")
 
 
@@ -152,6 +154,17 @@ async def _respond(request: McpRequest, outlet: Outlet | None) -> Outcome:
         return failed(call.id, fault(current.get().id))
     is_error = isinstance(result, dict) and result.get("isError") is True
     return Outcome(encode_result(call.id, encoded), is_error=is_error)
+
+
+async def say_farewell(request: McpRequest, outlet: Outlet) -> None:
+    """Send the result of a request that the server ends, if its method has one for that.
+
+    Cancellation: none for FAREWELL_S, since the request's own scope is cancelled already.
+    """
+    if request.method.farewell is not None:
+        with trio.move_on_after(FAREWELL_S, shield=True):
+            result = request.encode(request.method.farewell(request))
+            await outlet.send(encode_result(request.call.id, result))
 
 
 async def handle_notification(notification: McpNotification) -> None:

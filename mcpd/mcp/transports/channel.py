@@ -9,7 +9,7 @@ import trio
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import InvalidRequest, McpdError
-from mcpd.mcp.dispatch import failed, handle_notification, make_request, serve
+from mcpd.mcp.dispatch import failed, handle_notification, make_request, say_farewell, serve
 from mcpd.mcp.envelope.caller import Caller, caller_of_session
 from mcpd.mcp.envelope.classify import Envelope, Era, classify
 from mcpd.mcp.envelope.modern import modern_caller
@@ -19,7 +19,7 @@ from mcpd.mcp.methods.lifecycle import (
     negotiated,
     read_initialize,
 )
-from mcpd.mcp.request import McpNotification, McpRequest
+from mcpd.mcp.request import McpNotification
 from mcpd.mcp.revisions import ASSUMED_WITHOUT_HEADER, HANDSHAKE
 from mcpd.mcp.runtime import Runtime
 from mcpd.mcp.transports.batch import answer_batch, check_batches
@@ -36,8 +36,6 @@ from mcpd.rpc.messages import (
     readable_id,
 )
 from mcpd.sessions.record import Move, Session
-
-FAREWELL_S = 1.0  # for the last message of a request that the server ends
 
 log = logging.getLogger("mcpd.mcp")
 
@@ -183,17 +181,11 @@ class Channel:
                 return (await serve(request, self._outlet)).response
             except trio.Cancelled:
                 if not scope.cancel_called:  # a client that ended it needs no farewell
-                    await self._say_farewell(request)
+                    await say_farewell(request, self._outlet)
                 raise
             finally:
                 self._scopes.pop(call.id, None)
         return None
-
-    async def _say_farewell(self, request: McpRequest) -> None:
-        if request.method.farewell is not None:
-            with trio.move_on_after(FAREWELL_S, shield=True):
-                result = request.encode(request.method.farewell(request))
-                await self._send(encode_result(request.call.id, result))
 
     async def _initialize(self, call: Call) -> bytes:
         changes = negotiated(read_initialize(call.params))

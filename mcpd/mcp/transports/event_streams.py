@@ -11,19 +11,17 @@ from mcpd.http import sse
 from mcpd.http.messages import EventSink, EventStream, Response
 from mcpd.mcp.calls.resume import is_known, lost_answer, next_event
 from mcpd.mcp.calls.run import kept_call, start
-from mcpd.mcp.dispatch import Outcome, failed, serve
+from mcpd.mcp.dispatch import Outcome, failed, say_farewell, serve
 from mcpd.mcp.request import McpRequest
 from mcpd.mcp.revisions import Revision
 from mcpd.mcp.runtime import Runtime
 from mcpd.mcp.streams.reader import End, Reader
 from mcpd.mcp.transports.wire import Accepts, outcome_response
-from mcpd.rpc.messages import encode_result
 from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.stream_ids import event_id
 from mcpd.sessions.streams import SESSION_STREAM, Event
 
 OPEN_AFTER_S = 1.0  # a call that is still silent then gets its stream, and can be resumed
-FAREWELL_S = 1.0  # for the last message of a request that the server ends
 
 
 class SinkOutlet:
@@ -43,17 +41,13 @@ class SinkOutlet:
 
 def call_stream(request: McpRequest, accepted: Accepts) -> EventStream:
     """The answer to a call of 2026-07-28: its connection is its life."""
-    method = request.method
 
     async def run(sink: EventSink) -> Response | None:
         outlet = SinkOutlet(sink)
         try:
             outcome = await serve(request, outlet)
         except trio.Cancelled:
-            if method.farewell is not None:
-                with trio.move_on_after(FAREWELL_S, shield=True):  # a peer that left gets none
-                    result = request.encode(method.farewell(request))
-                    await outlet.send(encode_result(request.call.id, result))
+            await say_farewell(request, outlet)
             raise
         if not outlet.used:
             modern = request.caller.revision.modern
@@ -62,7 +56,7 @@ def call_stream(request: McpRequest, accepted: Accepts) -> EventStream:
             await outlet.send(outcome.response)
         return None
 
-    return EventStream(run, sse.STREAM_HEADERS, open_ended=method.farewell is not None)
+    return EventStream(run, sse.STREAM_HEADERS, open_ended=request.method.farewell is not None)
 
 
 def kept_call_stream(request: McpRequest, session: Session, accepted: Accepts) -> EventStream:
