@@ -29,7 +29,7 @@ class Admission:
         generation: of the authenticator's table that admitted it.
         session_id: as it is named; None: it names none, or its era has none.
         version: MCP-Protocol-Version.
-        hint: the era that the version suggests; the body decides.
+        hint: the era that the version suggests, or the only one served; the body decides.
     """
 
     identity: Identity
@@ -54,7 +54,7 @@ class AuthenticatedRequest(msgspec.Struct, frozen=True):
 
     @property
     def is_modern(self) -> bool:
-        """Whether its head names a revision without sessions."""
+        """Whether it is of the era without sessions, as far as its head tells."""
         return self.admission.hint is Era.MODERN
 
     def handshake_caller(self) -> Caller:
@@ -128,6 +128,6 @@ class Admissions:
             generation,
             session_id,
             version,
-            hinted_era(version),
+            hinted_era(version) if self._handshake else Era.MODERN,
             accepts(request.headers),
         )

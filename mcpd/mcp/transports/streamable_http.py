@@ -106,7 +106,7 @@ class StreamableHttp:
 
     async def _serve_call(self, admitted: AuthenticatedRequest, call: Call) -> Answer:
         admitted.request.activity.method = call.method
-        modern = admitted.is_modern or not self._handshake  # until the envelope is read
+        modern = admitted.is_modern  # until the envelope is read
         try:
             envelope = classify(call, hint=admitted.admission.hint, served=self._eras)
             if envelope.begins_session:
@@ -172,7 +172,7 @@ class StreamableHttp:
     ) -> Answer:
         admitted.request.activity.method = notification.method
         if admitted.session is None:
-            if admitted.is_modern or not self._handshake:
+            if admitted.is_modern:
                 return ACCEPTED  # none is defined there over HTTP; unknown ones are ignored
             raise no_session()
         caller = admitted.handshake_caller()
@@ -183,7 +183,7 @@ class StreamableHttp:
         self, admitted: AuthenticatedRequest, response: RpcResponse
     ) -> Answer:
         """The answer to a question of ours; one that is not waited for any more is dropped."""
-        if admitted.is_modern or not self._handshake:
+        if admitted.is_modern:
             raise InvalidRequest("2026-07-28 has no responses from the client.")
         admitted.handshake_caller()
         if admitted.session is not None:
@@ -215,7 +215,7 @@ class StreamableHttp:
         self, request: Request, what: str
     ) -> tuple[AuthenticatedRequest, Session]:
         admitted = await self._admissions.admit(request)
-        if self._handshake and not admitted.is_modern:
+        if not admitted.is_modern:
             check_version_header(admitted.admission.version)
             if admitted.session is not None:
                 return admitted, admitted.session

@@ -233,3 +233,12 @@ async def test_faults_of_the_envelope_are_told_in_modern_terms(server):
     ]
     reply = await post(server, message, headers)
     assert (reply.status, reply.json()["error"]["code"]) == (400, -32022)
+
+
+async def test_a_server_without_the_handshake_has_no_batches_whatever_the_head_says(tmp_path):
+    async with serving(tmp_path, [make_app()], handshake=False) as server:
+        for headers in ([], [("mcp-protocol-version", "2025-03-26")], [VERSION]):
+            ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+            told = await post(server, [ping], headers)
+            assert told.status == 400
+            assert "2026-07-28 has no batches" in told.json()["error"]["message"]
