@@ -13,9 +13,6 @@ log = logging.getLogger("mcpd.bridge")
 
 MAX_WAITING = 1000  # to be sent
 
-# what is sent, what is waited for before, what is set after
-_Waiting = tuple[Outgoing, trio.Event, trio.Event | None]
-
 
 class NotificationQueue:
     """One queue. ``gate`` is set when what comes now may go.

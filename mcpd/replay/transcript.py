@@ -32,7 +32,6 @@ from mcpd.errors import ConfigError
 FIRST_LINE = "mcpd transcript 1"
 MAX_BODY_LINE = 96  # characters of JSON that stay on one line
 Kind = Literal["request", "response", "event", "end", "close", "forget"]
-TIMINGS = ("soon", "later", "late")  # beside "", at once
 
 _ENTRY = re.compile(r"([<>]) (\d+)(?: (soon|later|late))? (.+)")
 _REQUEST = re.compile(r"([A-Z]+) (\S+)")

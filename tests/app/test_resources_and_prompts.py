@@ -11,6 +11,7 @@ from mcpd import App, Elicit, ElicitUrl, ListRoots, Sample
 from mcpd.app.questions import BadAnswer, form_schema, missing_capability
 from mcpd.app.uri_template import UriTemplate
 from mcpd.errors import DeclarationError
+from tests.in_process import modern, serving
 
 
 @pytest.mark.parametrize(
@@ -149,3 +150,23 @@ def test_answers_are_checked_against_the_form():
 )
 def test_what_a_client_must_have_declared(question, declared, missing):
     assert missing_capability(question.capability, declared) is missing
+
+
+async def test_what_is_taken_away_is_not_listed_any_more(tmp_path):
+    app = App("changing")
+    app.tool(name="t")(lambda: "x")
+    app.resource("note://t", name="r")(lambda: "x")
+    app.prompt(name="p")(lambda: "x")
+    async with serving(tmp_path, [app]) as server:
+        for kind, remove, key in (
+            ("tools", app.remove_tool, "t"),
+            ("resources", app.remove_resource, "note://t"),
+            ("prompts", app.remove_prompt, "p"),
+        ):
+            listed = (await modern(server.user(), f"{kind}/list")).json()["result"][kind]
+            assert len(listed) == 1
+            remove(key)
+            listed = (await modern(server.user(), f"{kind}/list")).json()["result"][kind]
+            assert listed == []
+            with pytest.raises(KeyError):
+                remove(key)

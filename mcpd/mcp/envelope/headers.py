@@ -21,7 +21,6 @@ HEADER_METHOD = b"mcp-method"
 HEADER_NAME = b"mcp-name"
 HEADER_SESSION = b"mcp-session-id"
 HEADER_SESSION_ALIAS = b"x-session-id"
-PARAMETER_PREFIX = b"mcp-param-"
 
 # Which member of params Mcp-Name mirrors (streamable-http, "Standard Request Headers").
 NAME_MEMBERS = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri",

@@ -6,7 +6,6 @@ import msgspec
 
 Status = Literal["pending", "in_progress", "completed"]
 Priority = Literal["low", "medium", "high"]
-PRIORITIES: tuple[Priority, ...] = ("low", "medium", "high")
 
 
 class Task(msgspec.Struct, frozen=True, omit_defaults=True):
