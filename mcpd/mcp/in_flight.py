@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from mcpd.mcp.questions.input_required import InputRequired
+from mcpd.cancellation import split_cancelled
 from mcpd.rpc.messages import RequestId
 from mcpd.sessions.active_sessions import ActiveSessions
 from mcpd.sessions.bus import Bus, Signal, SignalKind
@@ -106,8 +106,12 @@ class CallsInFlight:
 async def _contain(job: Callable[..., Awaitable[None]], *args: Any) -> None:
     try:
         await job(*args)
-    except* (Exception, SystemExit, InputRequired):
-        log.exception("call failed")
+    except BaseException as error:
+        cancelled, failure = split_cancelled(error)
+        if failure is not None:
+            log.error("call failed", exc_info=failure)
+        if cancelled is not None:
+            raise cancelled from None
 
 
 class _Tracked:

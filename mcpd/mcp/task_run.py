@@ -9,6 +9,7 @@ import trio
 
 from mcpd.app.context import Context
 from mcpd.app.questions import Question
+from mcpd.cancellation import split_cancelled
 from mcpd.errors import InternalError, McpdError, ToolError
 from mcpd.mcp.catalog.provider import Provider
 from mcpd.mcp.envelope.caller import Caller
@@ -107,19 +108,17 @@ class TaskRun:
                 conversation = TaskConversation(self._request.caller, self)
                 state = self._request.runtime.catalog.states.get(self._provider)
                 self._finish(await self._run(Context(conversation, state)))
-        except trio.Cancelled:
-            raise
         except BaseException as error:
-            self._record_failure(error)
+            cancelled, failure = split_cancelled(error)
+            if failure is not None:
+                self._record_failure(failure)
+            if cancelled is not None:
+                raise cancelled from None
         finally:
             self._settled.set()
 
     def _record_failure(self, error: BaseException) -> None:
-        """Questions of a run that is no task yet are its outcome; everything else is a failure.
-
-        Raises:
-            BaseException: what is left of a group when the rest was dealt with.
-        """
+        """Questions of a run that is no task yet are its outcome; everything else is a failure."""
         required = find_required(error)
         if required is not None and self._rounds is not None and self.task is None:
             try:
@@ -128,8 +127,6 @@ class TaskRun:
                 self._fail(refusal)
         elif isinstance(error, McpdError):
             self._fail(error)
-        elif isinstance(error, KeyboardInterrupt):
-            raise error
         else:
             log.error("a task failed", exc_info=error)
             self._fail(InternalError("A fault of this server; see its log."))
