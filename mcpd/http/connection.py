@@ -152,7 +152,7 @@ class Connection:
             host = peer.host or host
         return Request(
             head.method, head.path, head.query, head.headers, host, peer,
-            begin(f"{self.id:x}", f"{self._number:x}"), head.memory, self,
+            begin(f"{self.id:x}", self._number), head.memory, self,
         )  # fmt: skip
 
     async def _answer(self, request: Request) -> Answer:
