@@ -77,12 +77,12 @@ class Peer:
 class BodyReader(Protocol):
     """Reads the rest of one request; given by the connection."""
 
+    def take_body(self, max_bytes: int) -> bytes | None: ...
     async def read_body(self, max_bytes: int) -> bytes: ...
     def keep_on_disconnect(self) -> None: ...
 
 
-@dataclass(slots=True, eq=False)
-class Request:
+class Request(msgspec.Struct, eq=False):
     """One HTTP request whose head has arrived; the body is still to be read."""
 
     method: str
@@ -99,6 +99,14 @@ class Request:
     def id(self) -> str:
         """Names it in the log and to its client."""
         return self.activity.id
+
+    def body_at_hand(self, max_bytes: int) -> bytes | None:
+        """The whole body if it came together with its head, as small ones do; None: see ``body``.
+
+        Raises:
+            ContentTooLarge: it has more than ``max_bytes``.
+        """
+        return self._reader.take_body(max_bytes)
 
     async def body(self, max_bytes: int) -> bytes:
         """Read the whole body.
