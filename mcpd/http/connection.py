@@ -12,8 +12,9 @@ import trio
 from mcpd.errors import McpdError, PeerError, fault
 from mcpd.http import answers, closing, sse
 from mcpd.http import bounds as fixed
+from mcpd.http.body import RequestBody
 from mcpd.http.heads import Head
-from mcpd.http.messages import Answer, EventStream, Peer, Request, Response
+from mcpd.http.messages import EventStream, Peer, Request, Response
 from mcpd.http.parser import RequestParser
 from mcpd.http.peer_stream import PeerStream
 from mcpd.http.phases import TIMEOUTS, Phase
@@ -30,7 +31,8 @@ class Connection:
     """Serve one stream until it closes, idles out, breaks a bound, or the server drains."""
 
     __slots__ = (
-        "_answer_begun", "_began", "_ended", "_head", "_name", "_number", "_open_ended",
+        "_answer_begun", "_began", "_body", "_ended", "_head", "_instead", "_name", "_number",
+        "_open_ended",
         "_parser", "_peer", "_server", "_stream", "_unlogged", "id",
     )  # fmt: skip
 
@@ -42,12 +44,14 @@ class Connection:
         self._peer = peer
         self._stream = PeerStream(stream, server.timers, server.bounds)
         self._parser = RequestParser(server.bounds.max_head_bytes)
+        self._body = RequestBody(self._parser, self._stream, server.bounds)
         self._head: Head | None = None  # of the request being served
         self._number = 0
         self._name = f"{connection_id:x}"
         self._began = self._ended = 0.0  # of the last request, Trio clock
         self._answer_begun = False
         self._unlogged: Request | None = None
+        self._instead: Response | None = None  # the answer to a request that was cancelled
         self._open_ended: trio.CancelScope | None = None
 
     # --- its life ------------------------------------------------------------------------------
@@ -60,6 +64,9 @@ class Connection:
                 stream.nursery = nursery
                 with stream.scope:
                     await self._serve()
+                while self._instead is not None and not stream.over:
+                    with stream.begin_again():
+                        await self._serve()
                 stream.disarm()
                 if stream.gone and self._unlogged is not None:
                     self._log(self._unlogged, CLIENT_GONE, 0)
@@ -86,8 +93,21 @@ class Connection:
             grace_s = fixed.DRAIN_IDLE_S if self._number else fixed.DRAIN_FRESH_S
             self._stream.allow(Phase.IDLE, grace_s)
 
+    def keep_on_disconnect(self) -> None:
+        """See Request.keep_on_disconnect."""
+        self._stream.keep = True
+
+    def cancel(self, answer: Response) -> None:
+        """See Request.cancel."""
+        self._instead = answer
+        self._stream.scope.cancel()
+
     async def _serve(self) -> None:
         try:
+            if self._instead is not None and self._unlogged is not None:
+                answer, self._instead = self._instead, None
+                if not await self._respond(self._unlogged, answer):
+                    return
             while True:
                 head = await self._next_head()
                 if head is None or not await self._exchange(head):
@@ -165,54 +185,8 @@ class Connection:
             host = peer.host or host
         return Request(
             head.method, head.path, head.query, head.headers, host, peer,
-            begin(self._name, self._number), head.memory, self,
+            begin(self._name, self._number), head.memory, self._body, self,
         )  # fmt: skip
-
-    def keep_on_disconnect(self) -> None:
-        """See Request.keep_on_disconnect."""
-        self._stream.keep = True
-
-    # --- bodies -------------------------------------------------------------------------------
-
-    def take_body(self, max_bytes: int) -> bytes | None:
-        """See Request.body_at_hand."""
-        length = self._head.body_length if self._head else 0
-        if length is not None and length > max_bytes:
-            raise fixed.too_large(max_bytes)
-        return self._parser.whole_body()
-
-    async def read_body(self, max_bytes: int) -> bytes:
-        """See Request.body."""
-        at_hand = self.take_body(max_bytes)
-        if at_hand is not None:
-            return at_hand
-        parser = self._parser
-        piece = parser.next_body()
-        await self._stream.stop_watch()  # from here on we read ourselves
-        if piece is None and parser.waits_for_continue:
-            await self._stream.send(answers.CONTINUE)
-        self._stream.allow(Phase.BODY, self._server.bounds.body_timeout_s)
-        parts, size = [], 0
-        while piece := (piece or await self._next_piece()):
-            size += len(piece)
-            if size > max_bytes:
-                raise fixed.too_large(max_bytes)
-            parts.append(piece)
-            piece = None
-        self._stream.resume()
-        return b"".join(parts)
-
-    async def _next_piece(self) -> bytes:
-        while True:
-            piece = self._parser.next_body()
-            if piece is not None:
-                return piece
-            self._parser.feed(await self._stream.receive_or_end(fixed.BODY_READ_BYTES))
-
-    async def _skip_body(self) -> None:
-        self._stream.allow(Phase.BODY, self._server.bounds.body_timeout_s)
-        while await self._next_piece():
-            pass
 
     # --- answers ------------------------------------------------------------------------------
 
@@ -234,7 +208,7 @@ class Connection:
         if close:
             await stream.linger()
         elif not complete:
-            await self._skip_body()
+            await self._body.skip()
         return not close
 
     async def _send_stream(self, request: Request, answer: EventStream) -> bool:

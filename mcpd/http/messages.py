@@ -77,9 +77,15 @@ class Peer:
 class BodyReader(Protocol):
     """Reads the rest of one request; given by the connection."""
 
-    def take_body(self, max_bytes: int) -> bytes | None: ...
-    async def read_body(self, max_bytes: int) -> bytes: ...
+    def take(self, max_bytes: int) -> bytes | None: ...
+    async def read(self, max_bytes: int) -> bytes: ...
+
+
+class Exchange(Protocol):
+    """One request and its answer, as the connection has them."""
+
     def keep_on_disconnect(self) -> None: ...
+    def cancel(self, answer: "Response") -> None: ...
 
 
 class Request(msgspec.Struct, eq=False):
@@ -93,7 +99,8 @@ class Request(msgspec.Struct, eq=False):
     peer: Peer
     activity: Activity  # what the observer knows of it
     memory: dict[type, Any]  # what was made of this head before; empty for a new one
-    _reader: BodyReader
+    _body: BodyReader
+    _exchange: Exchange
 
     @property
     def id(self) -> str:
@@ -106,7 +113,7 @@ class Request(msgspec.Struct, eq=False):
         Raises:
             ContentTooLarge: it has more than ``max_bytes``.
         """
-        return self._reader.take_body(max_bytes)
+        return self._body.take(max_bytes)
 
     async def body(self, max_bytes: int) -> bytes:
         """Read the whole body.
@@ -118,11 +125,17 @@ class Request(msgspec.Struct, eq=False):
 
         Cancellation: the connection cannot be used afterwards and closes.
         """
-        return await self._reader.read_body(max_bytes)
+        return await self._body.read(max_bytes)
 
     def keep_on_disconnect(self) -> None:
         """Let the endpoint finish although the peer has gone; what it sends is dropped."""
-        self._reader.keep_on_disconnect()
+        self._exchange.keep_on_disconnect()
+
+    def cancel(self, answer: "Response") -> None:
+        """Cancel what serves it, from another task; the client gets this answer instead. Only while
+        the endpoint runs, and only if that returns a Response.
+        """
+        self._exchange.cancel(answer)
 
 
 class Response(msgspec.Struct, frozen=True):

@@ -48,6 +48,11 @@ class RequestParser:
         return not self._to_come and self._chunks is None
 
     @property
+    def body_length(self) -> int | None:
+        """Bytes of the body that are to come; None: that is not known."""
+        return self._to_come if self._chunks is None else None
+
+    @property
     def waits_for_continue(self) -> bool:
         """Whether the peer holds its body back until 100 (RFC 9110, section 10.1.1)."""
         return self._waits_for_continue

@@ -25,7 +25,7 @@ class PeerStream(Timed):
 
     __slots__ = (
         "_bounds", "_limit", "_pending", "_shielded", "_timers", "_watch_done", "_watch_scope",
-        "broken", "gone", "keep", "nursery", "phase", "raw", "scope",
+        "broken", "gone", "keep", "nursery", "over", "phase", "raw", "scope",
     )  # fmt: skip
 
     def __init__(self, stream: trio.abc.Stream, timers: Timers, bounds: Bounds) -> None:
@@ -36,6 +36,7 @@ class PeerStream(Timed):
         self.nursery: trio.Nursery | None = None  # of the connection; owns the watch
         self.gone = False  # the peer has left, or at least sends nothing more
         self.broken = False  # what we wrote did not go out
+        self.over = False  # ``end`` was called
         self.keep = False  # a peer that left does not stop the running request
         self._timers = timers
         self._bounds = bounds
@@ -114,8 +115,14 @@ class PeerStream(Timed):
         if not self.keep:
             self.end()
 
+    def begin_again(self) -> trio.CancelScope:
+        """A fresh scope, for a peer whose request was cancelled in the last one."""
+        self.scope = trio.CancelScope()
+        return self.scope
+
     def end(self) -> None:
         """The connection is over, writes that are shielded included."""
+        self.over = True
         self.scope.cancel()
         if self._shielded is not None:
             self._shielded.cancel()

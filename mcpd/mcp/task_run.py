@@ -12,6 +12,7 @@ from mcpd.app.questions import Question
 from mcpd.cancellation import split_cancelled
 from mcpd.errors import InternalError, McpdError, ToolError
 from mcpd.mcp.catalog.provider import Provider
+from mcpd.mcp.catalog.tool_results import EncodedResult
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.make_context import Run
 from mcpd.mcp.questions.conversation import CallConversation
@@ -136,7 +137,7 @@ class TaskRun:
         if self.task is not None:
             self.task.result = msgspec.Raw(self._request.encode(result))
             # 2025-11-25 counts a result with isError as a failure; the extension does not.
-            failed = self._rounds is None and isinstance(result, dict) and result.get("isError")
+            failed = self._rounds is None and isinstance(result, EncodedResult) and result.is_error
             status = Status.FAILED if failed else Status.COMPLETED
             if not self.task.move(status, self._request.runtime.tasks.clock()):
                 self.task.result = None

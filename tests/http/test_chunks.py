@@ -1,5 +1,7 @@
 """The chunked transfer coding by the letter, and within bounds (RFC 9112, section 7.1)."""
 
+import itertools
+
 import pytest
 
 from mcpd.errors import BadRequest, HeaderFieldsTooLarge
@@ -70,12 +72,9 @@ def test_what_is_not_by_the_letter_is_refused_in_any_pieces(case):
     ids=["tiny chunks", "long extensions", "endless trailers"],
 )
 def test_what_is_not_data_is_bounded(wire):
-    chunks, read_bytes = ChunkReader(), 0
-    with pytest.raises(BadRequest, match="larger chunks|too small"):
-        for start in range(0, len(wire), 1000):
-            chunks.feed(wire[start : start + 1000])
-            read_bytes += 1000
-    assert read_bytes < 2 * FRAMING_BYTES
+    chunks, pieces = ChunkReader(), (wire[i : i + 1000] for i in range(0, len(wire), 1000))
+    with pytest.raises(BadRequest, match="too small"):
+        list(map(chunks.feed, itertools.islice(pieces, 2 * FRAMING_BYTES // 1000)))
 
 
 def test_a_line_that_does_not_end_is_refused():
@@ -88,11 +87,16 @@ def test_a_large_body_in_usual_chunks_passes():
     assert len(read([chunk * 20_000 + b"0\r\n\r\n"])[0]) == 800_000
 
 
+def parse(pieces: list[bytes]) -> None:
+    parser = RequestParser(32 * 1024)
+    for piece in pieces:
+        parser.feed(piece)
+        parser.next_head()
+
+
 def test_a_head_beyond_its_bound_is_refused_however_it_comes():
     head = b"GET / HTTP/1.1\r\nHost: h\r\nX-A: " + b"a" * 48_950 + b"\r\n\r\n"
     for size in (1000, 16 * 1024, len(head)):
-        parser = RequestParser(32 * 1024)
+        pieces = [head[start : start + size] for start in range(0, len(head), size)]
         with pytest.raises(HeaderFieldsTooLarge):
-            for start in range(0, len(head), size):
-                parser.feed(head[start : start + size])
-                parser.next_head()
+            parse(pieces)
