@@ -5,6 +5,7 @@ SDK reads as left out. VS Code reads messages without a check, and finds answers
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from mcpd.client.message_rules import Fault, form_faults, result_faults
 from mcpd.doctor.facts import HANDSHAKE, MODERN, Facts
@@ -14,92 +15,89 @@ from mcpd.mcp.revisions import HANDSHAKE as HANDSHAKE_REVISIONS
 
 MAX_TOLD = 3  # faults of one answer
 _JSON = "application/json"
-_WANTED = "The schema of MCP and JSON-RPC 2.0 say how it is to be; libraries for servers do it so."
+_WANTED = "Answer as JSON-RPC 2.0 and the schema of MCP have it."
+_ESSENTIAL = "tools/list"  # what most clients are there for; they drop a list with a fault whole
+
+
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """One thing that is wrong, in one answer or in several."""
+
+    text: str
+    fix: str
+    clients: tuple[str, ...]
+
+
+Wrongs = Iterator[tuple[_Wrong, str]]  # with the name of the answer
 
 
 def answers(facts: Facts) -> Iterator[Finding]:
-    """What is wrong with the answers to ``initialize`` and to the lists."""
-    if facts.initialize.status == 200:
-        yield from _answer("initialize", facts.initialize, essential=True)
-    if facts.version and not facts.knows_version:
+    """What is wrong with the answers to ``initialize`` and to the lists. The same thing is told
+    once.
+    """
+    found: dict[_Wrong, list[str]] = {}
+    for wrong, what in _wrongs(facts):
+        found.setdefault(wrong, []).append(what)
+    for wrong, names in found.items():
+        essential = any(_ESSENTIAL in name or name == "initialize" for name in names)
         yield Finding(
-            f"initialize agrees on the version {facts.version} (asked for: {HANDSHAKE}), which"
-            " clients do not know for a session.",
-            f"Answer one of {', '.join(HANDSHAKE_REVISIONS)}; {MODERN} has no initialize."
-            if facts.version == MODERN
-            else f"Answer one of {', '.join(HANDSHAKE_REVISIONS)}.",
-            STRICT,
+            f"{', '.join(names)}: {wrong.text}.",
+            wrong.fix,
+            fails=wrong.clients if essential else (),
+            limited=() if essential else wrong.clients,
         )
+
+
+def _wrongs(facts: Facts) -> Wrongs:
+    if facts.initialize.status == 200:
+        yield from _answer("initialize", "initialize", facts.initialize)
+    if facts.version and not facts.knows_version:
+        text = f"agrees on {facts.version} (asked for: {HANDSHAKE}), which clients do not know here"
+        fix = f"Answer one of {', '.join(HANDSHAKE_REVISIONS)}."
+        if facts.version == MODERN:
+            fix += f" {MODERN} has no initialize."
+        yield _Wrong(text, fix, STRICT), "initialize"
     for method, pages in facts.lists.items():
         yield from _list(method, pages)
 
 
-def _list(method: str, pages: list[Seen]) -> Iterator[Finding]:
-    essential = method == "tools/list"
+def _list(method: str, pages: list[Seen]) -> Wrongs:
     for number, page in enumerate(pages):
         what = method if number == 0 else f"page {number + 1} of {method}"
-        error = page.answer.get("error")
-        if page.status != 200 or page.error or error is not None:
+        if page.status != 200 or page.error or "error" in page.answer:
             told = page.error or f"{page.status} {page.says}"
-            yield Finding(
-                f"{what} is not answered, though the capability is there: {told}",
-                "Answer it, or leave the capability out.",
-                fails=ALL if essential else (),
-                limited=() if essential else ALL,
-            )
+            text = f"not answered, though the capability is there ({told})"
+            yield _Wrong(text, "Answer it, or leave the capability out.", ALL), what
         else:
-            yield from _answer(what, page, method=method, essential=essential)
+            yield from _answer(what, method, page)
     cursors = [page.result.get("nextCursor") for page in pages]
     if len(cursors) > 1 and cursors[0] == cursors[1]:
-        yield Finding(
-            f"Both pages of {method} that were read name the same nextCursor: clients that read"
-            " every page never come to an end.",
-            "Leave nextCursor out on the last page.",
-            limited=ALL,
-        )
+        text = "the next page has the same nextCursor, so that clients that read all never end"
+        yield _Wrong(text, "Leave nextCursor out on the last page.", ALL), method
 
 
-def _answer(what: str, seen: Seen, *, method: str = "", essential: bool) -> Iterator[Finding]:
-    """Of something that has an answer with a result."""
+def _answer(what: str, method: str, seen: Seen) -> Wrongs:
+    """Of something that has an answer."""
     answer = seen.answer
     if not answer:
         return
     if seen.kind not in (_JSON, EVENT_STREAM):
-        yield _told(
-            f"{what} is answered as {seen.kind or 'no type'}, not as {_JSON} or {EVENT_STREAM}.",
-            f"Send Content-Type: {_JSON}.",
-            without(STRICT, BRIDGE),
-            essential=essential,
-        )
-    yield from _id(what, seen, essential=essential)
+        text = f"the content type is {seen.kind or 'missing'}, not {_JSON} or {EVENT_STREAM}"
+        yield _Wrong(text, f"Send Content-Type: {_JSON}.", without(STRICT, BRIDGE)), what
+    asked, got = seen.request_id, answer.get("id")
+    if got != asked or type(got) is not type(asked):
+        same = str(got) == str(asked)
+        told = "null" if got is None else "a string" if same else "another"
+        text = f"the id of the answer is {told}, not that of the request, so it is not found"
+        yield _Wrong(text, "Send the id back as it came.", (VSCODE,) if same else ALL), what
     faults = [*form_faults(answer)]
     if "result" in answer:
-        faults += result_faults(method or what, answer["result"])
+        faults += result_faults(method, answer["result"])
     hard = [fault for fault in faults if not fault.is_null]
     soft = [fault for fault in faults if fault.is_null]
     for found, clients in ((hard, STRICT), (soft, OF_TYPESCRIPT)):
         if found:
-            yield _told(f"{what}: {_listed(found)}.", _WANTED, clients, essential=essential)
-
-
-def _id(what: str, seen: Seen, *, essential: bool) -> Iterator[Finding]:
-    asked, got = seen.request_id, seen.answer.get("id")
-    if got == asked and type(got) is type(asked):
-        return
-    told = "null" if got is None else repr(got)
-    clients = (VSCODE,) if str(got) == str(asked) else ALL
-    yield _told(
-        f"{what} is answered with the id {told}, and {asked!r} was asked: the answer is not found.",
-        "Send back the id as it came.",
-        clients,
-        essential=essential,
-    )
-
-
-def _told(text: str, fix: str, clients: tuple[str, ...], *, essential: bool) -> Finding:
-    if essential:
-        return Finding(text, fix, fails=clients)
-    return Finding(text, fix, limited=clients)
+            yield _Wrong(_listed(found), _WANTED, clients), what
 
 
 def _listed(faults: list[Fault]) -> str:

@@ -18,7 +18,7 @@ def unauthorized(facts: Facts, now: float, token: str) -> Iterator[Finding]:
     if facts.had_token:
         found = _refused(facts, now, token)
         if facts.has_oauth:  # clients that log in get a token of their own
-            text = f"{found.text} Clients that log in do not need it."
+            text = f"{found.text.rstrip('.')}. Clients that log in do not need it."
             found = Finding(text, found.fix, (BRIDGE,))
         yield found
     elif not facts.has_oauth:

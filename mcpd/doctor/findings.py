@@ -28,6 +28,7 @@ from mcpd.doctor.seen import Seen
 
 MAX_SKEW_S = 30.0
 SLOW_S = 5.0
+CLAUDE_CODE_WAITS_S = 30.0  # its MCP_TIMEOUT, unless it is set
 _NO_ENDPOINT = "Is the URL that of an MCP endpoint? Many servers have it at /mcp."
 
 
@@ -47,8 +48,8 @@ def find(facts: Facts, now: float, token: str = "") -> list[Finding]:
 
 
 def _severity(finding: Finding) -> int:
-    """A matter of claude.ai alone is none of where this runs."""
-    kinds = (bool(set(finding.fails) - {CLAUDE}), finding.login, finding.fails, finding.limited)
+    """What fails claude.ai alone comes late: it is seldom what one is here for."""
+    kinds = (set(finding.fails) - {CLAUDE}, finding.login, finding.limited, finding.fails)
     return next((rank for rank, clients in enumerate(kinds) if clients), len(kinds))
 
 
@@ -213,8 +214,15 @@ def _clock(facts: Facts) -> Iterator[Finding]:
 
 
 def _speed(facts: Facts) -> Iterator[Finding]:
-    if facts.initialize.seconds > SLOW_S:
-        yield Finding(f"initialize took {facts.initialize.seconds:.1f} s.", limited=ALL)
+    took_s = facts.initialize.seconds
+    if took_s > CLAUDE_CODE_WAITS_S:
+        yield Finding(
+            f"initialize took {took_s:.1f} s; Claude Code waits {CLAUDE_CODE_WAITS_S:g} s.",
+            "Keep the server warm, or set MCP_TIMEOUT (milliseconds) for Claude Code.",
+            (CLAUDE_CODE,),
+        )
+    elif took_s > SLOW_S:
+        yield Finding(f"initialize took {took_s:.1f} s.", "Clients wait that long, and users mind.")
     if facts.cut_short:
         yield Finding(f"Not everything was asked: {facts.cut_short}.")
 

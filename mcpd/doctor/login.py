@@ -1,8 +1,10 @@
 """What a client meets that logs in (OAuth): findings from what discovery led to. Pure.
 
-The clients' rules are in their sources: those with the TypeScript SDK read the first document that
-is answered, refuse metadata without ``response_types_supported``, and a ``code_challenge_methods``
-without S256; the Python SDK compares the issuer. claude.ai and VS Code want the resource equal.
+The clients' rules are in their sources, and were seen with the SDKs: that for TypeScript stops at a
+page where a document should be, and refuses metadata without ``response_types_supported`` or with
+other methods than S256; both take a resource that covers the URL, and compare the issuer (the one
+for TypeScript from 2.0 on). claude.ai wants the resource equal; VS Code ignores a document that is
+not, and then looks for an authorization server at the server's own origin.
 """
 
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcpd.doctor.facts import Discovery, Facts, first_server
+from mcpd.doctor.facts import Discovery, Facts, first_server, is_metadata, is_resource
 from mcpd.doctor.finding import (
     BRIDGE,
     CLAUDE,
@@ -26,35 +28,37 @@ from mcpd.doctor.finding import (
     Finding,
     without,
 )
+from mcpd.doctor.seen import Seen
 
 _OWED = ("authorization_endpoint", "token_endpoint", "response_types_supported")
 _OWED_BY_OIDC = ("jwks_uri", "subject_types_supported", "id_token_signing_alg_values_supported")
 _OPENID = "openid-configuration"
+_NO_PAGE = "Answer 404 with JSON; often a catch-all page of the site answers."
 
 
 def login(facts: Facts) -> Iterator[Finding]:
     """Who works after a login, and what stands in the way of it."""
-    found = facts.discovery
-    if facts.wants_login and facts.has_oauth:
+    if not facts.wants_login:
+        return  # no client looks for a login
+    if facts.has_oauth:
         yield _login(facts)
-    if facts.initialize.status == 401:
-        yield from _hindrances(facts, found)
-        return
-    # The token that was given is taken, or none is wanted. Only clients without it get there, and
-    # Cursor, which looks before it connects. A program on an SDK has its token, or it logs in.
-    for finding in _hindrances(facts, found):
-        fails = tuple(client for client in finding.fails if _looks_anyway(facts, client))
-        others = without((*finding.limited, *finding.fails), *fails, PYTHON, TYPESCRIPT)
-        text = finding.text
-        if facts.wants_login:
-            text += (
-                " Clients that send the token do not get there, but for Cursor, which looks first."
-            )
-        yield replace(finding, text=text, fails=fails, limited=others if facts.wants_login else ())
+    for finding in _hindrances(facts):
+        yield finding if facts.initialize.status == 401 else _beside_a_token(finding)
 
 
-def _looks_anyway(facts: Facts, client: str) -> bool:
-    return client == CURSOR or (client == CLAUDE and facts.wants_login)
+def _beside_a_token(finding: Finding) -> Finding:
+    """The token that was given is taken: only clients without it get there, and Cursor, which looks
+    before it connects. claude.ai cannot be given one; a program on an SDK has it or logs in.
+    """
+    fails = tuple(client for client in finding.fails if client in (CURSOR, CLAUDE))
+    limited = without((*finding.limited, *finding.fails), *fails, PYTHON, TYPESCRIPT)
+    return replace(
+        finding,
+        text=f"{finding.text} Clients that send the token do not get there, but for Cursor, which"
+        " looks first.",
+        fails=fails,
+        limited=limited,
+    )
 
 
 def _login(facts: Facts) -> Finding:
@@ -73,23 +77,20 @@ def _login(facts: Facts) -> Finding:
     )
 
 
-def _hindrances(facts: Facts, found: Discovery) -> Iterator[Finding]:
-    leads = bool(found.resource_url) or "resource_metadata" in facts.challenge
+def _hindrances(facts: Facts) -> Iterator[Finding]:
+    found = facts.discovery
     if found.resource_url:
         yield from _resource(facts, found)
-    yield from _hollow(found)
-    if not found.metadata:
-        if leads and not any(found.issuers[url].status == 200 for url in found.issuers):
-            yield _half_on(found)
-        return
-    yield from _metadata(found)
-    yield from _registration(found)
+    yield from _pages(found)
+    if found.metadata:
+        yield from _metadata(found)
+        yield from _registration(found)
+    elif found.resource_url or "resource_metadata" in facts.challenge:
+        yield _half_on(found)
 
 
 def _resource(facts: Facts, found: Discovery) -> Iterator[Finding]:
     named = found.resource.get("resource")
-    if named == facts.url:
-        return
     if not isinstance(named, str):
         yield Finding(
             f"{found.resource_url} names no resource.",
@@ -97,50 +98,74 @@ def _resource(facts: Facts, found: Discovery) -> Iterator[Finding]:
             fails=LOGS_IN,
         )
         return
-    fails = [VSCODE, CLAUDE]
-    if not _covers(named, facts.url):
+    if _normal(named) == _normal(facts.url):
+        return
+    fails, limited = [CLAUDE], [VSCODE]
+    if not _normal(found.issuer).startswith(_origin(facts.url)):
+        fails, limited = [CLAUDE, VSCODE], []
+    if not _covers(_normal(named), _normal(facts.url)):
         fails += [*OF_TYPESCRIPT, PYTHON]
-    elif len(urlsplit(facts.url).path) < len(urlsplit(named).path):
+    elif len(_normal(facts.url)) < len(_normal(named)):
         fails += OF_TYPESCRIPT  # a slash more than the URL has
     yield Finding(
         f"{found.resource_url} is about {named}, and clients are given {facts.url}.",
         "Make them equal, the last slash as well: change the document, or give clients that URL.",
         fails=tuple(fails),
+        limited=tuple(limited),
     )
+
+
+def _normal(url: str) -> str:
+    """Scheme and host in lower case, and never without a path; empty: it is no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.scheme.lower()}://{parts.netloc.lower()}{parts.path or '/'}"
+
+
+def _origin(url: str) -> str:
+    return "/".join(_normal(url).split("/")[:3]) + "/"
 
 
 def _covers(resource: str, url: str) -> bool:
     """Whether the SDKs take a token for the resource as one for the URL."""
-    try:
-        wide, narrow = urlsplit(resource), urlsplit(url)
-    except ValueError:
-        return False
-    same = (wide.scheme.lower(), wide.netloc.lower()) == (
-        narrow.scheme.lower(), narrow.netloc.lower()
-    )  # fmt: skip
-    return same and f"{narrow.path.rstrip('/')}/".startswith(f"{wide.path.rstrip('/')}/")
+    return f"{url.rstrip('/')}/".startswith(f"{resource.rstrip('/')}/")
 
 
-def _hollow(found: Discovery) -> Iterator[Finding]:
-    """Pages where documents should be. Once a good document is found, no client reads on."""
-    seen = dict(found.well_known) if not found.resource_url else {}
-    if not found.metadata_url:
-        seen |= found.issuers
-    for url, page in seen.items():
-        if page.status == 200 and not _is_document(page.document):
+def _pages(found: Discovery) -> Iterator[Finding]:
+    """What is answered 200 where a document should be, and is none."""
+    if not found.resource_url and not found.metadata_url:
+        if page := _hollow(found.well_known, ""):
             yield Finding(
-                f"{url} is answered 200, and holds no metadata: clients take that for an"
-                " authorization server and ignore the token they were given.",
-                "Answer 404 with JSON; often a catch-all page of the site answers.",
+                f"{page} is answered 200, and holds no metadata: clients that look there take it"
+                " for an authorization server.",
+                _NO_PAGE,
                 (CLAUDE_CODE, CURSOR),
                 (VSCODE, INSPECTOR, REMOTE),
             )
-            return
+        return
+    for seen, good in (
+        (found.resources, found.resource_url),
+        (found.issuers, found.metadata_url),
+    ):
+        if good and (page := _hollow(seen, good)):
+            yield Finding(
+                f"{page} is answered 200, and holds no metadata: clients with the TypeScript SDK"
+                f" stop there, and do not read {good}.",
+                _NO_PAGE,
+                OF_TYPESCRIPT,
+            )
 
 
-def _is_document(body: dict[str, Any]) -> bool:
-    wanted = ("resource", "issuer", "authorization_endpoint", "authorization_servers")
-    return any(name in body for name in wanted)
+def _hollow(seen: dict[str, Seen], until: str) -> str:
+    """The first such page that clients meet before the good document; empty: there is none."""
+    for url, page in seen.items():
+        if url == until:
+            break
+        if page.status == 200 and not (is_resource(page) or is_metadata(page)):
+            return url
+    return ""
 
 
 def _half_on(found: Discovery) -> Finding:
@@ -170,14 +195,13 @@ def _came(found: Discovery, url: str) -> str:
 def _metadata(found: Discovery) -> Iterator[Finding]:
     url, body = found.metadata_url, found.metadata
     if body.get("issuer") != found.issuer:
-        told = body.get("issuer") or "none"
-        if str(told).rstrip("/") != found.issuer.rstrip("/"):
-            yield Finding(
-                f"{url} has the issuer {told}, and clients came for {found.issuer}.",
-                "RFC 8414 wants them equal: the issuer is what authorization_servers names.",
-                (PYTHON,),
-                without(LOGS_IN, PYTHON),
-            )
+        yield Finding(
+            f"{url} has the issuer {body.get('issuer')}, and clients came for {found.issuer}.",
+            "RFC 8414 wants them equal to the letter: the issuer is what authorization_servers"
+            " names.",
+            (PYTHON, TYPESCRIPT, INSPECTOR, REMOTE),
+            (CLAUDE_CODE, CLAUDE, CURSOR),
+        )
     owed = [*_OWED, *(_OWED_BY_OIDC if _OPENID in url else ())]
     if missing := [name for name in owed if not body.get(name)]:
         needs = (PYTHON, VSCODE, CLAUDE) if {*missing} & {*_OWED[:2]} else ()

@@ -12,7 +12,7 @@ from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected
 from mcpd.http.event_reader import EventReader
 from mcpd.version import __version__
 
-ANSWER_S = 30.0  # for a whole answer: the time that Claude Code gives a server to connect
+ANSWER_S = 30.0  # for a whole answer
 FIRST_EVENT_S = 3.0  # for what is sent at once, beyond the slowest answer so far
 MAX_BODY_BYTES = 4 * 1024 * 1024
 NAME = "mcpd-doctor"

@@ -18,6 +18,7 @@ from mcpd.http.client import HttpClient
 from mcpd.http.origin import resolve_origin
 
 LIMIT_S = 180.0  # for everything
+FIRST_ANSWER_S = 60.0  # servers that sleep are woken by the first request; both SDKs wait so long
 PAGES = 2  # of each list
 HELLO = initialize(NAME, HANDSHAKE)
 LISTS = {"tools": "tools/list", "prompts": "prompts/list", "resources": "resources/list"}
@@ -63,7 +64,7 @@ class Doctor:
 
     async def _ask(self) -> None:
         facts = self.facts
-        facts.initialize = await self._post(HELLO, self._token)
+        facts.initialize = await self._post(HELLO, self._token, limit_s=FIRST_ANSWER_S)
         if not facts.initialize.status:
             return
         facts.skew_s = self._skew(facts.initialize)
@@ -160,8 +161,10 @@ class Doctor:
             self._target, body, [*headers, *self._token], until=until, limit_s=limit_s
         )
 
-    async def _post(self, body: dict[str, Any], headers: Pairs) -> Seen:
-        return await self._prober.post(self._target, body, headers)
+    async def _post(
+        self, body: dict[str, Any], headers: Pairs, *, limit_s: float = ANSWER_S
+    ) -> Seen:
+        return await self._prober.post(self._target, body, headers, limit_s=limit_s)
 
     def _skew(self, seen: Seen) -> float:
         date = email.utils.parsedate_tz(seen.fields.get("date", ""))

@@ -8,8 +8,11 @@ import msgspec
 import pytest
 import trio
 
-from mcpd.doctor.finding import ALL, BRIDGE, CLAUDE, OF_TYPESCRIPT, VSCODE
+from mcpd.doctor.facts import Facts
+from mcpd.doctor.finding import ALL, BRIDGE, CLAUDE, CLAUDE_CODE, OF_TYPESCRIPT, VSCODE
+from mcpd.doctor.findings import find
 from mcpd.doctor.prober import Prober
+from mcpd.doctor.seen import Seen
 from mcpd.http.client import HttpClient
 from mcpd.http.origin import resolve_origin
 from tests.doctor.other_server import HELLO, Other, answering, hello, refusal, result
@@ -82,6 +85,16 @@ async def test_the_wait_has_an_end_and_says_what_is_missing(nursery, script, tol
     assert told in seen.error
 
 
+@pytest.mark.parametrize(("seconds", "fail"), [(4.0, set()), (20.0, set()), (40.0, {CLAUDE_CODE})])
+def test_a_slow_start_is_a_limit_for_those_who_give_up(seconds, fail):
+    seen = Seen(200, {"content-type": "application/json"}, result(HELLO).decode(), seconds=seconds,
+                request_id=0)  # fmt: skip
+    findings = find(Facts("https://h.example/mcp", False, seen), 0.0)
+    assert failing(findings) == fail
+    assert (f"initialize took {seconds} s" in texts(findings)) is (seconds > 5)
+    assert not any(finding.limited for finding in findings)
+
+
 async def test_an_answer_that_does_not_come_is_no_server_that_does_not_answer(seen_of):
     _, findings = await seen_of(Other(initialize=stream_head() + END))
     assert "answered 200, and not to its end: the event stream ended" in texts(findings)
@@ -90,11 +103,11 @@ async def test_an_answer_that_does_not_come_is_no_server_that_does_not_answer(se
 @pytest.mark.parametrize(
     ("answer", "told", "fail"),
     [
-        (reply("200 OK", result(HELLO), kind="text/plain"), "answered as text/plain",
+        (reply("200 OK", result(HELLO), kind="text/plain"), "the content type is text/plain",
          STRICT - {BRIDGE}),
-        (reply("200 OK", result(HELLO, None)), "with the id null", STRICT | {VSCODE}),
-        (reply("200 OK", result(HELLO, 77)), "with the id 77", STRICT | {VSCODE}),
-        (reply("200 OK", result(HELLO, "0")), "with the id '0'", {VSCODE}),
+        (reply("200 OK", result(HELLO, None)), "the id of the answer is null", STRICT | {VSCODE}),
+        (reply("200 OK", result(HELLO, 77)), "the id of the answer is another", STRICT | {VSCODE}),
+        (reply("200 OK", result(HELLO, "0")), "the id of the answer is a string", {VSCODE}),
         (reply("200 OK", msgspec.json.encode({"id": 0, "result": HELLO})), '"jsonrpc": "2.0"',
          STRICT),
         (hello(serverInfo=None), "result.serverInfo is missing", STRICT),
@@ -103,7 +116,7 @@ async def test_an_answer_that_does_not_come_is_no_server_that_does_not_answer(se
         (hello(instructions=5), "result.instructions is not a string", STRICT),
         (reply("200 OK", result({**HELLO, "instructions": None})),
          "instructions is null, and may only be left out", set(OF_TYPESCRIPT)),
-        (hello(protocolVersion="2023-01-01"), "agrees on the version 2023-01-01", STRICT),
+        (hello(protocolVersion="2023-01-01"), "initialize: agrees on 2023-01-01", STRICT),
         (hello(protocolVersion="2026-07-28"), "2026-07-28 has no initialize", STRICT),
     ],
 )  # fmt: skip
@@ -147,16 +160,24 @@ async def test_one_page_more_is_read(seen_of):
 async def test_a_cursor_that_leads_to_itself_is_told(seen_of):
     server = offering({"tools": [TOOL], "nextCursor": "1"})
     _, findings = await seen_of(server)
-    assert "never come to an end" in texts(findings)
+    assert "that clients that read all never end" in texts(findings)
 
 
 async def test_lists_that_are_promised_and_not_answered(seen_of):
     server = Other(initialize=hello(capabilities={"tools": {}, "prompts": {}}))
     _, findings = await seen_of(server)
-    assert "tools/list is not answered, though the capability is there" in texts(findings)
+    assert "not answered, though the capability is there" in texts(findings)
     assert failing(findings) == set(ALL) - {CLAUDE}
-    (prompts,) = [finding for finding in findings if finding.text.startswith("prompts/list")]
-    assert not prompts.fails
+    assert "tools/list, prompts/list: " in texts(findings)  # once for both
+
+
+async def test_a_list_that_is_not_of_tools_takes_less_with_it(seen_of):
+    prompts = answering({"prompts": [{"title": "no name"}]})
+    server = Other({"initialize": hello(capabilities={"prompts": {}}), "prompts/list": prompts})
+    _, findings = await seen_of(server)
+    (one,) = [finding for finding in findings if "prompts[].name is missing" in finding.text]
+    assert not one.fails
+    assert set(one.limited) == set(STRICT) | {CLAUDE}
 
 
 async def test_what_is_not_promised_is_not_asked_for_and_nothing_is_called(seen_of):

@@ -1,5 +1,6 @@
 """mcpd doctor at a server in a good and in bad configurations, with a real nginx before it."""
 
+import json
 import os
 import re
 import shutil
@@ -159,6 +160,37 @@ def test_oauth_that_is_half_on(daemon, tmp_path):
     assert verdict(text, "Cursor").startswith("does not work")  # it looks before it connects
     assert verdict(text, "VS Code").startswith("works, with limits")
     assert verdict(text, "Python SDK") == "works"
+
+
+def test_oauth_that_is_whole(daemon, tmp_path):
+    """The documents are nginx's; the token that mcpd wants would come from there."""
+    at = "http://$http_host"
+    metadata = {
+        "issuer": at,
+        "authorization_endpoint": f"{at}/authorize",
+        "token_endpoint": f"{at}/token",
+        "registration_endpoint": f"{at}/clients",
+        "response_types_supported": ["code"],
+        "code_challenge_methods_supported": ["S256"],
+    }
+    resource = {"resource": f"{at}/mcp/", "authorization_servers": [at]}
+    more = f"""
+        default_type application/json;
+        location /.well-known/oauth-protected-resource/ {{ return 200 '{json.dumps(resource)}'; }}
+        location = /.well-known/oauth-authorization-server {{
+            return 200 '{json.dumps(metadata)}';
+        }}
+    """
+    with nginx(tmp_path, daemon, GOOD, more=more) as port:
+        code, text = doctor(port)
+        assert code == 1
+        assert verdict(text, "VS Code") == "works after login: see 1"
+        assert verdict(text, "Python SDK") == "works after login: see 1"
+        assert verdict(text, "mcpd bridge") == "does not work: see 1"
+        code, text = doctor(port, daemon.token())
+    assert code == 0, text
+    assert verdict(text, "VS Code") == "works"
+    assert verdict(text, "mcpd bridge") == "works"
 
 
 def test_a_catch_all_page_that_answers_the_probes(daemon, tmp_path):
