@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 if every client will work that can be where this was run."""
+    """0 if every client will work that can be where this was run, if need be after a login."""
     token = ClientToken(arguments.token_file, os.environ).token
     resolve = partial(resolve_origin, ca_file=arguments.ca_file, environ=os.environ)
     origin, target = resolve(arguments.url, unix=arguments.unix)

@@ -97,9 +97,12 @@ def challenged_url(challenge: str) -> str:
 
 def metadata_urls(issuer: str) -> list[str]:
     """Where the metadata of an authorization server may be, in the order in which clients look
-    (MCP, "Authorization Server Metadata Discovery").
+    (MCP, "Authorization Server Metadata Discovery"); nowhere, if it is no URL.
     """
-    path = urlsplit(issuer).path.rstrip("/")
+    try:
+        path = urlsplit(issuer).path.rstrip("/")
+    except ValueError:
+        return []
     places = [f"/.well-known/{kind}{path}" for kind in SERVER]
     if path:
         places.append(f"{path}/.well-known/{SERVER[1]}")

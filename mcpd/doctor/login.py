@@ -173,7 +173,9 @@ def _half_on(found: Discovery) -> Finding:
     begins = f"{url} is there" if url else "WWW-Authenticate names resource_metadata"
     if url and first_server(found.resource):
         tried = ", ".join(f"{place} {_came(found, place)}" for place in found.issuers)
-        ends = f"its authorization server {found.issuer} has no metadata ({tried})"
+        ends = (
+            f"its authorization server {found.issuer} has no metadata ({tried or 'it is no URL'})"
+        )
     elif url:
         ends = "it names no authorization_servers, and this server is none itself"
     else:

@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from mcpd.doctor.seen import Seen, is_answer, read_json
+from mcpd.doctor.seen import EVENT_STREAM, Seen, is_answer, read_json
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected
 from mcpd.http.event_reader import EventReader
@@ -14,6 +14,8 @@ from mcpd.version import __version__
 
 ANSWER_S = 30.0  # for a whole answer
 FIRST_EVENT_S = 3.0  # for what is sent at once, beyond the slowest answer so far
+MAX_RESUMED = 10  # times that the stream of one answer is taken up again
+RETRY_S, MIN_RETRY_S = 1.0, 0.1  # before that, if the server names no time, and whatever it names
 MAX_BODY_BYTES = 4 * 1024 * 1024
 NAME = "mcpd-doctor"
 USER_AGENT = (b"user-agent", f"{NAME}/{__version__}".encode("ascii"))
@@ -88,6 +90,8 @@ class Prober:
                 response = await self._client.begin(method, target, sent, body)
                 async with response:
                     await reading.read(response)
+                if method == "POST":
+                    await self._resume(target, sent, reading)
         except trio.TooSlowError:
             error = reading.missing(f"within {limit_s:g} s")
         except (NotConnected, Broken) as broken:
@@ -98,6 +102,27 @@ class Prober:
         if until is Until.ANSWER and not error:
             self.slowest_s = max(self.slowest_s, seconds)
         return reading.seen(error, seconds)
+
+    async def _resume(self, target: str, headers: Pairs, reading: "_Reading") -> None:
+        """A stream may end before the answer and be taken up again, as both SDKs do (MCP,
+        "Resumability and Redelivery").
+        """
+        kept = [pair for pair in headers if pair[0] not in (b"accept", b"content-type")]
+        for _ in range(MAX_RESUMED):
+            if not reading.last_id:
+                return
+            await trio.sleep(reading.retry_s)
+            sent = [
+                *kept,
+                (b"accept", EVENT_STREAM.encode("ascii")),
+                (b"last-event-id", reading.last_id.encode("utf-8")),
+                *(pair for pair in reading.session if pair not in kept),
+            ]
+            response = await self._client.begin("GET", target, sent)
+            async with response:
+                if response.header(b"content-type") != EVENT_STREAM:
+                    return
+                await reading.read_events(response)
 
 
 class _Reading:
@@ -113,6 +138,25 @@ class _Reading:
         self._events = 0
         self._first_event = ""
         self._is_over = False
+        self._reader = EventReader(MAX_BODY_BYTES)
+
+    @property
+    def last_id(self) -> str:
+        """Where a stream that ended before the answer is taken up; empty: it is not."""
+        unfinished = self._until is Until.ANSWER and self._is_over and not self._has_enough
+        return self._reader.last_id if unfinished else ""
+
+    @property
+    def retry_s(self) -> float:
+        """What the server asked for, within bounds."""
+        asked_ms = self._reader.retry_ms
+        return RETRY_S if asked_ms is None else min(max(asked_ms / 1000, MIN_RETRY_S), ANSWER_S)
+
+    @property
+    def session(self) -> Pairs:
+        """The header of a session that the response began."""
+        told = self._fields.get("mcp-session-id", "")
+        return [(b"mcp-session-id", told.encode("latin-1"))] if told else []
 
     async def read(self, response: IncomingResponse) -> None:
         pairs = response.headers.items()
@@ -120,15 +164,17 @@ class _Reading:
         self._status = response.status
         if not self._is_stream:
             self._body = await response.read(MAX_BODY_BYTES)
-            self._is_over = True
             return
-        reader = EventReader(MAX_BODY_BYTES)
+        await self.read_events(response)
+
+    async def read_events(self, response: IncomingResponse) -> None:
+        """Until there is enough, or the stream ends."""
         while not self._has_enough:
             piece = await response.receive()
             if not piece:
                 self._is_over = True
                 return
-            for event in reader.feed(piece):
+            for event in self._reader.feed(piece):
                 self._events += 1
                 self._first_event = self._first_event or event.name
                 if event.name == "message":

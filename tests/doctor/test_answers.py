@@ -63,6 +63,23 @@ async def test_an_answer_that_comes_long_after_its_head_is_waited_for(seen_of):
     assert not any(finding.limited for finding in findings)
 
 
+async def test_a_stream_that_ends_before_the_answer_is_taken_up_again(seen_of):
+    """A server may close it behind an event id, and let its client come back."""
+    begun = reply("200 OK", b"retry: 1\nid: 7\ndata:\n\n", kind="text/event-stream",
+                  mcp_session_id="s")  # fmt: skip
+
+    async def rest(stream):
+        sent = server.scripted.seen[-1].headers
+        told = (sent.get("last-event-id"), sent.get("mcp-session-id"))
+        answer = stream_head() + event(result(HELLO)) + END
+        await stream.send_all(answer if told == ("7", "s") else reply("405 Method Not Allowed"))
+
+    server = Other({"initialize": begun, "GET /mcp": rest})
+    facts, findings = await seen_of(server)
+    assert facts.version == "2025-11-25"
+    assert failing(findings) == set()
+
+
 @pytest.mark.parametrize(
     ("script", "told"),
     [

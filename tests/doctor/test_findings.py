@@ -259,3 +259,11 @@ async def test_what_a_server_says_cannot_steer_a_terminal_or_repeat_the_token(se
     text = shown(as_text(facts, findings), "secret-token")
     assert "[hidden]" in text
     assert not re.search(r"secret-token|\x1b", text)
+
+
+def test_what_was_not_asked_is_not_held_against_the_server():
+    hello = Seen(200, JSON, result(HELLO).decode(), request_id=0)
+    facts = Facts("https://h.example/mcp", False, hello, cut_short="180 s were over")
+    findings = find(facts, 0.0)
+    assert "Not everything was asked: 180 s were over" in texts(findings)
+    assert not any(finding.fails or finding.limited for finding in findings)

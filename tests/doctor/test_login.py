@@ -269,3 +269,14 @@ async def test_a_static_token_is_asked_for_in_words_that_fit_the_server(seen_of)
     ours = reply("401 Unauthorized", b"{}", www_authenticate='Bearer realm="mcpd"')
     _, findings = await seen_of(Other(initialize=ours))
     assert "mcpd token create" in texts(findings)
+
+
+@pytest.mark.parametrize(
+    "servers", [["http://["], ["ftp://x"], ["nothing"], [""], [5], "text", {}, ["https://h h/\n"]]
+)
+async def test_names_of_servers_that_are_none_are_told_and_not_followed(seen_of, servers):
+    server = Guarded({OF_SERVER: reply("404 Not Found", b"{}")}, challenge='Bearer x="http://["')
+    server.protected = lambda: {"resource": "http://[", "authorization_servers": servers}
+    _, findings = await seen_of(server)
+    assert "OAuth is half on" in texts(findings)
+    assert "is about http://[" in texts(findings)
