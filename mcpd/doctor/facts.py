@@ -22,8 +22,8 @@ class Discovery:
 
     Attributes:
         well_known: what the server's own origin has, by path.
-
-        resources: what was seen there, by URL.
+        resources: what was seen where the protected resource document may be, by URL, in the
+            clients' order.
         issuer: the authorization server that clients use: the first that is named, or else the
             server's own origin.
         issuers: what was seen where its metadata may be, by URL, in the clients' order.

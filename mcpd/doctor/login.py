@@ -48,7 +48,7 @@ def login(facts: Facts) -> Iterator[Finding]:
 
 def _beside_a_token(finding: Finding) -> Finding:
     """The token that was given is taken: only clients without it get there, and Cursor, which looks
-    before it connects. claude.ai cannot be given one; a program on an SDK has it or logs in.
+    before it connects. A program on an SDK has it, or logs in.
     """
     fails = tuple(client for client in finding.fails if client in (CURSOR, CLAUDE))
     limited = without((*finding.limited, *finding.fails), *fails, PYTHON, TYPESCRIPT)
@@ -63,17 +63,18 @@ def _beside_a_token(finding: Finding) -> Finding:
 
 def _login(facts: Facts) -> Finding:
     found = facts.discovery
-    clients = LOGS_IN if facts.initialize.status == 401 else (CLAUDE,)
+    is_refused = facts.initialize.status == 401
+    who = "The server wants a login" if is_refused else "Clients without a token log in"
     how = "clients register themselves" if _registers(found.metadata) else ""
     if found.metadata.get("client_id_metadata_document_supported") is True:
         how = " or ".join(filter(None, ("clients name a metadata document", how)))
     told = f" ({how})" if how else ""
     return Finding(
-        f"The server wants a login (OAuth), at {found.issuer}{told}.",
+        f"{who} (OAuth), at {found.issuer}{told}.",
         "Clients open a browser for it. Programs on an SDK have to give it a provider for OAuth;"
         " mcpd bridge has no login, and works with a token (--token-file).",
-        login=clients,
-        fails=(BRIDGE,) if facts.initialize.status == 401 and not facts.had_token else (),
+        login=LOGS_IN if is_refused else (CLAUDE,),  # which cannot be given a token
+        fails=(BRIDGE,) if is_refused and not facts.had_token else (),
     )
 
 

@@ -189,7 +189,7 @@ async def test_the_modern_probe_says_who_asks(seen_of):
 async def test_pages_at_paths_that_are_looked_at_after_a_refusal_alone(seen_of):
     server = Other({"GET /.well-known/oauth-authorization-server": PAGE})
     _, findings = await seen_of(server)
-    assert "without JSON" not in texts(findings)  # nobody is asked for a login
+    assert "without JSON" not in texts(findings)  # no client is asked for a login
 
     answers = {"initialize": reply("401 Unauthorized", b"{}", www_authenticate="Bearer")}
     server = Other({**server.answers, **answers})
@@ -197,7 +197,7 @@ async def test_pages_at_paths_that_are_looked_at_after_a_refusal_alone(seen_of):
     assert "answered 404 without JSON" in texts(findings)
 
 
-async def test_a_url_that_nobody_gave_is_not_asked_for(seen_of):
+async def test_no_other_url_than_the_given_one_is_asked_for(seen_of):
     server = Other()
     await seen_of(server)
     assert not any(seen.target.startswith("/mcp/") for seen in server.scripted.seen)
