@@ -15,6 +15,7 @@ import trio
 from mcpd.auth.client_token import VARIABLE
 from mcpd.cli.settings import first_error
 from mcpd.errors import ConfigError, McpdError
+from mcpd.files import write_private
 from mcpd.http.client import HttpClient
 from mcpd.http.origin import resolve_origin
 from mcpd.replay.recorder import Recorder
@@ -77,8 +78,13 @@ def run(arguments: argparse.Namespace) -> int:
     }
     transcript = compose(recorder.seen, head, secrets=[os.environ.get(VARIABLE, "")], base=base)
     file = arguments.out / arguments.client / f"{arguments.scenario}.txt"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(write(transcript), encoding="utf-8")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_private(file, write(transcript))
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be written: {error.strerror}.", fix="Give another --out DIR."
+        ) from error
     print(f"wrote {file}: {len(transcript.entries)} entries", file=sys.stderr)
     return code
 

@@ -18,6 +18,11 @@ _TEXTS = ("<secret>", "<token>", "<base>")
 DEFAULTS: dict[str, Any] = {"isError": False, "hasMore": False, "resultType": "complete"}
 
 
+def is_named(text: str) -> bool:
+    """Whether it is a placeholder for what a server made up."""
+    return _NAMED.fullmatch(text) is not None
+
+
 class Unbound(Exception):
     """The client would send back what the server never gave. The text names it."""
 

@@ -43,7 +43,9 @@ class Player:
                 with trio.move_on_after(limit_s):
                     mismatch = await walk.walk(nursery)
                 nursery.cancel_scope.cancel()
-        return PlayOutcome(transcript, mismatch, trio.current_time() - began)
+        skipped = walk.skipped if mismatch is None else ""
+        seconds = trio.current_time() - began
+        return PlayOutcome(transcript, mismatch, seconds, skipped, walk.silent, walk.connected)
 
     def _bindings(self) -> Bindings:
         base = f"{self._origin.scheme}://{self._origin.authority.decode('ascii')}"

@@ -43,6 +43,7 @@ class PlayedRequest:
     endpoint: str = ""
     text: bytes = b""
     ended: bool = False
+    unmade: bool = False  # a client of this server would not have sent it
     answered: bool = False  # its answer was taken
     broken: str = ""
     never_connected: bool = False

@@ -29,6 +29,8 @@ HOP_BY_HOP = frozenset(
      b"content-length", b"proxy-connection"}
 )  # fmt: skip
 
+_EMPTY = [(b"content-length", b"0"), (b"connection", b"close")]
+
 
 @dataclass(slots=True)
 class Observation:
@@ -83,6 +85,9 @@ class Recorder:
         if found is None:
             return False
         head, body = found
+        if not head.target.startswith(b"/"):  # a proxy's form of it: that would be another server
+            await _send(stream, connection, h11.Response(status_code=400, headers=_EMPTY))
+            return False
         self._count += 1
         number = self._count
         fields = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in head.headers]

@@ -71,6 +71,14 @@ def test_a_text_is_read_and_written_again():
         (("< 1 end", "< 7 end"), "exchange 7 is out of place"),
         (("> 2 later POST", "> 1 POST"), "exchange 1 is out of place"),
         (("accept: application/json", "accept application/json"), "no header field"),
+        (("POST /mcp/", "POST .evil.example/mcp/"), "line 6: the target '.evil.example/mcp/'"),
+        (("POST /mcp/", "POST @evil.example/"), "begins with one slash"),
+        (("POST /mcp/", "POST :9/"), "begins with one slash"),
+        (("POST /mcp/", "POST //evil.example/"), "begins with one slash"),
+        (("POST /mcp/", "POST http://evil.example/"), "begins with one slash"),
+        (("POST /mcp/", "POST <base>.evil.example/"), "begins with one slash"),
+        (("POST /mcp/", "POST mcp/"), "begins with one slash"),
+        (("POST /mcp/", "POST *"), "begins with one slash"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(change, told):
