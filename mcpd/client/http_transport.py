@@ -12,7 +12,7 @@ import msgspec
 
 from mcpd.auth.client_token import VARIABLE, ClientToken
 from mcpd.client.backoff import Backoff
-from mcpd.client.errors import Undeliverable
+from mcpd.client.errors import TokenRefused, Undeliverable
 from mcpd.client.redirects import REDIRECTS, next_target
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected, retry_after_s
@@ -167,11 +167,11 @@ class HttpTransport:
     def _unauthorized(self, words: str) -> McpdError:
         origin = self._credentials.origin
         if not origin:
-            return Undeliverable(
+            return TokenRefused(
                 f"{self.shown} wants a token (401), and none was given.",
                 fix=f"Give --token-file FILE, or set {VARIABLE}.",
             )
-        return Undeliverable(
+        return TokenRefused(
             f"{self.shown} refuses the token from {origin} (401): {words}",
             fix="Put a valid token there; a file is read again with the next request.",
         )

@@ -116,4 +116,4 @@ def test_a_server_that_is_not_there(recorded, unused_port):
     there = f"http://127.0.0.1:{unused_port}/mcp/"
     done = mcpd("replay", folder / "t", "--url", there, check=False)
     assert (done.returncode, "connection refused" in done.stdout) == (1, True)
-    assert "is the server running" in done.stdout
+    assert "Is the server running" in done.stdout
