@@ -17,6 +17,7 @@ from mcpd.replay.received import (
     summary,
     what_came,
 )
+from mcpd.replay.scrub import read_json
 from mcpd.replay.sending import LAST_ID, NO_EVENT_IDS, NO_SESSIONS, SESSION
 from mcpd.replay.transcript import Entry, Transcript
 
@@ -69,6 +70,10 @@ class Expectations:
             await self._expect_head(exchange, entry, request)
             if speaks_mcp(entry.body):
                 await self._expect_messages(exchange, entry, request)
+            elif entry.body is not None and not exchange.streams:
+                # OAuth's: only what the client sends back of it counts
+                await self._wait(exchange, entry, lambda: exchange.ended, "the end of the body")
+                differences(entry.body, read_json(exchange.text), self._bindings)
         elif entry.kind == "event":
             await self._expect_event(exchange, entry, request)
         elif entry.kind == "end" and request.method == "POST" and exchange.answered:

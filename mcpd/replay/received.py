@@ -50,6 +50,12 @@ class PlayedRequest:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     changed: trio.Event = field(default_factory=trio.Event)
 
+    @property
+    def streams(self) -> bool:
+        """Whether events come, and no body."""
+        kind = self.fields.get("content-type", "").partition(";")[0].strip().lower()
+        return kind == "text/event-stream"
+
     def news(self) -> None:
         """Something came; those who wait look again."""
         self.changed.set()
