@@ -28,7 +28,8 @@ NUMBERED = {"taskId": "task", "requestState": "state", "nextCursor": "cursor", "
     "client_id": "client"}  # fmt: skip
 _SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")  # perhaps Base64
-_PERCENT = re.compile(r"[^\s\"'<>&=?#]*%[0-9A-Fa-f]{2}[^\s\"'<>&#]*")
+_RUN = re.compile(r"[^\s\"'<>&#]+")  # perhaps percent-encoded
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _SAFE = "/:?=,;@<>-._~!$'()*+"
 MIN_LEARNT = 6  # characters: shorter ones would be found in every text
 MIN_NAMED = 8
@@ -123,15 +124,17 @@ class Scrubber:
             return text
 
         def from_base64(run: re.Match[str]) -> str:
-            parts = [run[0], *(run[0].split("/") if "/" in run[0] else ())]
+            parts = [run[0], *(part for part in run[0].split("/") if len(part) >= MIN_NAMED)]
             return HIDDEN if any(self._is_secret_encoded(part, layer) for part in parts) else run[0]
 
         def from_percent(run: re.Match[str]) -> str:
+            if not _PERCENT.search(run[0]):
+                return run[0]
             decoded = unquote_plus(run[0])
             shown = self.text(decoded, layer + 1)
             return run[0] if shown == decoded else quote(shown, safe=_SAFE)
 
-        return _ENCODED.sub(from_base64, _PERCENT.sub(from_percent, text))
+        return _ENCODED.sub(from_base64, _RUN.sub(from_percent, text))
 
     def _is_secret_encoded(self, run: str, layer: int) -> bool:
         data = _decoded(run)

@@ -28,7 +28,9 @@ _NUMBERS = frozenset({"password", "passwd", "passcode", "pwd", "pin", "otp", "cv
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 HIDDEN = "<secret>"
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_JWT = re.compile(  # the look ahead: a text without dots is looked through once
+    r"(?<![\w-])(?=[\w-]+\.[\w-]+\.)([\w-]*?)eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
+)
 _CREDENTIALS = re.compile(r"""\b(Bearer|Basic) (?!<|\w+=")[^\s"'\\,]{12,}""", re.I)
 _USER = re.compile(r"//[^/\s@\"']+@")
 _PEM = re.compile(  # to the end of the text, if it is cut off
@@ -37,22 +39,25 @@ _PEM = re.compile(  # to the end of the text, if it is cut off
 _SHAPES = re.compile(  # as their issuers document them
     r"(?<![A-Za-z0-9])(?:"
     r"gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}"  # forges
-    r"|sk-(?=[\w-]*\d)[\w-]{16,}|[rsp]k_(?:live|test)_\w{10,}|whsec_\w{16,}"  # models, payments
-    r"|xox[a-z]-[\w-]{10,}|xapp-[\w-]{10,}|SG\.[\w-]{16,}\.[\w-]{16,}"  # messages, mail
+    r"|sk-(?=[\w-]{0,40}\d)[\w-]{16,}|[rsp]k_(?:live|test)_\w{10,}"  # models, payments
+    r"|whsec_\w{16,}|xox[a-z]-[\w-]{10,}|xapp-[\w-]{10,}|SG\.[\w-]{16,}\.[\w-]{16,}"  # mail
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|ya29\.[\w-]{20,}"  # clouds
     r"|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{20,}|hf_[A-Za-z0-9]{20,}|dop_v1_[a-f0-9]{32,}"
     r"|shpat_[a-f0-9]{16,}|AGE-SECRET-KEY-1[A-Z0-9]{20,})"
 )
-_VALUE = r"<[\w-]+>|[^&\s\"'<>,;]+"
+# Bounded, and not begun again behind each dash, so that no text costs more than its length
+_NAME = r"(?<!\w-)([A-Za-z][\w-]{0,255})"
+_VALUE = re.compile(r"<[\w-]+>|[^&\s\"'<>,;]+")
+_TO_QUOTE, _TO_APOSTROPHE = re.compile(r'[^"\\]+'), re.compile(r"[^']+")
 _SCHEME = r"(?!(?:Bearer|Basic|Digest|DPoP)\b)"  # it is no secret; what is behind it was hidden
 _PAIRS = (  # NAME=VALUE, NAME: VALUE and "NAME": "VALUE", wherever they stand
-    re.compile(r"""(?<!\w)([A-Za-z][\w-]*)(=)(<[\w-]+>|[^&\s"'<>]+)"""),
-    re.compile(rf"""(?<![\w/])([A-Za-z][\w-]*)(:[ \t]+|[ \t]+=[ \t]*){_SCHEME}({_VALUE})"""),
-    re.compile(r"""(?<!\w)([A-Za-z][\w-]*)(\\*"\s*[:=]\s*\\*")([^"\\]+)"""),
-    re.compile(r"""(?<!\w)([A-Za-z][\w-]*)(\s*[:=]\s*\\*")([^"\\]+)"""),
-    re.compile(r"""(?<!\w)([A-Za-z][\w-]*)('?\s*[:=]\s*')([^']+)"""),
-    re.compile(r"""(?<!\S)--?([a-z][\w-]*)([ ]+)(<[\w-]+>|[^\s"'<>]+)"""),
-    re.compile(r"""<([A-Za-z][\w-]*)((?:\s[^<>]*)?>)([^<>]+)(?=</)"""),
+    (re.compile(rf"(?<!\w){_NAME}="), re.compile(r"""<[\w-]+>|[^&\s"'<>]+""")),
+    (re.compile(rf"(?<![\w/]){_NAME}(?::[ \t]+|[ \t]+=[ \t]*){_SCHEME}"), _VALUE),
+    (re.compile(rf'(?<!\w){_NAME}\\*"\s*[:=]\s*\\*"'), _TO_QUOTE),
+    (re.compile(rf'(?<!\w){_NAME}\s*[:=]\s*\\*"'), _TO_QUOTE),
+    (re.compile(rf"(?<!\w){_NAME}'?\s*[:=]\s*'"), _TO_APOSTROPHE),
+    (re.compile(rf"(?<!\S)--?{_NAME} +"), _VALUE),
+    (re.compile(rf"<{_NAME}(?:\s[^<>]*)?>"), re.compile(r"[^<>]+(?=</)")),
 )
 _COOKIES = re.compile(r"""(?i)\b((?:set-)?cookie:[ \t]*)[^\r\n"'<]+""")
 MIN_SPELT = 6  # characters: shorter ones would be found in every text
@@ -102,18 +107,27 @@ def is_number_of_secret(name: str) -> bool:
 
 def hide(text: str) -> str:
     """A text without what is a secret by its shape, or by the name beside it."""
-    text = _PEM.sub(HIDDEN, _JWT.sub("<token>", text))
+    text = _PEM.sub(HIDDEN, _JWT.sub(r"\1<token>", text))
     text = _SHAPES.sub(HIDDEN, _USER.sub(f"//{HIDDEN}@", _CREDENTIALS.sub(r"\1 <token>", text)))
     text = _COOKIES.sub(rf"\1{HIDDEN}", text)
-    for pair in _PAIRS:
-        text = pair.sub(_hide_pair, text)
+    for head, value in _PAIRS:
+        text = _hide_values(text, head, value)
     return text
 
 
-def _hide_pair(pair: re.Match[str]) -> str:
-    value = pair.start(3) - pair.start(0)
-    kept = pair[3].startswith("<made-") or not is_secret(pair[1])
-    return pair[0] if kept else f"{pair[0][:value]}{HIDDEN}"
+def _hide_values(text: str, head: re.Pattern[str], value: re.Pattern[str]) -> str:
+    """A text without what stands behind the name of a secret. The value of another name is looked
+    through like the rest: it may be a URL with a query.
+    """
+    parts, place = [], 0
+    for found in head.finditer(text):
+        if found.start() < place or not is_secret(found[1]):
+            continue
+        secret = value.match(text, found.end())
+        if secret is not None and not secret[0].startswith("<made-"):
+            parts += [text[place : found.end()], HIDDEN]
+            place = secret.end()
+    return "".join([*parts, text[place:]])
 
 
 def spellings(value: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from mcpd.client.requests import initialize
 from mcpd.client.responses import POST_HEADERS, is_stream, read_quietly
 from mcpd.client.session import INITIALIZED, session_id_of
 from mcpd.errors import McpdError, Unavailable
-from mcpd.http.client import HttpClient
+from mcpd.http.client import HttpClient, IncomingResponse
 from mcpd.http.origin import Origin
 from mcpd.mcp.envelope.params import META_CAPABILITIES, META_CLIENT_INFO, META_VERSION
 from mcpd.mcp.revisions import NEWEST_HANDSHAKE, V2026_07_28
@@ -98,7 +98,7 @@ async def _reach(where: Where, http: HttpClient) -> str:
     transport = where.transport(http, where.credentials, where.target)
     try:
         with trio.fail_after(QUESTION_S):
-            return await _knock(transport)
+            return (await _knock(transport)).target
     except trio.TooSlowError:
         error: McpdError = NotThere(
             f"{transport.shown} says nothing within {QUESTION_S:g} s.",
@@ -109,8 +109,8 @@ async def _reach(where: Where, http: HttpClient) -> str:
     raise error
 
 
-async def _knock(transport: HttpTransport) -> str:
-    """Ask for a session, give it up, and say where that was answered."""
+async def _knock(transport: HttpTransport) -> IncomingResponse:
+    """Ask for a session, and give it up; what was said to that, read and closed."""
     body = msgspec.json.encode(initialize(NAME, NEWEST_HANDSHAKE.name))
     response = await transport.begin("POST", POST_HEADERS, body, repeatable=True)
     if is_stream(response):
@@ -120,14 +120,15 @@ async def _knock(transport: HttpTransport) -> str:
     if session := session_id_of(response):
         headers = [(b"mcp-session-id", session.encode("latin-1"))]
         await read_quietly(await transport.begin("DELETE", headers, repeatable=True))
-    return response.target
+    return response
 
 
 async def _refuses_strangers(where: Where, http: HttpClient) -> bool:
     """Whether a request without a token is refused."""
     with trio.move_on_after(QUESTION_S):
         try:
-            await _knock(where.transport(http, ClientToken(None, {}), where.target))
+            answer = await _knock(where.transport(http, ClientToken(None, {}), where.target))
+            return answer.status == 403  # which is wrong, and shows when it is played
         except TokenRefused:
             return True
         except McpdError:

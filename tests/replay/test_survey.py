@@ -115,7 +115,7 @@ class Lawful:
             await stream.send_all(reply("200 OK" if self.delete else "405 Method Not Allowed"))
         elif seen.method == "GET":
             await stream.send_all(self.rest() if self.resumes else reply("405 Method Not Allowed"))
-        elif self.ended and self.sessions:
+        elif self.ended and self.sessions and b"initialize" not in seen.body:
             await stream.send_all(reply("404 Not Found"))
         else:
             await self.answer(stream, msgspec.json.decode(seen.body))
@@ -260,6 +260,35 @@ async def test_a_server_that_is_none_is_told_in_one_sentence(nursery, answer, to
     with pytest.raises(NotThere) as caught:
         await survey(Where(origin, path, ClientToken(None, {})))
     assert told in caught.value.message
+
+
+async def test_a_server_that_says_nothing_is_told_so(nursery, monkeypatch):
+    monkeypatch.setattr("mcpd.replay.survey.QUESTION_S", 0.2)
+
+    async def silent(stream):
+        await trio.sleep_forever()
+
+    server = await nursery.start(ScriptedServer([silent]).run)
+    origin, path = resolve_origin(server.url)
+    with pytest.raises(NotThere, match="says nothing within"):
+        await survey(Where(origin, path, ClientToken(None, {})))
+
+
+async def test_the_endpoint_is_where_redirects_lead(nursery):
+    server = Lawful()
+
+    async def redirect(stream):
+        if server.scripted.seen[-1].target == "/mcp":
+            await stream.send_all(reply("307 Temporary Redirect", location="/mcp/"))
+        else:
+            await server.play(stream)
+
+    server.scripted.answers = [redirect]
+    await nursery.start(server.scripted.run)
+    origin, path = resolve_origin(server.scripted.url)
+    profile = await survey(Where(origin, path, ClientToken(None, {})))
+    assert profile.target == "/mcp/"
+    assert profile.handshake
 
 
 async def test_a_server_that_goes_away_is_one_error(nursery):

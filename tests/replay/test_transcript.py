@@ -224,6 +224,7 @@ S = "hunter2-is-the-secret"
         {"body": f'password = "{S}"'.encode()},
         {"body": f"POST / HTTP/1.1\nCookie: a=b; c={S}\n".encode()},
         {"body": f"next=https%3A%2F%2Fx%2F%3Faccess_token%3D{S}".encode()},
+        {"body": f"next=https://x/?access_token={S}".encode()},
         {"body": b"data=" + b64encode(msgspec.json.encode({"password": S}))},
         {"body": msgspec.json.encode({"data": urlsafe_b64encode(f"pwd={S}".encode()).decode()})},
         {"fields": [("authorization", f"Bearer {S}")], "body": f'{{"echo":"it was {S}"}}'.encode()},
