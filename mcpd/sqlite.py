@@ -10,12 +10,14 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import trio
 
 from mcpd.errors import ConfigError, StoreError
+from mcpd.files import PRIVATE, open_private
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
@@ -129,7 +131,7 @@ class Database:
 
 def _lock(path: Path) -> int:
     """Keep other processes out for as long as this one lives, however it ends."""
-    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path.with_name(f"{path.name}.lock"), os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -170,12 +172,14 @@ def _run_in_savepoint(connection: sqlite3.Connection, pending: _Pending[Any]) ->
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    with suppress(FileExistsError):  # never readable by others, not even for a moment
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
     connection = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
     _use_wal(connection)
     connection.execute("PRAGMA foreign_keys = ON")
-    path.chmod(0o600)
+    path.chmod(PRIVATE)
     return connection
 
 

@@ -13,6 +13,7 @@ from mcpd.bridge.relay import Bridge
 from mcpd.cli.settings import DEFAULT_URL, add_settings, first_error, load_settings
 from mcpd.client.http_transport import HttpTransport
 from mcpd.errors import ConfigError, McpdError
+from mcpd.files import open_private
 from mcpd.http.client import HttpClient
 from mcpd.http.origin import resolve_origin
 from mcpd.rpc.lines import own_stdio, suppress_gone
@@ -97,11 +98,15 @@ def _header(text: str) -> tuple[bytes, bytes]:
 
 def _open_log(file: Path) -> int:
     """For appending, readable by its owner alone."""
+    flags = os.O_WRONLY | os.O_APPEND
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if file.exists() and file.stat().st_size > MAX_LOG_BYTES:
-            file.replace(file.with_name(f"{file.name}.1"))
-        return os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = open_private(file, flags)
+        if os.fstat(descriptor).st_size <= MAX_LOG_BYTES:
+            return descriptor
+        os.close(descriptor)
+        file.replace(file.with_name(f"{file.name}.1"))
+        return open_private(file, flags)
     except OSError as error:
         raise ConfigError(
             f"The log file {file} cannot be opened: {error.strerror}.", fix="Give --log-file FILE."

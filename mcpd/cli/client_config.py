@@ -18,6 +18,7 @@ from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.token import sign
 from mcpd.config import Config
 from mcpd.errors import ConfigError
+from mcpd.files import PRIVATE
 
 _SETTINGS = frozenset(
     {
@@ -160,7 +161,7 @@ def merge(path: Path, member: str, name: str, entry: dict[str, Any]) -> Path | N
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             backup = path.with_name(f"{path.name}.{time.time_ns()}.bak")
-            shutil.copy2(path, backup)
+            _copy(path, backup)
         fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -169,6 +170,13 @@ def merge(path: Path, member: str, name: str, entry: dict[str, Any]) -> Path | N
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
     return backup
+
+
+def _copy(path: Path, backup: Path) -> None:
+    """It holds tokens: never readable by others, not even for a moment."""
+    descriptor = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+    with path.open("rb") as old, os.fdopen(descriptor, "wb") as new:
+        shutil.copyfileobj(old, new)
 
 
 def _read(path: Path) -> dict[str, Any]:

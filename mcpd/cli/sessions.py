@@ -1,6 +1,7 @@
 """mcpd sessions: look at a store, end sessions in it, and move them to another one."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +16,7 @@ import trio
 from mcpd.cli.settings import add_settings, first_error, load_settings
 from mcpd.config import Config
 from mcpd.errors import ConfigError, McpdError
+from mcpd.files import open_private
 from mcpd.operations.session_transfer import export_lines, import_lines
 from mcpd.server.backends import open_backend, sqlite_path
 from mcpd.sessions.backend import Backend
@@ -167,7 +169,7 @@ def _file(path: Path | None, mode: str, standard: Any) -> Any:
         return _Shared(standard)
     try:
         if mode == "wb":
-            path.touch(mode=0o600)
+            return os.fdopen(open_private(path, os.O_WRONLY | os.O_TRUNC), mode)
         return path.open(mode)
     except OSError as error:
         raise ConfigError(f"{path} cannot be opened: {error.strerror}.") from error
