@@ -5,7 +5,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from mcpd.errors import EXIT_CONFIG, EXIT_FAILURE, McpdError, Unavailable
+from mcpd.errors import McpdError
+from mcpd.server.exit_codes import exit_code
 from mcpd.version import __version__
 
 VERBS = {
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mcpd: {error.message}{_received(error)}", file=sys.stderr)
         if error.fix:
             print(f"mcpd: {error.fix}", file=sys.stderr)
-        return EXIT_FAILURE if isinstance(error, Unavailable) else EXIT_CONFIG
+        return exit_code(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -10,9 +10,9 @@ import trio
 
 from mcpd.auth.client_token import VARIABLE, ClientToken
 from mcpd.bridge.relay import Bridge
-from mcpd.cli.settings import DEFAULT_URL, add_settings, first_error, load_settings
+from mcpd.cli.settings import DEFAULT_URL, add_settings, load_settings, run_loop
 from mcpd.client.http_transport import HttpTransport
-from mcpd.errors import ConfigError, McpdError
+from mcpd.errors import ConfigError
 from mcpd.http.client import HttpClient
 from mcpd.http.origin import resolve_origin
 from mcpd.rpc.lines import own_stdio, suppress_gone
@@ -80,10 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     file = arguments.log_file or config.state_path / "bridge.log"
     writer = LogWriter(_open_log(file), style=config.log_format)
     set_up(writer, config.log_level)
-    try:
-        trio.run(_run, transport, writer)
-    except* McpdError as group:
-        raise first_error(group) from None
+    run_loop(_run, transport, writer)
     return 0
 
 

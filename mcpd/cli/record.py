@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import trio
 
 from mcpd.auth.client_token import VARIABLE
-from mcpd.cli.settings import first_error
-from mcpd.errors import ConfigError, McpdError
+from mcpd.cli.settings import run_loop
+from mcpd.errors import ConfigError
 from mcpd.http.client import HttpClient
 from mcpd.http.origin import resolve_origin
 from mcpd.replay.recorder import Recorder
@@ -51,10 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
             raise ConfigError("Names are small letters, digits, dots and dashes.", received=name)
     origin, target = resolve_origin(arguments.upstream)
-    try:
-        code, recorder, base = trio.run(_record, arguments, HttpClient(origin), target)
-    except* McpdError as group:
-        raise first_error(group) from None
+    code, recorder, base = run_loop(_record, arguments, HttpClient(origin), target)
     if not recorder.seen:
         ended = f" The command ended with {code}." if arguments.command else ""
         raise ConfigError(

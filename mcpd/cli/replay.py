@@ -6,11 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import trio
-
 from mcpd.auth.client_token import VARIABLE, ClientToken
-from mcpd.cli.settings import first_error
-from mcpd.errors import EXIT_FAILURE, ConfigError, McpdError
+from mcpd.cli.settings import run_loop
+from mcpd.errors import EXIT_FAILURE, ConfigError
 from mcpd.http.origin import resolve_origin
 from mcpd.replay.player import Player, play_all
 from mcpd.replay.report import Verdict, as_html, as_junit, as_text, read_expected
@@ -53,10 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     credentials = ClientToken(arguments.token_file, os.environ)
     origin, path = resolve_origin(arguments.url, ca_file=arguments.ca_file, environ=os.environ)
     player = Player(origin, path, credentials.token)
-    try:
-        outcomes = trio.run(play_all, player, transcripts, max(1, arguments.at_once))
-    except* McpdError as group:
-        raise first_error(group) from None
+    outcomes = run_loop(play_all, player, transcripts, max(1, arguments.at_once))
     everything = any(path.is_dir() for path in arguments.paths)
     verdict = Verdict(outcomes, expected, everything=everything)
     for name, form in reports:

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import trio
 
-from mcpd.cli.settings import add_settings, first_error, load_settings
+from mcpd.cli.settings import add_settings, load_settings, run_loop
 from mcpd.config import Config
-from mcpd.errors import ConfigError, McpdError
+from mcpd.errors import ConfigError
 from mcpd.operations.session_transfer import export_lines, import_lines
 from mcpd.server.backends import open_backend, sqlite_path
 from mcpd.sessions.backend import Backend
@@ -58,10 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         async with _opened(config, must_exist=must_exist) as backend:
             return await acts[arguments.action](backend, arguments, alive_since)
 
-    try:
-        return trio.run(main)
-    except* McpdError as group:
-        raise first_error(group) from None
+    return run_loop(main)
 
 
 @asynccontextmanager

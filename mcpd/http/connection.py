@@ -30,8 +30,8 @@ class Connection:
     """Serve one stream until it closes, idles out, breaks a bound, or the server drains."""
 
     __slots__ = (
-        "_answer_begun", "_began", "_head", "_number", "_open_ended", "_parser",
-        "_peer", "_server", "_stream", "_unlogged", "id",
+        "_answer_begun", "_head", "_number", "_open_ended", "_parser",
+        "_peer", "_server", "_stream", "_unlogged", "began", "id",
     )  # fmt: skip
 
     def __init__(
@@ -44,7 +44,7 @@ class Connection:
         self._parser = RequestParser(server.bounds.max_head_bytes)
         self._head: Head | None = None  # of the request being served
         self._number = 0
-        self._began = 0.0
+        self.began = trio.current_time()  # of the last request, or of the connection
         self._answer_begun = False
         self._unlogged: Request | None = None
         self._open_ended: trio.CancelScope | None = None
@@ -136,10 +136,10 @@ class Connection:
         """One request and its answer; False: the connection is over."""
         self._head = head
         self._number += 1
-        self._began = trio.current_time()
+        self.began = trio.current_time()
         request = self._unlogged = self._request(head)
         self._stream.keep = False
-        self._stream.run_until(self._began + self._server.bounds.request_timeout_s)
+        self._stream.run_until(self.began + self._server.bounds.request_timeout_s)
         answer = await self._answer(request)
         if isinstance(answer, EventStream):
             return await self._send_stream(request, answer)
@@ -257,7 +257,7 @@ class Connection:
     def _log(self, request: Request, status: int, size: int) -> None:
         self._unlogged = None
         what = (request.activity, request.method, request.path, request.peer.address)
-        seconds = trio.current_time() - self._began
+        seconds = trio.current_time() - self.began
         self._server.observer.tell(RequestServed(*what, status, size, seconds))
 
     async def _run_stream(
@@ -286,7 +286,7 @@ class Connection:
 
     def _must_close(self) -> bool:
         head = self._head
-        return head is None or head.wants_close or self._server.draining or self._stream.gone
+        return head is None or head.wants_close or self._server.closes or self._stream.gone
 
     def _bytes_of(self, response: Response, *, close: bool) -> bytes:
         head = self._head

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mcpd.cli import EXIT_CONFIG, main
+from mcpd.cli import main
 from mcpd.cli.token import parse_duration
-from mcpd.errors import ConfigError
+from mcpd.errors import EXIT_CONFIG, ConfigError
 
 
 @pytest.fixture(autouse=True)
