@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mcpd.errors import McpdError
 from mcpd.server.exit_codes import exit_code
+from mcpd.telemetry.descriptor import say
 from mcpd.version import __version__
 
 VERBS = {
@@ -45,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(modules[arguments.verb].run(arguments))
     except McpdError as error:
-        print(f"mcpd: {error.message}{_received(error)}", file=sys.stderr)
+        say(f"mcpd: {error.message}{_received(error)}")
         if error.fix:
-            print(f"mcpd: {error.fix}", file=sys.stderr)
+            say(f"mcpd: {error.fix}")
         return exit_code(error)
     except KeyboardInterrupt:
         return 130
