@@ -207,6 +207,7 @@ class Daemon:
                     log.warning("a rolling restart takes --workers 2 or more")
                 elif number == RETIRE:
                     if self._inheritance is not None:
+                        asked = True
                         self._begin_to_stop(stopping, others_accept=True)
                 elif asked:
                     stopping.force()
