@@ -12,6 +12,7 @@ from mcpd.version import __version__
 
 VERBS = {
     "serve": "run the server",
+    "reload": "have a running server read its settings and secrets again; fail if it cannot",
     "bridge": "connect a client that starts its servers as children to an HTTP server",
     "token": "create and inspect tokens",
     "client-config": "print, or write, what a client needs to connect",

@@ -97,6 +97,7 @@ class Daemon:
         if config.access_log:
             observer.listen(RequestServed, self._writer.access)
         server = self._build(observer, local=are_local(listeners))
+        in_force = InForce.read(config, self._environ)
         urls = addresses(listeners, "https" if tls else "http")
         try:
             async with trio.open_nursery() as outer:
@@ -106,7 +107,7 @@ class Daemon:
                     server.backend, server.runtime, config.state_path, server.state.timers.run
                 ) as calls:
                     with self._presence_on(urls) as presence:
-                        reload = self._make_reload(server, tls, presence)
+                        reload = self._make_reload(in_force, server, tls, presence)
                         await self._serve(server, listeners, urls, tls, calls, reload)
                 log.info("stopped")
                 outer.cancel_scope.cancel()
@@ -216,7 +217,7 @@ class Daemon:
                     self._begin_to_stop(stopping)
 
     def _make_reload(
-        self, server: Server, tls: Tls | None, presence: Presence | None
+        self, in_force: InForce, server: Server, tls: Tls | None, presence: Presence | None
     ) -> Callable[[], None]:
         def apply(fresh: InForce) -> None:
             if tls is not None:
@@ -226,7 +227,6 @@ class Daemon:
                 server.runtime.sealer.use(fresh.secrets.secrets)
             set_level(fresh.config.log_level)
 
-        in_force = InForce.read(self._config, self._environ)
         reload = Reload(in_force, self._reload_config, self._environ, apply)
 
         def run() -> None:

@@ -102,6 +102,14 @@ class Daemon:
     def wait(self, timeout_s: float = 30.0) -> int:
         return self.process.wait(timeout_s)
 
+    def reload(self, environ: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+        """As ``mcpd reload`` of the service unit."""
+        return subprocess.run(
+            [sys.executable, "-m", "mcpd", "reload", str(self.process.pid),
+             "--state-dir", str(self.state_dir)],
+            capture_output=True, text=True, check=False, env={**os.environ, **(environ or {})},
+        )  # fmt: skip
+
     def stop(self) -> int:
         if self.process.poll() is None:
             self.send(signal.SIGTERM)
