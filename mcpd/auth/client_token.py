@@ -1,10 +1,14 @@
 """The token that we show to a server as its client, and where it came from. It is never printed."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from mcpd.auth.secrets import is_readable_by_others
 from mcpd.errors import ConfigError
+
+log = logging.getLogger("mcpd.client")
 
 VARIABLE = "MCPD_TOKEN"
 MAX_TOKEN_BYTES = 16 * 1024
@@ -28,6 +32,8 @@ class ClientToken:
         if file is not None:
             self.origin = f"the file {file}"
             self.token = _read(file)
+            if is_readable_by_others(file):
+                log.warning("the token file %s can be read by others: chmod 600 %s", file, file)
         elif environ.get(VARIABLE):
             self.origin = f"the variable {VARIABLE}"
             self.token = _checked(environ[VARIABLE], self.origin)

@@ -97,6 +97,14 @@ def read_secret_file(path: Path) -> SecretSource:
     return SecretSource(parse_secrets(text, str(path)), str(path))
 
 
+def is_readable_by_others(path: Path) -> bool:
+    """Whether the mode of a file lets its group or all users in; False if it is not there."""
+    try:
+        return bool(path.stat().st_mode & 0o077)
+    except OSError:
+        return False
+
+
 def create_secret_file(path: Path) -> None:
     """Make a fresh secret, readable by its owner alone; never replaces a file.
 

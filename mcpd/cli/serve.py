@@ -14,6 +14,7 @@ from mcpd.config import Config, Loaded
 from mcpd.server.assembly import Server
 from mcpd.server.daemon import Daemon, raise_file_limit
 from mcpd.server.environment import take_environment
+from mcpd.server.private_files import warn_of_readable
 from mcpd.server.stdio import run_stdio
 from mcpd.server.supervisor import Supervisor
 from mcpd.server.worker import read_inheritance
@@ -47,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     under_systemd = "INVOCATION_ID" in environ or "NOTIFY_SOCKET" in environ
     writer = LogWriter(style=config.log_format, journald="JOURNAL_STREAM" in environ)
     set_up(writer, config.log_level)
+    if inheritance is None:  # or each worker would say it
+        warn_of_readable(loaded, environ)
     if arguments.stdio:
         return _run(partial(run_stdio, config, writer))
     raise_file_limit()

@@ -16,6 +16,16 @@ STATE_FILE = "jwt-secret"
 _INSTEAD = "restart to change it, or give jwt_secret_file"
 
 
+def has_secret(config: Config, environ: Mapping[str, str]) -> bool:
+    """Whether ``find_secrets`` would find one, usable or not."""
+    if config.jwt_secret_file is not None or environ.get(ENV_SECRET):
+        return True
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    if directory and (Path(directory) / CREDENTIAL).exists():
+        return True
+    return (config.state_path / STATE_FILE).exists()
+
+
 def find_secrets(config: Config, environ: Mapping[str, str], *, create: bool) -> SecretSource:
     """The first of: jwt_secret_file, JWT_SECRET_KEY, the systemd credential, the state directory.
 
