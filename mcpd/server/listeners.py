@@ -33,14 +33,14 @@ async def open_listeners(
     if passed:
         return listen_on(passed)
     if config.unix is not None:
-        return [await _open_unix(config.unix)]
+        return [await _open_unix(config.unix, config.state_path)]
     try:
         return await trio.open_tcp_listeners(config.port, host=config.host, backlog=BACKLOG)
     except OSError as error:
         where = f"{config.host} port {config.port}"
         cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
         if errno.EADDRINUSE in (error.errno, cause.errno):
-            raise await in_use(where, config.host, config.port) from error
+            raise await in_use(where, config.state_path, config.host, config.port) from error
         raise _cannot_listen(where, error) from error
 
 
@@ -49,8 +49,8 @@ def listen_on(sockets: Sequence[socket.socket]) -> list[trio.SocketListener]:
     return [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
 
 
-async def _open_unix(path: Path) -> trio.SocketListener:
-    await _remove_stale(path)
+async def _open_unix(path: Path, state_path: Path) -> trio.SocketListener:
+    await _remove_stale(path, state_path)
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         await sock.bind(str(path))
@@ -62,7 +62,7 @@ async def _open_unix(path: Path) -> trio.SocketListener:
     return trio.SocketListener(sock)
 
 
-async def _remove_stale(path: Path) -> None:
+async def _remove_stale(path: Path, state_path: Path) -> None:
     """Remove a socket file that no server listens on, and nothing else."""
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
@@ -76,7 +76,7 @@ async def _remove_stale(path: Path) -> None:
             path.unlink(missing_ok=True)
             return
         await stream.aclose()
-    raise await in_use(str(path), str(path))
+    raise await in_use(str(path), state_path, str(path))
 
 
 def _cannot_listen(where: str, error: OSError) -> McpdError:

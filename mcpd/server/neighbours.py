@@ -154,19 +154,29 @@ def state_in_use(state_path: Path, error: Unavailable) -> Unavailable:
         return error
     for record in running_servers(state_path):
         return Unavailable(
-            f"The state directory {state_path} is in use by {record}.",
-            fix=f"Stop that one ({record.how_to_stop}), or give this one a --state-dir and a --port"
-            " of its own.",
+            f"The state directory {state_path} is in use by {record}.", fix=_own_place(record)
         )
     return error
 
 
-async def in_use(where: str, host: str, port: int | None = None) -> Unavailable:
+def _own_place(other: ServerRecord) -> str:
+    return (
+        f"Stop that one ({other.how_to_stop}), or give this one a --port and a --state-dir of its"
+        " own; tokens for it are made with the same --state-dir."
+    )
+
+
+async def in_use(where: str, state_path: Path, host: str, port: int | None = None) -> Unavailable:
     """What to tell of an address on which another process listens.
 
     Args:
+        state_path: where a server is looked for that may be the one.
         host: or the path of a Unix socket, if ``port`` is None.
     """
+    end = f"unix:{host}" if port is None else f":{port}"
+    for record in running_servers(state_path):
+        if any(url.endswith(end) for url in record.urls):
+            return Unavailable(f"{where} is in use by {record}.", fix=_own_place(record))
     told = await _probe(host, port)
     flag = "--unix" if port is None else "--port"
     if told is None:

@@ -71,6 +71,21 @@ def test_a_port_that_is_in_use_may_be_tried_again_and_one_that_is_forbidden_not(
     assert ended(tmp_path, "--unix", "/nowhere/at/all.sock")[0] == 78
 
 
+def test_a_second_server_is_told_of_the_first_and_how_to_run_beside_it(tmp_path):
+    with Daemon(tmp_path / "s", "--port", "0") as first:
+        first.wait_for("listening on")
+        port = ("--port", str(first.port))
+        code, text = ended(tmp_path, *port)  # the same place
+        assert code == 75
+        assert f"is in use by mcpd 0.1.0 (process {first.process.pid}) on {first.base}" in text
+        elsewhere = Daemon(tmp_path / "t", *port)
+        assert elsewhere.wait() == 75
+        assert re.search(r"Another mcpd listens on .*: it serves \S+ 0\.1\.0", elsewhere.text())
+        for told in (text, elsewhere.text()):
+            assert "--port and a --state-dir of its own" in told
+        elsewhere.kill()
+
+
 def test_a_state_directory_that_another_server_holds_may_be_tried_again(tmp_path):
     with Daemon(tmp_path / "s", "--port", "0") as first:
         first.wait_for("listening on")
