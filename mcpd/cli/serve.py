@@ -18,6 +18,7 @@ from mcpd.server.private_files import warn_of_readable
 from mcpd.server.stdio import run_stdio
 from mcpd.server.supervisor import Supervisor
 from mcpd.server.worker import read_inheritance
+from mcpd.telemetry.descriptor import say
 from mcpd.telemetry.logs import LogWriter, set_up
 
 log = logging.getLogger("mcpd.server")
@@ -151,7 +152,7 @@ def _print_next_step(server: Server, urls: list[str]) -> None:
             "Configure a client (claude-desktop, claude-code, cursor, vscode):",
             f"  {_me()} client-config claude-code --sub me --url {base}/mcp/{state}",
         ]
-    print("\n".join(lines), flush=True)
+    say("\n".join(lines), sys.stdout)
 
 
 def _me() -> str:

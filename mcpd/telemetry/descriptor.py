@@ -11,6 +11,7 @@ import socket
 import stat
 import sys
 import time
+from typing import Any, TextIO
 
 SAY_S = 1.0  # for the last words of a process to be taken
 PIECE_BYTES = 4096  # PIPE_BUF of Linux: a pipe that select calls writable takes so much whole
@@ -82,12 +83,20 @@ class Descriptor:
         self._socket, self._own, self._is_prepared = None, self._number, False
 
 
-def say(text: str) -> None:
-    """Print a line to stderr, unless its reader has stalled: the process has to end anyway."""
-    if sys.stderr is not sys.__stderr__ or sys.stderr is None:  # a test has put another one there
-        print(text, file=sys.stderr)
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print a line, unless the reader of the stream has stalled: the process has to go on anyway.
+
+    Args:
+        stream: stderr by default.
+    """
+    told: Any = sys.stderr if stream is None else stream
+    if told is None:  # the process was started with it closed
+        return
+    if told not in (sys.__stderr__, sys.__stdout__):  # a test has put another one there
+        print(text, file=told)
         return
     with contextlib.suppress(OSError, ValueError):  # closed, or the reader is gone
-        stderr = Descriptor(sys.stderr.fileno())
-        stderr.write(f"{text}\n".encode("utf-8", "backslashreplace"), SAY_S)
-        stderr.close()
+        told.flush()
+        descriptor = Descriptor(told.fileno())
+        descriptor.write(f"{text}\n".encode("utf-8", "backslashreplace"), SAY_S)
+        descriptor.close()

@@ -31,11 +31,11 @@ def fill(descriptor: int) -> None:
         os.set_blocking(descriptor, True)
 
 
-def started(tmp_path, stderr: int, *flags: str) -> "subprocess.Popen[bytes]":
+def started(tmp_path, output: int, *flags: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-m", "mcpd", "serve", "--unix", str(tmp_path / "mcpd.sock"),
          "--state-dir", str(tmp_path / "s"), "--log-level", "debug", *flags],
-        stdout=subprocess.DEVNULL, stderr=stderr,
+        stdout=output, stderr=output,
     )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def full_pipe():
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "2", "--no-handshake")], ids=["one", "two"])
-async def test_a_server_whose_stderr_is_full_serves_and_ends_on_sigterm(
+async def test_a_server_whose_output_is_full_serves_and_ends_on_sigterm(
     tmp_path, full_pipe, workers
 ):
     process = started(tmp_path, full_pipe[1], *workers)
