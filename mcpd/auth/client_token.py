@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from mcpd.auth.secrets import is_readable_by_others
-from mcpd.errors import ConfigError
+from mcpd.errors import ConfigError, Unavailable
+from mcpd.start_failures import start_failure
 
 log = logging.getLogger("mcpd.client")
 
@@ -48,7 +49,7 @@ class ClientToken:
     def read_again(self) -> None:
         """Another token may be there now; a file that cannot be read changes nothing."""
         if self._file is not None:
-            with suppress(ConfigError):
+            with suppress(ConfigError, Unavailable):
                 self.token = _read(self._file)
 
 
@@ -58,7 +59,8 @@ def _read(file: Path) -> str:
             content = opened.read(MAX_TOKEN_BYTES)
         return _checked(content.decode("ascii"), f"The file {file}")
     except OSError as error:
-        raise ConfigError(
+        raise start_failure(
+            error,
             f"The token file {file} cannot be read: {error.strerror}.",
             fix="mcpd token create --sub NAME > FILE makes one, with the server's --state-dir.",
         ) from error

@@ -16,6 +16,7 @@ from mcpd.errors import ConfigError
 from mcpd.http.client import HttpClient
 from mcpd.http.origin import resolve_origin
 from mcpd.rpc.lines import own_stdio, suppress_gone
+from mcpd.start_failures import start_failure
 from mcpd.telemetry.logs import LogWriter, set_up
 from mcpd.version import __version__
 
@@ -100,8 +101,10 @@ def _open_log(file: Path) -> int:
             file.replace(file.with_name(f"{file.name}.1"))
         return os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     except OSError as error:
-        raise ConfigError(
-            f"The log file {file} cannot be opened: {error.strerror}.", fix="Give --log-file FILE."
+        raise start_failure(
+            error,
+            f"The log file {file} cannot be opened: {error.strerror}.",
+            fix="Give --log-file FILE.",
         ) from error
 
 

@@ -19,6 +19,7 @@ from mcpd.cli.signing import add_new_secret, signing_secret
 from mcpd.cli.token import sign
 from mcpd.config import Config
 from mcpd.errors import ConfigError
+from mcpd.start_failures import start_failure
 
 _SETTINGS = frozenset(
     {
@@ -171,7 +172,7 @@ def merge(path: Path, member: str, name: str, entry: dict[str, Any]) -> Path | N
             file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         fresh.replace(path)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
+        raise start_failure(error, f"{path} cannot be written: {error.strerror}.") from error
     return backup
 
 

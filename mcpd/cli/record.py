@@ -20,6 +20,7 @@ from mcpd.http.origin import resolve_origin
 from mcpd.replay.recorder import Recorder
 from mcpd.replay.transcript import write
 from mcpd.replay.transcript_writer import compose
+from mcpd.start_failures import start_failure
 
 SETTLE_S = 0.5  # for what is still on its way when the client has ended
 COMMAND_S = 60.0  # for the client
@@ -87,8 +88,10 @@ async def _record(
     try:
         listeners = await trio.open_tcp_listeners(arguments.listen, host="127.0.0.1")
     except OSError as error:
-        raise ConfigError(
-            f"Port {arguments.listen} cannot be listened on: {error.strerror}.",
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        raise start_failure(
+            cause,
+            f"Port {arguments.listen} cannot be listened on: {cause.strerror}.",
             fix="Give another --listen PORT, or none.",
         ) from error
     base = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
@@ -114,4 +117,4 @@ def _run_client(command: list[str], url: str) -> int:
     except subprocess.TimeoutExpired:
         return 124
     except OSError as error:
-        raise ConfigError(f"{command[0]} cannot be run: {error.strerror}.") from error
+        raise start_failure(error, f"{command[0]} cannot be run: {error.strerror}.") from error

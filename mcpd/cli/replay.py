@@ -13,6 +13,7 @@ from mcpd.http.origin import resolve_origin
 from mcpd.replay.player import Player, play_all
 from mcpd.replay.report import Verdict, as_html, as_junit, as_text, read_expected
 from mcpd.replay.transcript import Transcript, read
+from mcpd.start_failures import start_failure
 
 FORMS = {".xml": as_junit, ".html": as_html}
 
@@ -97,4 +98,4 @@ def _write(name: str, text: str) -> None:
     try:
         Path(name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{name} cannot be written: {error.strerror}.") from error
+        raise start_failure(error, f"{name} cannot be written: {error.strerror}.") from error

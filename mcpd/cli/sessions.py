@@ -20,6 +20,7 @@ from mcpd.server.backends import open_backend, sqlite_path
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.record import Session, SessionId
+from mcpd.start_failures import start_failure
 
 SETTINGS = frozenset({"store", "state_dir", "session_timeout_s"})
 PAGE = 500
@@ -167,4 +168,4 @@ def _file(path: Path | None, mode: str, standard: Any) -> Any:
             path.touch(mode=0o600)
         return path.open(mode)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be opened: {error.strerror}.") from error
+        raise start_failure(error, f"{path} cannot be opened: {error.strerror}.") from error
