@@ -65,6 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Carry messages until stdin ends."""
     config = load_settings(arguments).config
+    file = arguments.log_file or config.state_path / "bridge.log"
+    writer = LogWriter(_open_log(file), style=config.log_format)
+    set_up(writer, config.log_level)
     credentials = ClientToken(arguments.token_file, os.environ)
     origin, target = resolve_origin(
         arguments.url, unix=arguments.unix, ca_file=arguments.ca_file, environ=os.environ
@@ -78,9 +81,6 @@ def run(arguments: argparse.Namespace) -> int:
         socket=arguments.unix,
         headers=[_header(text) for text in arguments.header],
     )
-    file = arguments.log_file or config.state_path / "bridge.log"
-    writer = LogWriter(_open_log(file), style=config.log_format)
-    set_up(writer, config.log_level)
     run_loop(_run, transport, writer)
     return 0
 

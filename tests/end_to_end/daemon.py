@@ -19,7 +19,7 @@ from mcpd.config import Config
 from mcpd.server.jwt_secrets import find_secrets
 from tests.peer import Peer
 
-START_S = 20.0
+START_S = 60.0
 CI = os.environ.get("CI") == "true"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.end_to_end.daemon import free_port, need
 
-START_S = 20.0
+START_S = 60.0
 HAPROXY = """
 global
     maxconn 1000
