@@ -68,7 +68,7 @@ def started(name: str, port: int, state: str) -> Iterator[str]:
         base = [sys.executable, "-m", "mcpd"]
         command = [*base, "serve", "--port", str(port), "--state-dir", state, "--app",
                    f"{HERE / 'everything.py'}:app"]  # fmt: skip
-        make = [*base, "token", "create", "--sub", "me", "--state-dir", state]
+        make = [*base, "token", "create", "--sub", "me", "--state-dir", state, "--new-secret"]
         token = subprocess.run(make, capture_output=True, text=True, check=True).stdout.strip()
         environ = {}
     process = subprocess.Popen(

@@ -7,11 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import trio
-
 from mcpd.auth.client_token import VARIABLE, ClientToken
-from mcpd.cli.settings import first_error
-from mcpd.errors import EXIT_FAILURE, ConfigError, McpdError
+from mcpd.cli.settings import run_loop
+from mcpd.errors import EXIT_FAILURE, ConfigError
 from mcpd.http.origin import resolve_origin
 from mcpd.replay.library import find, transcripts
 from mcpd.replay.player import Played, Player, play_all
@@ -19,6 +17,7 @@ from mcpd.replay.report import Verdict, as_html, as_junit, as_text, read_expecte
 from mcpd.replay.requirements import needs_of
 from mcpd.replay.survey import NotThere, Where, survey
 from mcpd.replay.transcript import Transcript, read
+from mcpd.start_failures import start_failure
 
 FORMS = {".xml": as_junit, ".html": as_html}
 
@@ -64,10 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     credentials = ClientToken(arguments.token_file, os.environ)
     origin, target = resolve_origin(arguments.url, ca_file=arguments.ca_file, environ=os.environ)
     where = Where(origin, target, credentials)
-    try:
-        played = trio.run(_play, where, wanted, max(1, arguments.at_once))
-    except* McpdError as group:
-        raise first_error(group) from None
+    played = run_loop(_play, where, wanted, max(1, arguments.at_once))
     everything = any(path.is_dir() for path in paths)
     verdict = Verdict(played.outcomes, expected, everything=everything, error=played.gone)
     for name, form in reports:
@@ -123,4 +119,4 @@ def _write(name: str, text: str) -> None:
     try:
         Path(name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{name} cannot be written: {error.strerror}.") from error
+        raise start_failure(error, f"{name} cannot be written: {error.strerror}.") from error

@@ -32,8 +32,8 @@ class Connection:
     """Serve one stream until it closes, idles out, breaks a bound, or the server drains."""
 
     __slots__ = (
-        "_answer_begun", "_began", "_body", "_ended", "_head", "_instead", "_interrupted",
-        "_name", "_number", "_open_ended", "_parser", "_peer", "_server", "_stream", "_unlogged",
+        "_answer_begun", "_body", "_ended", "_head", "_instead", "_interrupted", "_name",
+        "_number", "_open_ended", "_parser", "_peer", "_server", "_stream", "_unlogged", "began",
         "id",
     )  # fmt: skip
 
@@ -49,7 +49,8 @@ class Connection:
         self._head: Head | None = None  # of the request being served
         self._number = 0
         self._name = f"{connection_id:x}"
-        self._began = self._ended = 0.0  # of the last request, Trio clock
+        self.began = trio.current_time()  # of the last request, or of the connection
+        self._ended = 0.0  # of the last request
         self._answer_begun = False
         self._unlogged: Request | None = None
         self._instead: tuple[Request, Response] | None = None  # of a request that was cancelled
@@ -164,7 +165,7 @@ class Connection:
         """One request and its answer; False: the connection is over."""
         self._head = head
         self._number += 1
-        self._began = now = self._stream.now()
+        self.began = now = self._stream.now()
         request = self._unlogged = self._request(head)
         stream = self._stream
         stream.keep = False
@@ -204,7 +205,7 @@ class Connection:
         close = (
             head is None
             or head.wants_close
-            or self._server.draining
+            or self._server.closes
             or stream.gone
             or not (complete or parser.can_skip_body)
         )
@@ -225,7 +226,7 @@ class Connection:
         close = (
             head.wants_close
             or head.http_10
-            or self._server.draining
+            or self._server.closes
             or stream.gone
             or not self._parser.body_complete
         )
@@ -264,7 +265,7 @@ class Connection:
         self._server.observer.tell(
             RequestServed(
                 request.activity, request.method, request.path, request.peer.address,
-                status, size, now - self._began,
+                status, size, now - self.began,
             )
         )  # fmt: skip
 

@@ -185,16 +185,17 @@ class RedisConnection:
         delay_s = FIRST_RETRY_S
         while True:
             connection = self.address.connection()
-            began = trio.current_time()
+            began, refused = trio.current_time(), None
             try:
                 await self._use(connection, tried)
             except* (AuthenticationError, AuthorizationError) as group:
-                if not tried.done:
-                    raise self._refused() from group
+                refused = group
                 self._report("Redis refuses the user or the password")
             except* (RedisError, OSError, TimeoutError, trio.TooSlowError, StoreError, EOFError):
                 self.outages += 1  # one that never worked counts as well
                 self._report("Redis cannot be reached")
+            if refused is not None and not tried.done:
+                raise self._refused() from refused
             tried()
             if trio.current_time() - began > MAX_RETRY_S:
                 delay_s = FIRST_RETRY_S
