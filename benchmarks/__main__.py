@@ -12,7 +12,7 @@ from benchmarks.load import prepare_process
 from benchmarks.report import PAGE, README, Results, replace_table
 from benchmarks.scenarios import scenarios
 
-IN_README = ("plain", "session", "stream", "stream-session")
+IN_README = ("plain", "stream", "session", "stream-session", "idle-streams", "start")
 
 
 def main() -> None:

@@ -34,6 +34,9 @@ CALL_ROWS = (
 )
 
 
+MEMORY_ROW = Row("resident_mib", "resident memory after it, MiB", 1)
+
+
 class Scenario(Protocol):
     """Something that is measured of several peers, and compared with one of them."""
 

@@ -4,10 +4,12 @@ sdk.py PORT json|sse one|many
 """
 
 import sys
+from typing import Annotated
 
 import uvicorn
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.resolve import Elicit, Resolve
 from pydantic import BaseModel
 
 STEPS = 10
@@ -46,11 +48,14 @@ async def produce() -> str:
     return BIG
 
 
+def question() -> Elicit[Answer]:
+    return Elicit("Are you sure?", Answer)
+
+
 @server.tool()
-async def ask(ctx: Context) -> str:
+async def ask(answer: Annotated[Answer, Resolve(question)]) -> str:
     """Ask the user one question."""
-    answer = await ctx.elicit("Are you sure?", Answer)
-    return "yes" if answer.action == "accept" and answer.data.sure else "no"
+    return "yes" if answer.sure else "no"
 
 
 @server.resource("bench://value")
