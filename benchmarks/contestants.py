@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from benchmarks.processes import cpu_s, status_number
+
 HERE = Path(__file__).parent
 VENVS = HERE.parent / ".clients"
 SERVER_CORE = "0"
@@ -84,9 +86,13 @@ class Contestant:
     def resident_kib(self) -> int:
         """Resident memory of the process."""
         assert self.process is not None
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1])
+        return status_number(self.process.pid, "VmRSS")
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of the process and its children so far."""
+        assert self.process is not None
+        return cpu_s(self.process.pid)
 
 
 def contestant(name: str, setup: Setup, canned: Path | None) -> Contestant:

@@ -11,7 +11,7 @@ import resource
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 LOAD_CORE = 1
@@ -153,6 +153,7 @@ class Measured:
     p50_ms: float
     p99_ms: float
     failed: int
+    cpu_us: float = 0.0  # of the server, for each answer: says more than a rate on a busy machine
     load_busy: float = 0.0  # share of its core that the generator used: near 1, it is the limit
 
     def figures(self) -> dict[str, float]:
@@ -162,11 +163,14 @@ class Measured:
             "p50_ms": self.p50_ms,
             "p99_ms": self.p99_ms,
             "failed": self.failed,
+            "cpu_us": self.cpu_us,
             "load_busy": self.load_busy,
         }
 
 
-def drive(clients: Sequence[Client], record: Record, *, seconds: float) -> Measured:
+def drive(
+    clients: Sequence[Client], record: Record, *, seconds: float, server_cpu_s: Callable[[], float]
+) -> Measured:
     """Run clients side by side, warm first; they are closed afterwards."""
     poll = select.epoll()
     owners: dict[int, Client] = {}
@@ -181,15 +185,16 @@ def drive(clients: Sequence[Client], record: Record, *, seconds: float) -> Measu
             client.begin()
         _turn(poll, owners, record, WARM_S)
         record.latencies_ns.clear()
-        began, used = time.perf_counter(), time.process_time()
+        began, used, spent = time.perf_counter(), time.process_time(), server_cpu_s()
         _turn(poll, owners, record, seconds)
         took, used = time.perf_counter() - began, time.process_time() - used
+        spent = server_cpu_s() - spent
     finally:
         gc.enable()
         poll.close()
         for client in clients:
             client.close()
-    return _measured(record, took, used / took)
+    return _measured(record, took, spent, used / took)
 
 
 def _turn(poll: select.epoll, owners: dict[int, Client], record: Record, seconds: float) -> None:
@@ -209,15 +214,17 @@ def _turn(poll: select.epoll, owners: dict[int, Client], record: Record, seconds
                 poll.unregister(descriptor)
 
 
-def _measured(record: Record, took: float, busy: float) -> Measured:
+def _measured(record: Record, took: float, spent: float, busy: float) -> Measured:
     found = sorted(record.latencies_ns)
-    if not found:
-        return Measured(0, 0, 0, record.failed, busy)
+    count = len(found)
+    if not count:
+        return Measured(0, 0, 0, record.failed, 0, busy)
     return Measured(
-        len(found) / took,
-        found[len(found) // 2] / 1e6,
-        found[min(len(found) - 1, len(found) * 99 // 100)] / 1e6,
+        count / took,
+        found[count // 2] / 1e6,
+        found[min(count - 1, count * 99 // 100)] / 1e6,
         record.failed,
+        spent / count * 1e6,
         busy,
     )
 

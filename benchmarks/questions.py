@@ -47,7 +47,7 @@ class Questions:
             wait_for_answer(server)
             record = Record()
             clients = [make(server, record) for _ in range(CONNECTIONS)]
-            measured = drive(clients, record, seconds=seconds)
+            measured = drive(clients, record, seconds=seconds, server_cpu_s=lambda: server.cpu_s)
             report(peer, record, measured)
             return measured.figures()
         finally:

@@ -6,7 +6,6 @@ The CPU seconds of everybody tell why the ratio is what it is.
 """
 
 import argparse
-import os
 import shutil
 import statistics
 import subprocess
@@ -15,17 +14,16 @@ import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.calls import sums
 from benchmarks.client import free_port, wait_for_answer
 from benchmarks.contestants import HERE, Contestant
 from benchmarks.load import Measured, prepare_process
+from benchmarks.processes import cpu_s
 from benchmarks.scenario import repeat_calls
 
 CONNECTIONS = 16
 ALL_UP_S = 1.0  # for the other workers, after the first answer
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -46,17 +44,6 @@ def serve(workers: int, store: str, state: str, token: str) -> Contestant:
     if store == "memory":
         command.append("--no-handshake")
     return Contestant(f"{workers}", command, path="/mcp/", token=token, cores="0-1")
-
-
-def cpu_s(pid: int) -> float:
-    """Of a process and its children, so far."""
-    listed = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    pids = [pid, *(int(child) for child in " ".join(listed).split())]
-    total = 0
-    for one in pids:
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS_PER_S
 
 
 def run(contestant: Contestant, *, modern: bool, seconds: float) -> Run:

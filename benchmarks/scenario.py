@@ -31,6 +31,7 @@ CALL_ROWS = (
     Row("per_second", "requests/s"),
     Row("p50_ms", "median, ms", 1),
     Row("p99_ms", "99th percentile, ms", 1),
+    Row("cpu_us", "server's CPU for each, µs"),
 )
 
 
@@ -143,7 +144,7 @@ def repeat_calls(
         start = number * 7 % len(exchanges)
         rotated = [*exchanges[start:], *exchanges[:start]]
         clients.append(Client(server.port, rotated, record))
-    measured = drive(clients, record, seconds=seconds)
+    measured = drive(clients, record, seconds=seconds, server_cpu_s=lambda: server.cpu_s)
     report(server.name, record, measured)
     return measured
 
