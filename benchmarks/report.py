@@ -42,7 +42,12 @@ class Results:
                 label = f"{scenario.title}, {row.label}" if number == 0 else f"  {row.label}"
                 lines.append([label, *(self._cell(scenario, peer, row) for peer in peers)])
         text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        return f"{text}\n\nFailed requests in all runs: {self.failed()}.\n"
+        references = list(dict.fromkeys(s.reference for s in scenarios))
+        told = ", where it has none to the ".join(references)
+        return (
+            f"{text}\n\nIn brackets: the ratio to the {told}. "
+            f"Failed requests in all runs: {self.failed()}.\n"
+        )
 
     def _cell(self, scenario: Scenario, peer: str, row: Row) -> str:
         value = self.median(scenario, peer, row.figure)
