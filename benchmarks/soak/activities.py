@@ -13,14 +13,15 @@ from benchmarks.soak.peer import Event
 
 STEPS = 10
 POLL_S = 0.3
-SESSION_CALLS = 200  # in one session, before it ends and another begins
+SESSION_CALLS = (20, 600)  # in one session; it varies, or all users would renew theirs at once
 ITEMS = 50  # that one user has at most
 
 
 class SessionUser:
     """Has a session, and expects it to be there after every restart."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
+        self._rng = Random(seed)
         self._session: Session | None = None
         self._left = 0
 
@@ -31,7 +32,7 @@ class SessionUser:
             await ending.end()
         if self._session is None:
             self._session = await open_session(target)
-            self._left = SESSION_CALLS
+            self._left = self._rng.randint(*SESSION_CALLS)
         self._left -= 1
         return self._session
 

@@ -36,7 +36,8 @@ PANELS = (
 
 def draw(samples: Sequence[Sample], restarts: Sequence[tuple[float, str]], title: str) -> str:
     """The SVG text. ``restarts``: when, in the samples' seconds, and by which signal."""
-    end = max((sample.at_s for sample in samples), default=1.0)
+    moments = [*(sample.at_s for sample in samples), *(at for at, _ in restarts)]
+    end = max(moments, default=1.0)
     height = TOP + len(PANELS) * (PANEL + GAP) + BOTTOM
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}"'
@@ -132,7 +133,7 @@ def _time_axis(y: float, end: float) -> list[str]:
     parts = [f'<text x="{WIDTH - RIGHT + 10}" y="{y}">{name}</text>']
     for tick in range(round(ceiling / step) + 1):
         at = tick * step * unit * 60
-        if at <= end:
+        if at <= end * 1.001:
             parts.append(f'<text x="{_x(at, end):.1f}" y="{y}" text-anchor="middle">'
                          f"{tick * step:g}</text>")  # fmt: skip
     return parts

@@ -71,7 +71,7 @@ class Soak:
     def _start_users(self, nursery: trio.Nursery, tokens: list[str]) -> None:
         targets = [Target(self.server.port, token, self.judge) for token in tokens]
         for number in range(CALLERS):
-            user = SessionUser() if number % 3 == 0 else None
+            user = SessionUser(number) if number % 3 == 0 else None
             target = targets[number % SUBJECTS]
             caller = Caller(target, user)
             name = "session call" if user else "plain call"
@@ -102,7 +102,7 @@ class Soak:
         self, activity: Callable[[SessionUser, Target, Random], Awaitable[None]]
     ) -> Callable[[Target], Act]:
         def make(target: Target) -> Act:
-            user = SessionUser()
+            user = SessionUser(len(self._checks))
             self._checks.append((activity.__name__, partial(user.check, target)))
             return partial(activity, user, target)
 

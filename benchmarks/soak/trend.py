@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-WARM_S = 60.0  # of each process's life, in which caches fill
+WARM_S = 60.0  # of each process's life, in which caches fill; at most a third of it
 TOLERANCE = 0.05  # of its mean, an hour: less is steady
 T_VALUE = 2.0  # standard errors
 
@@ -83,15 +83,19 @@ def trends(samples: Sequence[Sample]) -> list[Trend | str]:
     for sample in samples:
         lives.setdefault(sample.life, []).append(sample)
     for name in ("rss_mib", "descriptors", "threads"):
-        groups = [
-            [(s.at_s, getattr(s, name)) for s in life if s.at_s >= life[0].at_s + WARM_S]
-            for life in lives.values()
-        ]
+        groups = [[(s.at_s, getattr(s, name)) for s in _warm(life)] for life in lives.values()]
         found.append(slope(name, groups) or f"{name}: too few samples for a slope")
     later = samples[len(samples) // 2 :]
     store = slope("store_mib", [[(s.at_s, s.store_mib) for s in later]])
     found.append(store or "store_mib: too few samples for a slope")
     return found
+
+
+def _warm(life: Sequence[Sample]) -> list[Sample]:
+    """Without its first minute, or its first third where that is shorter."""
+    began, ended = life[0].at_s, life[-1].at_s
+    warm_s = min(WARM_S, (ended - began) / 3)
+    return [sample for sample in life if sample.at_s >= began + warm_s]
 
 
 def write_csv(path: Path, samples: Sequence[Sample]) -> None:
