@@ -108,8 +108,10 @@ def _heads(target: Target) -> list[Attack]:
 
 async def attack(target: Target, rng: Random) -> None:
     """One of them; each must be refused in its way."""
-    chosen = rng.choice(attacks(target))
+    chosen, began = rng.choice(attacks(target)), trio.current_time()
     status = await _status(target, chosen)
+    if status is None and None not in chosen.statuses and target.judge.excuses(began):
+        raise Cut  # by a restart
     if status not in chosen.statuses:
         raise Wrong(f"{chosen.name}: {status}, expected {chosen.statuses}")
 
