@@ -125,9 +125,19 @@ def is_installed(name: str) -> bool:
 
 
 @cache
+def _temporary() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="mcpd-bench-")
+
+
+def workspace() -> str:
+    """A folder for everything that a run writes; it goes when this process ends."""
+    return _temporary().name
+
+
+@cache
 def _state() -> tuple[str, str]:
     """A state directory with a secret, and a token."""
-    folder = tempfile.mkdtemp(prefix="mcpd-bench-")
+    folder = tempfile.mkdtemp(dir=workspace())
     made = subprocess.run(
         [sys.executable, "-m", "mcpd", "token", "create", "--sub", "bench", "--state-dir", folder],
         capture_output=True, text=True, check=True,
@@ -138,7 +148,7 @@ def _state() -> tuple[str, str]:
 def _mcpd(setup: Setup) -> Contestant:
     """With fresh databases: what a run leaves must not slow the next."""
     secret, token = _state()
-    folder = tempfile.mkdtemp(prefix="mcpd-bench-")
+    folder = tempfile.mkdtemp(dir=workspace())
     for path in Path(secret).iterdir():
         if path.is_file() and "sqlite" not in path.name:
             shutil.copy2(path, folder)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from benchmarks.calls import MakeExchanges
 from benchmarks.client import ask, free_port, open_session, wait_for_answer
-from benchmarks.contestants import NAMES, Contestant, Setup, contestant
+from benchmarks.contestants import NAMES, Contestant, Setup, contestant, workspace
 from benchmarks.load import Client, Exchange, Measured, Record, drive
 
 STORES = ("mcpd", "Python SDK")  # who is measured where the store is what differs
@@ -98,7 +98,7 @@ class Calls:
                 raw = b"".join(ask(server, exchange))
             finally:
                 server.stop()
-            folder = tempfile.mkdtemp(prefix="mcpd-bench-")
+            folder = tempfile.mkdtemp(dir=workspace())
             self._canned["path"] = Path(folder) / "canned.json"
             # FLOOR_SESSION is as long as a session id of ours, and all ports have five digits
             self._canned["path"].write_text(_recorded(exchange, raw))
