@@ -90,6 +90,11 @@ def test_a_restart_that_frees_memory_does_not_hide_that_it_grows_in_each_life():
     assert memory.per_hour == pytest.approx(60, abs=1)
 
 
+def test_growth_while_kept_streams_fill_is_no_verdict():
+    found = trends([sample(float(at), rss=40 + at / 60, store=at / 60) for at in range(0, 350, 10)])
+    assert all(isinstance(line, str) for line in found)
+
+
 def test_the_plot_is_xml_with_a_line_for_each_life_and_each_restart_within_it():
     samples = [sample(float(at), at // 60) for at in range(0, 180, 10)]
     root = ElementTree.fromstring(draw(samples, [(60, "SIGTERM"), (185, "SIGKILL")], "a < b"))

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-WARM_S = 60.0  # of each process's life, in which caches fill; at most a third of it
+FILLING_S = (
+    360.0  # finished streams are kept for 300 s, idle sessions for 120 s: until then all grows
+)
 TOLERANCE = 0.05  # of its mean, an hour: less is steady
 T_VALUE = 2.0  # standard errors
 
@@ -84,18 +86,19 @@ def trends(samples: Sequence[Sample]) -> list[Trend | str]:
         lives.setdefault(sample.life, []).append(sample)
     for name in ("rss_mib", "descriptors", "threads"):
         groups = [[(s.at_s, getattr(s, name)) for s in _warm(life)] for life in lives.values()]
-        found.append(slope(name, groups) or f"{name}: too few samples for a slope")
-    later = samples[len(samples) // 2 :]
+        found.append(
+            slope(name, groups)
+            or f"{name}: no process lived longer than the {FILLING_S:.0f} s in which it fills;"
+            " give --restart-every more minutes"
+        )
+    later = [s for s in samples[len(samples) // 2 :] if s.at_s >= FILLING_S]
     store = slope("store_mib", [[(s.at_s, s.store_mib) for s in later]])
-    found.append(store or "store_mib: too few samples for a slope")
+    found.append(store or f"store_mib: it fills for {FILLING_S:.0f} s; run longer")
     return found
 
 
 def _warm(life: Sequence[Sample]) -> list[Sample]:
-    """Without its first minute, or its first third where that is shorter."""
-    began, ended = life[0].at_s, life[-1].at_s
-    warm_s = min(WARM_S, (ended - began) / 3)
-    return [sample for sample in life if sample.at_s >= began + warm_s]
+    return [sample for sample in life if sample.at_s >= life[0].at_s + FILLING_S]
 
 
 def write_csv(path: Path, samples: Sequence[Sample]) -> None:
