@@ -170,7 +170,9 @@ class Soak:
                 await self.server.restart(signal.SIGKILL if kill else signal.SIGTERM)
 
     async def _sample(self) -> None:
-        last, last_cpu, life = trio.current_time(), 0.0, -1
+        self.judge.latencies_ms = []  # those of the calibration are no sample
+        last, life = trio.current_time(), self.server.life
+        last_cpu = self.server.sample()["cpu_s"]
         while True:
             await trio.sleep(SAMPLE_S)
             self.judge.latencies_ms, taken = [], sorted(self.judge.latencies_ms)
