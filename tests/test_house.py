@@ -17,8 +17,9 @@ MAX_PACKAGES = 12
 # do not import each other, but for what is listed with them.
 LAYERS: list[set[str]] = [
     {"errors", "version", "observer"},
+    {"limits"},
     {"config", "sqlite", "http", "rpc"},
-    {"app", "auth", "limits", "telemetry"},
+    {"app", "auth", "telemetry"},
     {"sessions"},
     {"mcp"},
     {"client"},

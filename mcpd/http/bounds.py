@@ -18,7 +18,8 @@ class Bounds:
     request_timeout_s: float = 3600.0  # 503, for the work behind one request
     heartbeat_s: float = 15.0  # a comment on a quiet event stream
     max_connections: int = 8192  # 503
-    max_connections_per_address: int = 256  # 503; loopback and Unix peers are exempt
+    max_connections_per_address: int = 256  # 503; for each IPv4 address or IPv6 /64
+    limit_loopback: bool = False  # whether peers of this machine have that bound too
     retry_hint_ms: int = 1000  # when an event stream is ended by us
 
 

@@ -24,7 +24,7 @@ class RateLimit:
     buckets: Buckets
 
     def check(self, key: str, now: float) -> None:
-        """Count one more for a key at ``now`` (Unix seconds).
+        """Count one more for a key at ``now``: seconds of a clock that only goes forward.
 
         Raises:
             TooManyRequests: it is one too many; with Retry-After.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
+import trio
 
 from mcpd.errors import InvalidParams
 from mcpd.mcp.catalog.catalog import Catalog, Offered
@@ -46,8 +47,7 @@ class McpRequest(msgspec.Struct, frozen=True):
         Raises:
             TooManyRequests: the principal calls too often.
         """
-        now = self.runtime.sessions.clock()
-        self.runtime.limits.calls.check(self.caller.principal.key, now)
+        self.runtime.limits.calls.check(self.caller.principal.key, trio.current_time())
 
     def encode(self, result: Result) -> bytes:
         """A result as JSON, with what the revision wants on each; a Raw one is complete already."""
