@@ -16,6 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mcpd.errors import ConfigError
 from mcpd.http.bounds import Bounds
+from mcpd.limits.caps import BODIES
 
 ENV_PREFIX = "MCPD_"
 NO_SETTINGS = frozenset({"MCPD_CONFIG", "MCPD_TOKEN"})  # the latter is for ``mcpd bridge``
@@ -69,6 +70,9 @@ class Config:
     # bounds
     max_head_bytes: int = _setting(_BOUNDS.max_head_bytes, "of a request head", "BYTES")
     max_body_bytes: int = _setting(_BOUNDS.max_body_bytes, "of a request body", "BYTES")
+    max_body_memory_bytes: int = _setting(
+        BODIES.in_all, "of all request bodies in memory; one user gets a quarter", "BYTES"
+    )
     head_timeout_s: float = _setting(_BOUNDS.head_timeout_s, "for a request head to arrive", "S")
     body_timeout_s: float = _setting(_BOUNDS.body_timeout_s, "for a request body to arrive", "S")
     idle_timeout_s: float = _setting(_BOUNDS.idle_timeout_s, "for an idle connection", "S")

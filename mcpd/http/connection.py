@@ -1,8 +1,4 @@
-"""One peer: requests in, answers out, in order.
-
-The connection's own task reads a request, awaits its endpoint and writes the answer; nothing is
-handed between tasks on the way.
-"""
+"""One peer: requests in, answers out, in order, in the connection's own task."""
 
 import logging
 from math import inf
@@ -12,6 +8,7 @@ import trio
 from mcpd.errors import McpdError, PeerError, fault
 from mcpd.http import answers, closing, sse
 from mcpd.http import bounds as fixed
+from mcpd.http.body_memory import BodyMemory
 from mcpd.http.heads import Head
 from mcpd.http.messages import Answer, EventStream, Peer, Request, Response
 from mcpd.http.parser import RequestParser
@@ -30,7 +27,7 @@ class Connection:
     """Serve one stream until it closes, idles out, breaks a bound, or the server drains."""
 
     __slots__ = (
-        "_answer_begun", "_began", "_head", "_number", "_open_ended", "_parser",
+        "_answer_begun", "_began", "_body_memory", "_head", "_number", "_open_ended", "_parser",
         "_peer", "_server", "_stream", "_unlogged", "id",
     )  # fmt: skip
 
@@ -42,6 +39,7 @@ class Connection:
         self._peer = peer
         self._stream = PeerStream(stream, server.timers, server.bounds)
         self._parser = RequestParser(server.bounds.max_head_bytes)
+        self._body_memory = BodyMemory(server.bodies)
         self._head: Head | None = None  # of the request being served
         self._number = 0
         self._began = 0.0
@@ -68,6 +66,7 @@ class Connection:
                 nursery.cancel_scope.cancel()
         finally:
             stream.disarm()
+            self._body_memory.release()
             await trio.aclose_forcefully(stream.raw)
 
     def abort(self) -> None:
@@ -116,6 +115,7 @@ class Connection:
     async def _next_head(self) -> Head | None:
         parser, bounds, stream = self._parser, self._server.bounds, self._stream
         self._head, self._answer_begun = None, False
+        self._body_memory.release()
         fresh_s = fixed.DRAIN_FRESH_S if self._server.draining else bounds.head_timeout_s
         stream.arm(Phase.IDLE, bounds.idle_timeout_s if self._number else fresh_s)
         while True:
@@ -187,6 +187,7 @@ class Connection:
             size += len(piece)
             if size > max_bytes:
                 raise fixed.too_large(max_bytes)
+            self._body_memory.grow(size, self._unlogged)
             parts.append(piece)
             piece = None
         self._stream.resume()

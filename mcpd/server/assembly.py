@@ -15,6 +15,7 @@ from mcpd.http.guards import LOOPBACK_NAMES, CorsHeaders, Guard, host_name
 from mcpd.http.messages import Endpoint
 from mcpd.http.routes import Route, Router
 from mcpd.http.state import ServerState
+from mcpd.limits.caps import Caps
 from mcpd.limits.policy import make_limits
 from mcpd.mcp.catalog.catalog import Catalog
 from mcpd.mcp.catalog.provider import Provider
@@ -109,6 +110,7 @@ def build(
         config.bounds(),
         observer,
         TrustedProxies.parse(config.trusted_proxies),
+        bodies=runtime.limits.caps.bodies,
     )
     origin = "" if config.auth == "none" else secrets.origin
     return Server(config, backend, runtime, authenticator, state, registrations, origin)
@@ -141,6 +143,10 @@ def _runtime(
         calls_per_minute=config.calls_per_minute,
         registrations_per_minute=config.registrations_per_minute,
         limit_loopback=config.limit_loopback,
+        caps=Caps(
+            max_body_bytes=config.max_body_bytes,
+            max_body_memory_bytes=config.max_body_memory_bytes,
+        ),
     )
     sealer = Sealer("request state", secrets.secrets)  # what one process seals, others open
     return make_runtime(
