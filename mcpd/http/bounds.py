@@ -16,6 +16,7 @@ class Bounds:
     idle_timeout_s: float = 75.0  # keep-alive without a request; nginx's value
     write_timeout_s: float = 30.0  # for a peer to take one piece of what we write
     request_timeout_s: float = 3600.0  # 503, for the work behind one request
+    left_call_timeout_s: float = 600.0  # for a call that goes on without its client
     heartbeat_s: float = 15.0  # a comment on a quiet event stream
     max_connections: int = 8192  # 503
     max_connections_per_address: int = 256  # 503; for each IPv4 address or IPv6 /64

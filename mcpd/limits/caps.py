@@ -113,6 +113,8 @@ BODIES = CapRule(
     advice="Send fewer large requests at once",
 )
 RULES = (CALLS, STREAMS, WATCHED, TASKS, TASK_RESULTS, BODIES)
+SETTINGS = tuple(name for rule in RULES for name in (rule.each_setting, rule.all_setting) if name)
+MAX_RESULT_BYTES = 8 * MiB  # of one result: more than a model reads, less than a stream may keep
 
 
 class Cap:
@@ -138,7 +140,7 @@ class Cap:
         free = rule.in_all - self.total
         if mine + amount > rule.each:
             raise TooManyRequests(
-                f"You have the {rule.each} {rule.unit} that one user may have.",
+                f"You have {rule.each} {rule.unit} already, as many as one user may have.",
                 fix=_fix(rule, rule.each_setting or rule.all_setting),
                 headers=_RETRY,
             )

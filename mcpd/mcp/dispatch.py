@@ -122,8 +122,12 @@ async def _run(request: McpRequest, outlet: Outlet | None) -> Outcome:
     session = request.caller.session
     if session is None or not request.method.may_stream:
         return await _respond(request, outlet)
-    with request.runtime.in_flight.track(session.id, request.call.id) as tracked:
-        outcome = await _respond(request, outlet)
+    owner = request.caller.principal.key
+    try:
+        with request.runtime.in_flight.track(session.id, request.call.id, owner) as tracked:
+            outcome = await _respond(request, outlet)
+    except McpdError as error:  # too many run
+        return failed(request.call.id, error)
     return CANCELLED if tracked.cancelled else outcome
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from mcpd.limits.caps import CALLS, Cap
 from mcpd.mcp.questions.input_required import InputRequired
 from mcpd.rpc.messages import RequestId
 from mcpd.sessions.active_sessions import ActiveSessions
@@ -23,12 +24,28 @@ _Key = tuple[SessionId, RequestId]
 
 
 class CallsInFlight:
-    """The calls of all sessions of this process."""
+    """The calls of all sessions of this process.
 
-    def __init__(self, active: ActiveSessions, bus: Bus, *, limit_s: float = math.inf) -> None:
+    Args:
+        cap: on how many run at once, by principal.
+        limit_s: for a call that outlives its connection.
+        left_limit_s: for one that no client reads, from the moment at which it left.
+    """
+
+    def __init__(
+        self,
+        active: ActiveSessions,
+        bus: Bus,
+        *,
+        cap: Cap | None = None,
+        limit_s: float = math.inf,
+        left_limit_s: float = math.inf,
+    ) -> None:
         self._active = active
         self._bus = bus
-        self.limit_s = limit_s  # for a call that outlives its connection
+        self._cap = Cap(CALLS) if cap is None else cap
+        self.limit_s = limit_s
+        self.left_limit_s = left_limit_s
         self._nursery: trio.Nursery | None = None
         self._scopes: dict[_Key, trio.CancelScope] = {}
         self._calls = 0  # that ``start`` started and that are to end before the process does
@@ -79,9 +96,16 @@ class CallsInFlight:
             if key[0] == session_id:
                 scope.cancel()
 
-    def track(self, session_id: SessionId, request_id: RequestId) -> "_Tracked":
-        """A context manager for one call; its ``cancelled`` tells whether it was cancelled."""
-        return _Tracked(self._scopes, (session_id, request_id), self._active)
+    def track(self, session_id: SessionId, request_id: RequestId, owner: str) -> "_Tracked":
+        """A context manager for one call; its ``cancelled`` tells whether it was cancelled.
+
+        Args:
+            owner: the key of its principal.
+
+        Raises (where it is entered):
+            TooManyRequests, Unavailable: the principal, or all together, have too many.
+        """
+        return _Tracked(self._scopes, (session_id, request_id), self._active, self._cap, owner)
 
     def cancel(self, session_id: SessionId, request_id: RequestId) -> bool:
         """Cancel a call, wherever it runs; False: not here, which is no error (MCP,
@@ -113,12 +137,19 @@ async def _contain(job: Callable[..., Awaitable[None]], *args: Any) -> None:
 class _Tracked:
     """Written as a class because a generator would cost more than the bookkeeping."""
 
-    __slots__ = ("_hold", "_key", "_scope", "_scopes")
+    __slots__ = ("_cap", "_hold", "_key", "_owner", "_scope", "_scopes")
 
     def __init__(
-        self, scopes: dict[_Key, trio.CancelScope], key: _Key, active: ActiveSessions
+        self,
+        scopes: dict[_Key, trio.CancelScope],
+        key: _Key,
+        active: ActiveSessions,
+        cap: Cap,
+        owner: str,
     ) -> None:
         self._scopes = scopes
+        self._cap = cap
+        self._owner = owner
         self._key = key
         self._scope = trio.CancelScope()
         self._hold = active.hold(key[0])
@@ -128,6 +159,7 @@ class _Tracked:
         return self._scope.cancelled_caught
 
     def __enter__(self) -> "_Tracked":
+        self._cap.take(self._owner)
         self._hold.__enter__()
         self._scopes[self._key] = self._scope
         self._scope.__enter__()
@@ -142,4 +174,5 @@ class _Tracked:
         if self._scopes.get(self._key) is self._scope:
             del self._scopes[self._key]
         self._hold.__exit__(None, None, None)
+        self._cap.give_back(self._owner)
         return bool(self._scope.__exit__(kind, error, traceback))

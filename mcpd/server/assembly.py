@@ -15,7 +15,7 @@ from mcpd.http.guards import LOOPBACK_NAMES, CorsHeaders, Guard, host_name
 from mcpd.http.messages import Endpoint
 from mcpd.http.routes import Route, Router
 from mcpd.http.state import ServerState
-from mcpd.limits.caps import Caps
+from mcpd.limits.caps import SETTINGS, Caps
 from mcpd.limits.policy import make_limits
 from mcpd.mcp.catalog.catalog import Catalog
 from mcpd.mcp.catalog.provider import Provider
@@ -145,7 +145,7 @@ def _runtime(
         limit_loopback=config.limit_loopback,
         caps=Caps(
             max_body_bytes=config.max_body_bytes,
-            max_body_memory_bytes=config.max_body_memory_bytes,
+            **{name: getattr(config, name) for name in SETTINGS},
         ),
     )
     sealer = Sealer("request state", secrets.secrets)  # what one process seals, others open
@@ -157,6 +157,7 @@ def _runtime(
         limits,
         observer,
         request_timeout_s=config.request_timeout_s,
+        left_call_timeout_s=config.left_call_timeout_s,
     )
 
 

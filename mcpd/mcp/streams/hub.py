@@ -138,6 +138,8 @@ class StreamHub:
         if lease is not None and lease.was_acquired and key.stream_id == SESSION_STREAM:
             delivered = reader.readers.delivered  # of a call's stream no older reader waits
             self._retries.add((key, reader.name), partial(self._release, lease, key, delivered))
+        elif reader.end is None and key not in self._writers:  # for the one that writes it
+            self.bus.publish(Signal(SignalKind.READER_LEFT, *key))
         self._forget_if_unused(key)
 
     async def _release(self, lease: Lease, key: StreamKey, delivered: int) -> None:
@@ -182,10 +184,14 @@ class StreamHub:
         key = _key_of(signal)
         if key in self._writers:
             self._read_elsewhere.add(key)
+            self._writers[key].readers.read_elsewhere(is_read=True)
         self._doubt(key)
 
     def _left_by_another(self, signal: Signal) -> None:
-        self._doubt(_key_of(signal))
+        key = _key_of(signal)
+        if key in self._writers:
+            self._writers[key].readers.read_elsewhere(is_read=False)
+        self._doubt(key)
 
     def _doubt(self, key: StreamKey) -> None:
         """Another reader may be served now."""
