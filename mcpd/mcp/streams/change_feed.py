@@ -14,7 +14,7 @@ from typing import Any
 import trio
 
 from mcpd.app.changes import ListKind
-from mcpd.errors import StoreError
+from mcpd.errors import InvalidParams, StoreError
 from mcpd.mcp.catalog.provider import Provider
 from mcpd.mcp.streams.hub import StreamHub
 from mcpd.rpc.messages import encode_notification
@@ -31,11 +31,38 @@ LIST_CHANGED: dict[ListKind, str] = {
     "resources": "notifications/resources/list_changed",
     "prompts": "notifications/prompts/list_changed",
 }
-MAX_URIS = 1000  # that one listener may name
+MAX_URIS = 1000  # that one listener or session may name, ids of tasks included
+MAX_URI_BYTES = 2048  # of one of them; what browsers and proxies take is of that size
+MAX_URIS_BYTES = 256 * 1024  # of all of them: a thousand of 256 bytes
 LISTS = "lists"  # the topic of changed lists; a resource's topic is its URI
 STORE_AWAY_S = 1.0  # until a change that could not be kept is tried again
 
 Change = tuple[str, str]  # method and URI
+
+
+def check_uris(uris: Sequence[str]) -> int:
+    """How many bytes these URIs (or ids of tasks) of one listener or session have.
+
+    Raises:
+        InvalidParams: they are too many, or too long.
+    """
+    if len(uris) > MAX_URIS:
+        raise InvalidParams(
+            f"{len(uris)} resources are too many to watch at once: {MAX_URIS} may be.",
+            fix="Watch fewer, or use another session or stream for the rest.",
+        )
+    sizes = [len(uri.encode()) for uri in uris]
+    if max(sizes, default=0) > MAX_URI_BYTES:
+        raise InvalidParams(
+            f"A URI to watch has more than {MAX_URI_BYTES} bytes.", fix="Name a resource of ours."
+        )
+    total = sum(sizes)
+    if total > MAX_URIS_BYTES:
+        raise InvalidParams(
+            f"The URIs to watch have more than {MAX_URIS_BYTES} bytes together.",
+            fix="Watch fewer, or use another session or stream for the rest.",
+        )
+    return total
 
 
 @dataclass(eq=False, slots=True)

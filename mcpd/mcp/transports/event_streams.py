@@ -6,6 +6,7 @@ response if it sent nothing.
 
 import trio
 
+from mcpd.auth.principals import Principal
 from mcpd.errors import McpdError
 from mcpd.http import sse
 from mcpd.http.messages import EventSink, EventStream, Response
@@ -148,7 +149,9 @@ async def session_stream(
 
     async def run(sink: EventSink) -> None:
         nonlocal sent
-        with runtime.sessions.active.stream(session.id):
+        owner = Principal(session.subject or "", session.issuer or "").key
+        held = runtime.limits.caps.streams.hold(owner)
+        with held, runtime.sessions.active.stream(session.id):
             await sink.open()
             with streams.open_reader(session.id, SESSION_STREAM, begin) as reader:
                 while event := await reader.next():
