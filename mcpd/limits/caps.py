@@ -136,6 +136,8 @@ class Cap:
             TooManyRequests: the key has its part.
             Unavailable: there is too little left for it. Both with Retry-After.
         """
+        if not amount:
+            return
         rule, mine = self.rule, self._taken.get(key, 0)
         free = rule.in_all - self.total
         if mine + amount > rule.each:
@@ -155,6 +157,8 @@ class Cap:
 
     def give_back(self, key: str, amount: int = 1) -> None:
         """What was taken is not there any more."""
+        if not amount:
+            return
         self.total -= amount
         left = self._taken[key] - amount
         if left:

@@ -137,12 +137,11 @@ class TaskRun:
     def _finish(self, result: Result) -> None:
         self._outcome = result
         if self.task is not None:
-            self.task.result = msgspec.Raw(self._request.encode(result))
             # 2025-11-25 counts a result with isError as a failure; the extension does not.
             failed = self._rounds is None and isinstance(result, dict) and result.get("isError")
             status = Status.FAILED if failed else Status.COMPLETED
-            if not self.task.move(status, self._request.runtime.tasks.clock()):
-                self.task.result = None
+            tasks = self._request.runtime.tasks
+            tasks.finish(self.task, status, self._request.encode(result))
 
     def _fail(self, error: McpdError) -> None:
         self._error = error
