@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mcpd.errors import TooManyRequests
 from mcpd.limits.buckets import Buckets
-from mcpd.limits.caps import Caps
+from mcpd.limits.caps import MAX_RESULT_BYTES, Caps
 
 REGISTRATION_BURST = 10
 CALL_BURST_S = 6.0  # of the calls of a minute, at once
@@ -49,6 +49,7 @@ class Limits:
         calls: tool calls and completions, by principal.
         registrations: by address.
         caps: how much there may be at once.
+        max_result_bytes: of a result as JSON.
         limit_loopback: whether addresses of this machine are limited too.
     """
 
@@ -56,6 +57,7 @@ class Limits:
     registrations: RateLimit
     caps: Caps
     limit_loopback: bool = False
+    max_result_bytes: int = MAX_RESULT_BYTES
 
 
 def make_limits(
@@ -64,6 +66,7 @@ def make_limits(
     registrations_per_minute: float = 60.0,
     limit_loopback: bool = False,
     caps: Caps | None = None,
+    max_result_bytes: int = MAX_RESULT_BYTES,
 ) -> Limits:
     """The limits that settings name."""
     burst = max(1, int(calls_per_minute * CALL_BURST_S / 60))
@@ -80,4 +83,5 @@ def make_limits(
         ),
         caps or Caps(),
         limit_loopback,
+        max_result_bytes,
     )

@@ -149,8 +149,7 @@ def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed
 async def _respond(request: McpRequest, outlet: Outlet | None) -> Outcome:
     call = request.call
     try:
-        result = await request.method.handle(request, outlet)
-        encoded = request.encode(result)
+        result, encoded = request.complete(await request.method.handle(request, outlet))
     except McpdError as error:
         return failed(call.id, error)
     except Exception:

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 import msgspec
 import trio
 
-from mcpd.errors import InvalidParams
+from mcpd.errors import InternalError, InvalidParams
 from mcpd.mcp.catalog.catalog import Catalog, Offered
+from mcpd.mcp.catalog.tool_results import error_result, too_large
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.params import Params
 from mcpd.mcp.questions.conversation import Outlet
@@ -56,6 +57,25 @@ class McpRequest(msgspec.Struct, frozen=True):
         if self.caller.revision.modern:
             result = self.runtime.catalog.add_result_meta(result, self.caller.revision)
         return _encode(result)
+
+    def complete(self, result: Result) -> tuple[Result, bytes]:
+        """A result and its JSON. A tool's that has more than max_result_bytes is replaced by one
+        that says so, for its caller to read.
+
+        Raises:
+            InternalError: any other result that has more.
+        """
+        encoded = self.encode(result)
+        limit = self.runtime.limits.max_result_bytes
+        if self.target is not None:
+            limit = getattr(self.target.part, "max_result_bytes", None) or limit
+        if len(encoded) <= limit:
+            return result, encoded
+        words = too_large(len(encoded), limit)
+        if self.call.method != "tools/call":
+            raise InternalError(words)
+        replaced = error_result(words)
+        return replaced, self.encode(replaced)
 
 
 class McpNotification(msgspec.Struct, frozen=True):

@@ -137,11 +137,12 @@ class TaskRun:
     def _finish(self, result: Result) -> None:
         self._outcome = result
         if self.task is not None:
+            result, encoded = self._request.complete(result)
             # 2025-11-25 counts a result with isError as a failure; the extension does not.
             failed = self._rounds is None and isinstance(result, dict) and result.get("isError")
             status = Status.FAILED if failed else Status.COMPLETED
             tasks = self._request.runtime.tasks
-            tasks.finish(self.task, status, self._request.encode(result))
+            tasks.finish(self.task, status, encoded)
 
     def _fail(self, error: McpdError) -> None:
         self._error = error

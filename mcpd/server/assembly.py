@@ -143,6 +143,7 @@ def _runtime(
         calls_per_minute=config.calls_per_minute,
         registrations_per_minute=config.registrations_per_minute,
         limit_loopback=config.limit_loopback,
+        max_result_bytes=config.max_result_bytes,
         caps=Caps(
             max_body_bytes=config.max_body_bytes,
             **{name: getattr(config, name) for name in SETTINGS},

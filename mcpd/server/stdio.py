@@ -43,7 +43,9 @@ def build(config: Config, providers: Sequence[Provider] | None = None) -> tuple[
         Sessions(backend.store, timeout_s=math.inf),
         Sealer("request state"),
         backend,
-        make_limits(calls_per_minute=config.calls_per_minute),
+        make_limits(
+            calls_per_minute=config.calls_per_minute, max_result_bytes=config.max_result_bytes
+        ),
         Observer(),
         request_timeout_s=config.request_timeout_s,
     )

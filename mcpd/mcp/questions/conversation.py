@@ -8,17 +8,19 @@ import trio
 
 from mcpd.app.context import LogLevel
 from mcpd.app.questions import Question, missing_capability
-from mcpd.errors import MissingClientCapability
+from mcpd.errors import MissingClientCapability, ToolError
 from mcpd.limits.buckets import Bucket
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.revisions import Revision
 from mcpd.mcp.streams.writer import CallWriter
 from mcpd.observer import current
 from mcpd.rpc.messages import encode_notification
+from mcpd.sessions.streams import MAX_BYTES
 
 # Enough for a person and for a model, too little to flood a client (MCP, "Progress").
 NOTIFICATIONS_BURST = 200
 NOTIFICATIONS_PER_S = 50.0
+MAX_MESSAGE_BYTES = MAX_BYTES  # of one that goes out before a result: what a stream keeps
 
 
 class Outlet(Protocol):
@@ -35,6 +37,20 @@ class Outlet(Protocol):
 
         Cancellation: before the message or not at all.
         """
+
+
+def bounded(message: bytes) -> bytes:
+    """The message.
+
+    Raises:
+        ToolError: it has more than MAX_MESSAGE_BYTES.
+    """
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise ToolError(
+            f"A message to the client has {len(message)} bytes, and at most {MAX_MESSAGE_BYTES}"
+            " are sent."
+        )
+    return message
 
 
 class Asker(Protocol):
@@ -108,7 +124,7 @@ class CallConversation:
             params["total"] = total
         if message is not None and self._caller.revision.progress_messages:
             params["message"] = message
-        await self._outlet.send(encode_notification("notifications/progress", params))
+        await self._outlet.send(bounded(encode_notification("notifications/progress", params)))
 
     async def log(self, level: LogLevel, data: Any, logger: str | None) -> None:
         """MCP, "Logging": at or above the client's level, on this request's stream."""
@@ -118,7 +134,7 @@ class CallConversation:
         params: dict[str, Any] = {"level": level, "data": data}
         if logger is not None:
             params["logger"] = logger
-        await self._outlet.send(encode_notification("notifications/message", params))
+        await self._outlet.send(bounded(encode_notification("notifications/message", params)))
 
     async def detach(self) -> None:
         """Only a call that may become a task can be detached; for others nothing happens."""

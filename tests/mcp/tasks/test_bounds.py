@@ -10,7 +10,7 @@ from mcpd.errors import InvalidParams, TooManyRequests, Unavailable
 from mcpd.limits.caps import TASKS, Cap, Caps
 from mcpd.mcp.tasks.registry import Tasks
 from mcpd.mcp.tasks.task import Status
-from mcpd.server.backends import memory_backend, sqlite_backend
+from mcpd.server.backends import sqlite_backend
 from mcpd.sessions.sqlite.store import SqliteStore
 
 
@@ -108,7 +108,6 @@ async def test_a_step_does_not_look_at_all_tasks():
 
 
 async def test_a_task_that_no_client_asks_for_ends_with_its_time(autojump_clock):
-    assert memory_backend().tasks is None
     began = trio.current_time()
     tasks = Tasks(clock=trio.current_time)
     async with trio.open_nursery() as nursery:
