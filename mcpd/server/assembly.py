@@ -137,6 +137,7 @@ def _runtime(
         backend.store,
         timeout_s=config.session_timeout_s,
         max_unbound=config.max_unauthenticated_sessions,
+        max_per_user=config.max_sessions_per_user,
         bus=backend.bus,
     )
     limits = make_limits(

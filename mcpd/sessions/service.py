@@ -29,6 +29,7 @@ class Sessions:
         store: where the records are.
         timeout_s: seconds without activity after which a session is gone.
         max_unbound: sessions that may wait for their first authenticated request.
+        max_per_user: sessions of one principal.
         clock: Unix seconds.
         bus: to the other processes of the store.
     """
@@ -36,6 +37,7 @@ class Sessions:
     store: SessionStore
     timeout_s: float = 3600.0
     max_unbound: int = 10_000
+    max_per_user: int = 1000
     clock: Callable[[], float] = time.time
     active: ActiveSessions = field(default_factory=ActiveSessions)
     bus: Bus = field(default_factory=Bus)
@@ -44,12 +46,24 @@ class Sessions:
         self.bus.listen(SignalKind.ENDED, self._over_elsewhere)
 
     async def open(self, session: Session) -> None:
-        """Keep a new session.
+        """Keep a new session. Of a principal that has too many those end that had no activity for
+        longest: a client that forgets its sessions must not keep its user out.
 
         Raises:
             StoreError: it was not kept.
         """
         for dropped in await self.store.create(session, max_unbound=self.max_unbound):
+            self._over(dropped)
+        if session.subject is not None:
+            await self._trim(session)
+
+    async def _trim(self, session: Session) -> None:
+        if await self.store.count_owned(session) <= self.max_per_user:
+            return
+        now = self.clock()
+        for session_id in self.active.active():
+            self.store.touch(session_id, now)
+        for dropped in await self.store.trim(session, keep=self.max_per_user):
             self._over(dropped)
 
     async def find(self, raw_id: str) -> Session:
@@ -81,6 +95,7 @@ class Sessions:
             if bound is None:
                 raise gone()
             session = bound
+            await self._trim(session)
         if not principal.owns(session.issuer, session.subject):
             raise gone()
         return session

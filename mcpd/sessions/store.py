@@ -66,6 +66,21 @@ class SessionStore(Protocol):
             StoreError: it was not kept.
         """
 
+    async def count_owned(self, session: Session) -> int:
+        """How many sessions the principal of this new one has; some of them may be over.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
+    async def trim(self, session: Session, *, keep: int) -> list[SessionId]:
+        """Forget sessions of this one's principal until ``keep`` are left, without activity for
+        longest first, this one never; returns which.
+
+        Raises:
+            StoreError: they are still there.
+        """
+
     async def end(self, session_id: SessionId) -> bool:
         """Forget a session; False: it was not there.
 

@@ -17,6 +17,7 @@ from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.redis import session_scripts as scripts
 from mcpd.sessions.redis.bus import RedisBus
 from mcpd.sessions.redis.connection import RedisConnection
+from mcpd.sessions.redis.owners import ADD_OWNED, KEEP_S, SURPLUS, owner_index
 from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, Change, Counts
 
 CACHE_S = ACTIVITY_LAG_S  # how long a record is used without asking again
@@ -143,6 +144,19 @@ class RedisStore:
             return bound
 
         return await self.update(session_id, claim)
+
+    async def count_owned(self, session: Session) -> int:
+        index = owner_index(self._prefix, session)
+        return int(await self._redis.run_script(ADD_OWNED, index, session.id, KEEP_S))
+
+    async def trim(self, session: Session, *, keep: int) -> list[SessionId]:
+        await self.flush()  # or one that is in use would look idle
+        index = owner_index(self._prefix, session)
+        surplus = await self._redis.run_script(SURPLUS, self._prefix, index, session.id, keep)
+        dropped = _ids(surplus)
+        for session_id in dropped:
+            await self.end(session_id)
+        return dropped
 
     async def end(self, session_id: SessionId) -> bool:
         there = await self._redis.run_script(scripts.DROP, self._prefix, session_id)

@@ -18,6 +18,7 @@ from mcpd.sessions.sqlite.schema import open_database
 from mcpd.sessions.store import EXPIRE_BATCH, Change, Counts
 
 _COLUMNS = "id, created_at, last_activity, issuer, subject, record"
+_OWNED = "subject = ? AND issuer IS ?"
 _CACHE_ENTRIES = 20_000
 _MAX_DIRTY = 50_000  # activity times that wait; beyond it those that failed are dropped
 
@@ -96,6 +97,28 @@ class SqliteStore:
         else:
             self._remember(session, self._activity.get(session_id, session.last_activity))
         return session
+
+    async def count_owned(self, session: Session) -> int:
+        owner = (session.subject, session.issuer)
+        return await self.database.read(lambda db: _count_owned(db, owner))
+
+    async def trim(self, session: Session, *, keep: int) -> list[SessionId]:
+        await self.flush()  # or one that is in use would look idle
+        owner = (session.subject, session.issuer)
+
+        def drop(db: sqlite3.Connection) -> list[SessionId]:
+            surplus = max(0, _count_owned(db, owner) - keep)
+            rows = db.execute(
+                f"DELETE FROM session WHERE id IN (SELECT id FROM session WHERE {_OWNED}"
+                " AND id != ? ORDER BY last_activity LIMIT ?) RETURNING id",
+                (*owner, session.id, surplus),
+            ).fetchall()
+            return [SessionId(row[0]) for row in rows]
+
+        dropped = await self.database.write(drop)
+        for session_id in dropped:
+            self._forget(session_id)
+        return dropped
 
     async def end(self, session_id: SessionId) -> bool:
         found = await self.database.write(
@@ -227,6 +250,10 @@ def _select(db: sqlite3.Connection, session_id: SessionId) -> Session | None:
 def _any_expired(db: sqlite3.Connection, cutoff: float) -> bool:
     query = "SELECT 1 FROM session WHERE last_activity <= ? LIMIT 1"
     return db.execute(query, (cutoff,)).fetchone() is not None
+
+
+def _count_owned(db: sqlite3.Connection, owner: tuple[str | None, str | None]) -> int:
+    return int(db.execute(f"SELECT count(*) FROM session WHERE {_OWNED}", owner).fetchone()[0])
 
 
 def _count_unbound(db: sqlite3.Connection) -> int:
