@@ -1,7 +1,10 @@
 """GET /health: for load balancers and people."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+import trio
 
 from mcpd.errors import StoreError
 from mcpd.http.answers import json_response
@@ -9,32 +12,50 @@ from mcpd.http.messages import Answer, Request
 from mcpd.registration.description import Description
 from mcpd.sessions.service import Sessions
 
+LOOK_EVERY_S = 1.0  # at the store, however often health is asked for
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Health:
-    """Liveness and readiness. A store that is away is told, but stateless requests go on."""
+    """Liveness and readiness. A store that is away, or that cannot be written, is told, but
+    stateless requests go on.
+
+    Args:
+        clock: seconds that only go forward.
+    """
 
     sessions: Sessions
     description: Description
-    started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    started: float = 0.0
+    _store_state: str = ""
+    _looked_at: float = float("-inf")
+    _looking: trio.Lock = field(default_factory=trio.Lock)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
 
     async def get(self, request: Request) -> Answer:
         """200 while requests are served at all."""
-        store_state = await self._store_state()
+        store_state = await self._look()
         body = {
             "status": "ok" if store_state == "ok" else "degraded",
             "server": self.description.name,
             "version": self.description.version,
             "mcp_endpoint": self.description.endpoints(request)["mcp"],
             "auth_required": self.description.auth_required,
-            "uptime_s": round(time.monotonic() - self.started, 3),
+            "uptime_s": round(self.clock() - self.started, 3),
             "store": {"kind": self.sessions.store.kind, "state": store_state},
         }
         return json_response(body, headers=((b"cache-control", b"no-store"),))
 
-    async def _store_state(self) -> str:
-        try:
-            await self.sessions.store.count()
-        except StoreError:
-            return "unavailable"
-        return "ok"
+    async def _look(self) -> str:
+        """The state of the store, not older than LOOK_EVERY_S; one request at a time looks."""
+        async with self._looking:
+            if self.clock() - self._looked_at >= LOOK_EVERY_S:
+                try:
+                    self._store_state = await self.sessions.store.check()
+                except StoreError:
+                    self._store_state = "unavailable"
+                self._looked_at = self.clock()
+            return self._store_state

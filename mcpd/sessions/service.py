@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import BadRequest, SessionNotFound, StoreError
+from mcpd.limits.seldom import Seldom
 from mcpd.sessions.active_sessions import ActiveSessions
 from mcpd.sessions.bus import Bus, Signal, SignalKind
 from mcpd.sessions.record import Move, Session, SessionId, step
@@ -169,6 +170,7 @@ class Sessions:
     async def run_upkeep(self) -> None:
         """Write activity behind and sweep, for ever. A store that fails is tried again."""
         next_sweep = trio.current_time()
+        complaints = Seldom()
         while True:
             try:
                 if trio.current_time() >= next_sweep:
@@ -180,7 +182,8 @@ class Sessions:
                 for session_id in await self.store.refresh(self.active.active()):
                     self.active.ended(session_id)
             except StoreError as error:
-                log.warning("session upkeep failed, next in %s s: %s", ACTIVITY_LAG_S, error)
+                if complaints.is_due(trio.current_time()):
+                    log.warning("session upkeep fails, and is tried again: %s", error)
             await trio.sleep(min(ACTIVITY_LAG_S, self.timeout_s / 2))
 
 

@@ -105,6 +105,13 @@ class SessionStore(Protocol):
             StoreError: the store cannot be read.
         """
 
+    async def check(self) -> str:
+        """``ok``, or in a word why it cannot be written now. Costs the same however much it holds.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
     async def count(self) -> Counts:
         """How many there are, expired but not yet swept ones included."""
 

@@ -15,6 +15,7 @@ import trio
 
 from mcpd.app.changes import ListKind
 from mcpd.errors import InvalidParams, StoreError
+from mcpd.limits.seldom import Seldom
 from mcpd.mcp.catalog.provider import Provider
 from mcpd.mcp.streams.hub import StreamHub
 from mcpd.rpc.messages import encode_notification
@@ -152,6 +153,7 @@ class ChangeFeed:
 
     async def run(self) -> None:
         """Put changes onto the streams of the sessions that watch, for ever."""
+        complaints = Seldom()
         while True:
             if not self._waiting:
                 self._wake = trio.Event()
@@ -163,7 +165,8 @@ class ChangeFeed:
                 for session_id in await self._watches.announce(uri or LISTS, notice):
                     self._hub.session_grew(session_id)
             except StoreError as error:
-                log.warning("a change waits for the store: %s", error.message)
+                if complaints.is_due(trio.current_time()):
+                    log.warning("a change waits for the store: %s", error.message)
                 self._waiting[method, uri] = None
                 await trio.sleep(STORE_AWAY_S)
             except Exception:  # one app's odd URI must not end the server

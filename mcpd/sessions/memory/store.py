@@ -110,6 +110,9 @@ class MemoryStore:
         chosen = heapq.nsmallest(limit, wanted, key=lambda entry: entry.session.id)
         return [entry.current() for entry in chosen]
 
+    async def check(self) -> str:
+        return "ok"
+
     async def count(self) -> Counts:
         return Counts(len(self._entries), len(self._unbound))
 

@@ -197,6 +197,10 @@ class RedisStore:
             if record is not None and activity is not None and float(activity) > alive_since
         ]
 
+    async def check(self) -> str:
+        await self._redis.call("EXISTS", f"{self._prefix}:activity")
+        return "ok"
+
     async def count(self) -> Counts:
         total, unbound = await self._redis.pipeline(
             ("ZCARD", f"{self._prefix}:activity"), ("ZCARD", f"{self._prefix}:unbound")

@@ -138,11 +138,13 @@ class SqliteStore:
             ).fetchall()
             return [SessionId(row[0]) for row in rows]
 
-        if not await self.database.read(lambda db: _any_expired(db, cutoff)):
-            return []
-        expired = await self.database.write(sweep)
+        expired: list[SessionId] = []
+        if await self.database.read(lambda db: _any_expired(db, cutoff)):
+            expired = await self.database.write(sweep)
         for session_id in expired:
             self._forget(session_id)
+        if len(expired) < EXPIRE_BATCH:
+            await self.database.give_back()
         return expired
 
     async def list(
@@ -157,6 +159,10 @@ class SqliteStore:
             ).fetchall()
         )
         return [_from_row(row) for row in rows]
+
+    async def check(self) -> str:
+        await self.database.read(lambda db: db.execute("SELECT 1 FROM session LIMIT 1").fetchone())
+        return self.database.condition.state
 
     async def count(self) -> Counts:
         def counts(db: sqlite3.Connection) -> Counts:
@@ -183,6 +189,7 @@ class SqliteStore:
 
     async def flush(self) -> None:
         if not self._dirty:
+            await self.database.probe()  # or nothing would show that it can be written again
             return
         behind, self._dirty = self._dirty, {}
         rows = [(when, session_id) for session_id, when in behind.items()]

@@ -126,7 +126,9 @@ class TaskStore:
             db.execute("DELETE FROM task WHERE id = ? AND user = ?", (task_id, user))
             return task
 
-        return await self._database.write(remove)
+        removed = await self._database.write(remove)
+        await self._database.give_back()
+        return removed
 
     async def find(
         self,
