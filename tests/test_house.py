@@ -17,7 +17,7 @@ MAX_PACKAGES = 12
 # do not import each other, but for what is listed with them.
 LAYERS: list[set[str]] = [
     {"errors", "version", "observer"},
-    {"limits", "setting_types"},
+    {"clock", "limits", "setting_types"},
     {"config", "sqlite", "http", "rpc"},
     {"app", "auth", "telemetry"},
     {"sessions"},

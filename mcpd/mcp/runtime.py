@@ -54,7 +54,13 @@ def make_runtime(
     """Wire them to each other: what ends with a session, what is told of a change."""
     streams = StreamHub(backend)
     changes = ChangeFeed(catalog.providers, backend.watches, streams)
-    tasks = Tasks(caps=limits.caps, store=backend.tasks, bus=backend.bus, process=backend.process)
+    tasks = Tasks(
+        caps=limits.caps,
+        store=backend.tasks,
+        bus=backend.bus,
+        process=backend.process,
+        clock=backend.clock,
+    )
     tasks.on_change.append(lambda task: changes.task_changed(task.id))
     in_flight = CallsInFlight(
         sessions.active,

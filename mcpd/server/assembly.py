@@ -139,6 +139,7 @@ def _runtime(
         max_unbound=config.max_unauthenticated_sessions,
         max_per_user=config.max_sessions_per_user,
         bus=backend.bus,
+        clock=backend.clock,
     )
     limits = make_limits(
         calls_per_minute=config.calls_per_minute,

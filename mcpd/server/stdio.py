@@ -40,7 +40,7 @@ def build(config: Config, providers: Sequence[Provider] | None = None) -> tuple[
     backend = memory_backend()
     runtime = make_runtime(
         catalog,
-        Sessions(backend.store, timeout_s=math.inf),
+        Sessions(backend.store, timeout_s=math.inf, clock=backend.clock),
         Sealer("request state"),
         backend,
         make_limits(

@@ -1,7 +1,6 @@
 """Sessions as the rest of the server sees them: opened, found, owned, swept."""
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -9,6 +8,7 @@ import trio
 from msgspec.structs import replace
 
 from mcpd.auth.principals import Principal
+from mcpd.clock import SteadyClock
 from mcpd.errors import BadRequest, SessionNotFound, StoreError
 from mcpd.limits.seldom import Seldom
 from mcpd.sessions.active_sessions import ActiveSessions
@@ -31,7 +31,7 @@ class Sessions:
         timeout_s: seconds without activity after which a session is gone.
         max_unbound: sessions that may wait for their first authenticated request.
         max_per_user: sessions of one principal.
-        clock: Unix seconds.
+        clock: of the store: Unix seconds.
         bus: to the other processes of the store.
     """
 
@@ -39,7 +39,7 @@ class Sessions:
     timeout_s: float = 3600.0
     max_unbound: int = 10_000
     max_per_user: int = 1000
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = field(default_factory=SteadyClock)
     active: ActiveSessions = field(default_factory=ActiveSessions)
     bus: Bus = field(default_factory=Bus)
 

@@ -78,6 +78,17 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             raise ConfigError(explain(path, error), fix=mend(error, path)) from error
 
+    def prepare(self, job: Job[T]) -> T:
+        """Run ``job`` now, before the file is used; blocks.
+
+        Raises:
+            ConfigError: SQLite refused.
+        """
+        try:
+            return job(self._connection)
+        except sqlite3.Error as error:
+            raise ConfigError(explain(self.path, error), fix=mend(error, self.path)) from error
+
     async def read(self, job: Job[T]) -> T:
         """Run a query in the database's thread.
 

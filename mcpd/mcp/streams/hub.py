@@ -6,7 +6,6 @@ A message goes to the log first and then to the connection that reads, in this p
 
 import logging
 import secrets
-import time
 from functools import partial
 from itertools import count
 
@@ -40,6 +39,7 @@ class StreamHub:
     def __init__(self, backend: Backend) -> None:
         self.events = backend.events
         self.bus = backend.bus
+        self._clock = backend.clock
         self._lease = backend.lease
         self._writers: dict[StreamKey, CallWriter] = {}
         self._readers: dict[StreamKey, LocalReaders] = {}
@@ -166,7 +166,7 @@ class StreamHub:
             while True:
                 await trio.sleep(SWEEP_EVERY_S)
                 try:
-                    await self.events.sweep(time.time())
+                    await self.events.sweep(self._clock())
                 except StoreError as error:
                     log.warning("old streams stay for now: %s", error.message)
 

@@ -4,7 +4,6 @@ owner alone, bounded in number and in time.
 
 import logging
 import re
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ import trio
 
 from mcpd.app.questions import BadAnswer
 from mcpd.auth.principals import Principal
+from mcpd.clock import SteadyClock
 from mcpd.errors import InvalidParams, ToolError
 from mcpd.limits.caps import Caps
 from mcpd.mcp.tasks.record import DistantTask, TaskCommand
@@ -50,9 +50,10 @@ class Tasks:
         store: TaskStore | None = None,
         bus: Bus | None = None,
         process: str = "",
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._table = TaskTable(Caps() if caps is None else caps)
+        clock = SteadyClock() if clock is None else clock
         self.clock = clock
         self.on_change: list[Callable[[Task], None]] = []
         self.sync: TaskSync | None = None

@@ -7,13 +7,16 @@ acknowledged, but for activity times, which are written behind.
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
+from mcpd.clock import JUMP_S, SteadyClock
 from mcpd.errors import StoreError
 from mcpd.sessions.record import Session, SessionId
+from mcpd.sessions.sqlite.drift import begin, write_drift
 from mcpd.sessions.sqlite.schema import open_database
 from mcpd.sessions.store import EXPIRE_BATCH, Change, Counts
 
@@ -34,8 +37,10 @@ class SqliteStore:
 
     kind = "sqlite"
 
-    def __init__(self, path: Path, *, alone: bool = True) -> None:
+    def __init__(self, path: Path, *, alone: bool = True, clock: SteadyClock | None = None) -> None:
+        self.clock = SteadyClock() if clock is None else clock
         self.database = open_database(path, alone=alone)
+        self._drift = self.database.prepare(partial(begin, clock=self.clock, alone=alone))
         self._cache: OrderedDict[SessionId, Session] = OrderedDict()
         self._activity: OrderedDict[SessionId, float] = OrderedDict()  # of cached sessions
         self._dirty: dict[SessionId, float] = {}
@@ -188,6 +193,7 @@ class SqliteStore:
         return [key for key, is_there in zip(cached, there, strict=True) if not is_there]
 
     async def flush(self) -> None:
+        await self._note_drift()
         if not self._dirty:
             await self.database.probe()  # or nothing would show that it can be written again
             return
@@ -203,6 +209,13 @@ class SqliteStore:
             if len(self._dirty) < _MAX_DIRTY:
                 self._dirty = behind | self._dirty
             raise
+
+    async def _note_drift(self) -> None:
+        """The wall clock jumped: see ``drift``."""
+        drift = self.clock.drift
+        if abs(drift - self._drift) > JUMP_S:
+            await self.database.write(lambda db: write_drift(db, drift))
+            self._drift = drift
 
     def close(self) -> None:
         self.database.close()
