@@ -57,6 +57,16 @@ CALLS = CapRule(
     " max_connections; a host with ten agents has some dozens at once.",
     advice="Wait until some are done, or cancel them with notifications/cancelled",
 )
+ARGUMENTS = CapRule(
+    "arguments",
+    "bytes of params of calls that run in sessions",
+    each=64 * MiB,
+    in_all=256 * MiB,
+    floor=4 * MiB,
+    share=2,
+    reason="They stay in memory as long as the call runs, which may be long after its connection.",
+    advice="Send less at once, or wait until some calls are done",
+)
 STREAMS = CapRule(
     "streams",
     "event streams without an end",
@@ -112,7 +122,7 @@ BODIES = CapRule(
     " A user's part is a quarter of all.",
     advice="Send fewer large requests at once",
 )
-RULES = (CALLS, STREAMS, WATCHED, TASKS, TASK_RESULTS, BODIES)
+RULES = (CALLS, ARGUMENTS, STREAMS, WATCHED, TASKS, TASK_RESULTS, BODIES)
 SETTINGS = tuple(name for rule in RULES for name in (rule.each_setting, rule.all_setting) if name)
 MAX_RESULT_BYTES = 8 * MiB  # of one result: more than a model reads, less than a stream may keep
 
@@ -198,13 +208,17 @@ class Caps:
 
     def __init__(self, *, max_body_bytes: int = 4 * MiB, **given: int) -> None:
         self.calls = Cap(_with_settings(CALLS, given))
+        self.arguments = Cap(_with_floor(_with_settings(ARGUMENTS, given), max_body_bytes))
         self.streams = Cap(_with_settings(STREAMS, given))
         self.watched = Cap(_with_settings(WATCHED, given))
         self.tasks = Cap(_with_settings(TASKS, given))
         self.task_results = Cap(_with_settings(TASK_RESULTS, given))
-        bodies = _with_settings(BODIES, given)
-        in_all, each = max(bodies.in_all, max_body_bytes), max(bodies.each, max_body_bytes)
-        self.bodies = Cap(replace(bodies, in_all=in_all, each=each, floor=max_body_bytes))
+        self.bodies = Cap(_with_floor(_with_settings(BODIES, given), max_body_bytes))
+
+
+def _with_floor(rule: CapRule, floor: int) -> CapRule:
+    """The row with room for one of this size at least."""
+    return replace(rule, each=max(rule.each, floor), in_all=max(rule.in_all, floor), floor=floor)
 
 
 def _with_settings(rule: CapRule, given: dict[str, int]) -> CapRule:

@@ -122,9 +122,9 @@ async def _run(request: McpRequest, outlet: Outlet | None) -> Outcome:
     session = request.caller.session
     if session is None or not request.method.may_stream:
         return await _respond(request, outlet)
-    owner = request.caller.principal.key
+    owner, size = request.caller.principal.key, len(request.call.params)
     try:
-        with request.runtime.in_flight.track(session.id, request.call.id, owner) as tracked:
+        with request.runtime.in_flight.track(session.id, request.call.id, owner, size) as tracked:
             outcome = await _respond(request, outlet)
     except McpdError as error:  # too many run
         return failed(request.call.id, error)

@@ -11,7 +11,8 @@ from typing import Any
 
 import trio
 
-from mcpd.limits.caps import CALLS, Cap
+from mcpd.errors import McpdError
+from mcpd.limits.caps import Caps
 from mcpd.mcp.questions.input_required import InputRequired
 from mcpd.rpc.messages import RequestId
 from mcpd.sessions.active_sessions import ActiveSessions
@@ -27,7 +28,7 @@ class CallsInFlight:
     """The calls of all sessions of this process.
 
     Args:
-        cap: on how many run at once, by principal.
+        caps: on how many run at once, and on the bytes of their params, by principal.
         limit_s: for a call that outlives its connection.
         left_limit_s: for one that no client reads, from the moment at which it left.
     """
@@ -37,13 +38,13 @@ class CallsInFlight:
         active: ActiveSessions,
         bus: Bus,
         *,
-        cap: Cap | None = None,
+        caps: Caps | None = None,
         limit_s: float = math.inf,
         left_limit_s: float = math.inf,
     ) -> None:
         self._active = active
         self._bus = bus
-        self._cap = Cap(CALLS) if cap is None else cap
+        self._caps = Caps() if caps is None else caps
         self.limit_s = limit_s
         self.left_limit_s = left_limit_s
         self._nursery: trio.Nursery | None = None
@@ -96,16 +97,20 @@ class CallsInFlight:
             if key[0] == session_id:
                 scope.cancel()
 
-    def track(self, session_id: SessionId, request_id: RequestId, owner: str) -> "_Tracked":
+    def track(
+        self, session_id: SessionId, request_id: RequestId, owner: str, size: int
+    ) -> "_Tracked":
         """A context manager for one call; its ``cancelled`` tells whether it was cancelled.
 
         Args:
             owner: the key of its principal.
+            size: bytes of its params.
 
         Raises (where it is entered):
             TooManyRequests, Unavailable: the principal, or all together, have too many.
         """
-        return _Tracked(self._scopes, (session_id, request_id), self._active, self._cap, owner)
+        key = (session_id, request_id)
+        return _Tracked(self._scopes, key, self._active, self._caps, owner, size)
 
     def cancel(self, session_id: SessionId, request_id: RequestId) -> bool:
         """Cancel a call, wherever it runs; False: not here, which is no error (MCP,
@@ -137,19 +142,21 @@ async def _contain(job: Callable[..., Awaitable[None]], *args: Any) -> None:
 class _Tracked:
     """Written as a class because a generator would cost more than the bookkeeping."""
 
-    __slots__ = ("_cap", "_hold", "_key", "_owner", "_scope", "_scopes")
+    __slots__ = ("_caps", "_hold", "_key", "_owner", "_scope", "_scopes", "_size")
 
     def __init__(
         self,
         scopes: dict[_Key, trio.CancelScope],
         key: _Key,
         active: ActiveSessions,
-        cap: Cap,
+        caps: Caps,
         owner: str,
+        size: int,
     ) -> None:
         self._scopes = scopes
-        self._cap = cap
+        self._caps = caps
         self._owner = owner
+        self._size = size
         self._key = key
         self._scope = trio.CancelScope()
         self._hold = active.hold(key[0])
@@ -159,7 +166,12 @@ class _Tracked:
         return self._scope.cancelled_caught
 
     def __enter__(self) -> "_Tracked":
-        self._cap.take(self._owner)
+        self._caps.calls.take(self._owner)
+        try:
+            self._caps.arguments.take(self._owner, self._size)
+        except McpdError:
+            self._caps.calls.give_back(self._owner)
+            raise
         self._hold.__enter__()
         self._scopes[self._key] = self._scope
         self._scope.__enter__()
@@ -174,5 +186,6 @@ class _Tracked:
         if self._scopes.get(self._key) is self._scope:
             del self._scopes[self._key]
         self._hold.__exit__(None, None, None)
-        self._cap.give_back(self._owner)
+        self._caps.calls.give_back(self._owner)
+        self._caps.arguments.give_back(self._owner, self._size)
         return bool(self._scope.__exit__(kind, error, traceback))

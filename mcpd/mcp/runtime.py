@@ -65,7 +65,7 @@ def make_runtime(
     in_flight = CallsInFlight(
         sessions.active,
         backend.bus,
-        cap=limits.caps.calls,
+        caps=limits.caps,
         limit_s=request_timeout_s,
         left_limit_s=left_call_timeout_s,
     )

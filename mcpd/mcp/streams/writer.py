@@ -175,6 +175,7 @@ class CallWriter:
     async def _open(self) -> None:
         if self.state is WriterState.NEW:
             await retry_while_away(lambda: self._events.begin(self._call))
+            self._call = msgspec.structs.replace(self._call, request=b"")  # the log has it now
             if self.is_live:  # nothing gave it up meanwhile
                 self._move(WriterMove.OPEN)
 

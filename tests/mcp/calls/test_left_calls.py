@@ -1,10 +1,13 @@
 """Calls that go on when their client leaves are bounded, in number and in time."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 
 from mcpd.app.app import App
 from mcpd.app.context import Context
+from mcpd.limits.caps import Cap
 from tests.in_process import HandshakeClient, serving
 from tests.peer import parse_events
 
@@ -31,7 +34,7 @@ def make_app(seen: list[str]) -> App:
 
 def message(name: str, **arguments: str) -> dict[str, object]:
     params = {"name": name, "arguments": arguments}
-    return {"jsonrpc": "2.0", "id": arguments.get("key", "x"), "method": "tools/call",
+    return {"jsonrpc": "2.0", "id": arguments.get("key", "x")[:9], "method": "tools/call",
             "params": params}  # fmt: skip
 
 
@@ -105,3 +108,21 @@ async def test_a_client_that_comes_back_keeps_its_call(tmp_path, autojump_clock)
         reply = await server.user().request("GET", "/mcp/", headers=headers)
         assert "left_call_timeout_s" in reply.body.decode()
         assert seen == ["kept"]
+
+
+async def test_the_params_of_a_users_calls_are_bounded_together(tmp_path):
+    seen: list[str] = []
+    async with serving(tmp_path, [make_app(seen)]) as server:
+        caps = server.server.runtime.limits.caps
+        caps.arguments = Cap(replace(caps.arguments.rule, each=50_000, floor=1000))
+        session = HandshakeClient(server.user())
+        await session.open()
+        for key in ("a", "b"):
+            await (await begin(server, session, key + "x" * 20_000)).head()
+        reply = await server.user().request(
+            "POST", "/mcp/", json=message("wait", key="c" * 20_000), headers=session.headers
+        )
+        (refused,) = reply.messages()
+        assert "bytes of params" in refused["error"]["message"]
+        assert caps.calls.total == 2
+        await (await begin(server, session, "small")).head()
