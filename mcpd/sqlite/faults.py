@@ -72,7 +72,8 @@ def store_error(error: sqlite3.Error) -> StoreError:
     """What clients are told of an error. No path is in it, and nothing of what was written."""
     fault = fault_of(error)
     if fault is not None:
-        return StoreError(fault.words, fix="Try again later; the server's log says what to do.")
+        advice = "Try again later; the server's log says what to do."
+        return StoreError(fault.words, fix=advice, lasting=True)
     if "locked" in str(error):
         return StoreError("This server's store is busy.", fix="Try again.")
     return StoreError(f"This server's store refused: {error}.")

@@ -13,7 +13,7 @@ import trio
 from mcpd.app.questions import BadAnswer
 from mcpd.auth.principals import Principal
 from mcpd.clock import SteadyClock
-from mcpd.errors import InvalidParams, ToolError
+from mcpd.errors import InvalidParams, StoreError, ToolError
 from mcpd.limits.caps import Caps
 from mcpd.mcp.tasks.record import DistantTask, TaskCommand
 from mcpd.mcp.tasks.sync import TaskSync
@@ -107,10 +107,16 @@ class Tasks:
         """See that every process can find the task, before its client is told of it.
 
         Raises:
-            StoreError: it cannot.
+            StoreError: it cannot, and the task is stopped: its client will not hear of it.
         """
-        if self.sync is not None:
+        if self.sync is None:
+            return
+        try:
             await self.sync.write(task)
+        except StoreError:
+            self._cancel(task)
+            self._table.remove(task)
+            raise
 
     async def get(self, owner: Principal, task_id: str) -> Task:
         """The owner's task.

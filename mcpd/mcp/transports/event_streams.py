@@ -7,7 +7,7 @@ response if it sent nothing.
 import trio
 
 from mcpd.auth.principals import Principal
-from mcpd.errors import McpdError
+from mcpd.errors import McpdError, StoreError
 from mcpd.http import sse
 from mcpd.http.messages import EventSink, EventStream, Response
 from mcpd.mcp.calls.resume import is_known, lost_answer, next_event
@@ -74,7 +74,12 @@ def kept_call_stream(request: McpRequest, session: Session, accepted: Accepts) -
             if not writer.settled.is_set():
                 try:
                     await writer.open()
-                except McpdError as error:  # nothing was sent yet, so this can be
+                except StoreError as error:
+                    if not error.lasting:  # nothing was sent yet, so this can be
+                        outcome = failed(request.call.id, error)
+                        return outcome_response(outcome, accepted, modern=False)
+                    await writer.settled.wait()  # the answer needs no store
+                except McpdError as error:
                     return outcome_response(failed(request.call.id, error), accepted, modern=False)
             if not writer.is_kept:
                 return outcome_response(Outcome(writer.plain_answer), accepted, modern=False)
