@@ -1,4 +1,4 @@
-"""A wall clock that jumps, in either direction, ends no session and keeps nobody out."""
+"""A wall clock that jumps, in either direction, ends no session and locks no user out."""
 
 import time
 

@@ -138,9 +138,8 @@ class StreamHub:
         if lease is not None and lease.was_acquired and key.stream_id == SESSION_STREAM:
             delivered = reader.readers.delivered  # of a call's stream no older reader waits
             self._retries.add((key, reader.name), partial(self._release, lease, key, delivered))
-        elif (
-            key.stream_id != SESSION_STREAM and key not in self._writers
-        ):  # which its process minds
+        elif key.stream_id != SESSION_STREAM and key not in self._writers:
+            # The process that writes it minds whether it is read.
             self.bus.publish(Signal(SignalKind.READER_LEFT, *key))
         self._forget_if_unused(key)
 
