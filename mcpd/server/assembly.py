@@ -146,10 +146,7 @@ def _runtime(
         registrations_per_minute=config.registrations_per_minute,
         limit_loopback=config.limit_loopback,
         max_result_bytes=config.max_result_bytes,
-        caps=Caps(
-            max_body_bytes=config.max_body_bytes,
-            **{name: getattr(config, name) for name in SETTINGS},
-        ),
+        caps=make_caps(config),
     )
     sealer = Sealer("request state", secrets.secrets)  # what one process seals, others open
     return make_runtime(
@@ -162,6 +159,12 @@ def _runtime(
         request_timeout_s=config.request_timeout_s,
         left_call_timeout_s=config.left_call_timeout_s,
     )
+
+
+def make_caps(config: Config) -> Caps:
+    """The caps that settings name."""
+    given = {name: getattr(config, name) for name in SETTINGS}
+    return Caps(max_body_bytes=config.max_body_bytes, **given)
 
 
 def _describe(config: Config, catalog: Catalog, authenticator: Authenticator) -> Description:

@@ -7,7 +7,9 @@ import trio
 
 from mcpd.app.app import App
 from mcpd.app.context import Context
+from mcpd.config import Config
 from mcpd.limits.caps import Cap
+from mcpd.server import stdio
 from tests.in_process import HandshakeClient, serving
 from tests.peer import parse_events
 
@@ -126,3 +128,10 @@ async def test_the_params_of_a_users_calls_are_bounded_together(tmp_path):
         assert "bytes of params" in refused["error"]["message"]
         assert caps.calls.total == 2
         await (await begin(server, session, "small")).head()
+
+
+async def test_the_settings_hold_over_stdio_too(tmp_path):
+    config = Config(state_dir=tmp_path, max_tasks_per_user=3, max_result_bytes=1000)
+    _, runtime = stdio.build(config, [make_app([])])
+    assert runtime.limits.caps.tasks.rule.each == 3
+    assert runtime.limits.max_result_bytes == 1000
