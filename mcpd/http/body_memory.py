@@ -1,5 +1,9 @@
 """The memory that the bodies of all connections take, while they arrive and while they are served.
 
+A body of known length is counted as a whole before it is read: of many at once the first are
+served, where all would be cut off halfway if each were counted as it comes. Holding room that is
+not used costs a user nothing but its own part.
+
 What came with its head is not counted: connections bound it, with READ_BYTES each.
 """
 
@@ -19,12 +23,14 @@ class BodyMemory:
         self._held = 0
 
     def grow(self, size: int, request: Request | None) -> None:
-        """The body has so many bytes by now. It counts for the user, where the request is known to
-        have one, else for the address.
+        """The body has, or will have, so many bytes; fewer than before are no news. It counts for
+        the user, where the request is known to have one, else for the address.
 
         Raises:
             TooManyRequests, Unavailable: there is no memory for it.
         """
+        if size <= self._held:
+            return
         if not self._held and request is not None:
             self._key = request.activity.user or limit_key(request.peer.address)
         self._cap.take(self._key, size - self._held)

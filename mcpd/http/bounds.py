@@ -34,7 +34,7 @@ DRAIN_IDLE_S = 0.05  # for a request that came just before an idle connection is
 DRAIN_FRESH_S = 1.0  # for the first request of a connection that came just before
 GOODBYE_S = 2.0  # for the last answer and the half-close
 LINGER_S = 2.0  # for a peer to notice a refusal while it still sends
-LINGER_BYTES = 1024 * 1024
+LINGER_BYTES = 8 * 1024 * 1024  # more than a large body: its client reads why it was refused
 
 
 def too_large(max_bytes: int) -> ContentTooLarge:

@@ -178,6 +178,7 @@ class Connection:
         piece = parser.next_body()
         if piece is not None and len(piece) == length:  # the usual case: all of it is here
             return piece
+        self._body_memory.grow(length or 0, self._unlogged)
         await self._stream.stop_watch()  # from here on we read ourselves
         if piece is None and parser.waits_for_continue:
             await self._stream.send(answers.CONTINUE)

@@ -78,3 +78,23 @@ async def test_a_peer_that_leaves_gives_its_memory_back(server, autojump_clock):
     await peer.stream.aclose()
     await trio.sleep(1)
     assert server.state.bodies.total == 0
+
+
+async def test_of_many_bodies_at_once_the_first_are_served_and_not_all_cut_off_halfway(
+    server, autojump_clock
+):
+    """Each is counted as a whole before it is read."""
+    peers = [server("203.0.113.1") for _ in range(6)]
+    head = (
+        b"POST /?alice HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+        b"content-length: %d\r\n\r\n" % BODY
+    )
+    for peer in peers:
+        await peer.send(head)
+        await trio.sleep(0.1)
+    refused = [await peer.raw_reply() for peer in peers[3:]]
+    assert all(reply.startswith(b"HTTP/1.1 429 ") for reply in refused)
+    for peer in peers[:3]:
+        await peer.send(b"x" * BODY)
+    for peer in peers[:3]:
+        assert (await peer.raw_reply()).startswith(b"HTTP/1.1 200 ")
