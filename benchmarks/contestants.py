@@ -139,7 +139,8 @@ def _state() -> tuple[str, str]:
     """A state directory with a secret, and a token."""
     folder = tempfile.mkdtemp(dir=workspace())
     made = subprocess.run(
-        [sys.executable, "-m", "mcpd", "token", "create", "--sub", "bench", "--new-secret", "--state-dir", folder],
+        [sys.executable, "-m", "mcpd", "token", "create", "--sub", "bench", "--new-secret",
+         "--state-dir", folder],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return folder, made.stdout.strip()

@@ -241,12 +241,17 @@ class Unavailable(McpdError):
 
 
 class StoreError(Unavailable):
-    """A store cannot be reached or written; the answer says when to try again."""
+    """A store cannot be reached or written; the answer says when to try again.
+
+    Args:
+        lasting: an operator has to do something, so nothing under way waits for it.
+    """
 
     slug = "store_unavailable"
 
-    def __init__(self, message: str, *, fix: str = "") -> None:
+    def __init__(self, message: str, *, fix: str = "", lasting: bool = False) -> None:
         super().__init__(message, fix=fix, headers=((b"retry-after", b"%d" % STORE_RETRY_S),))
+        self.lasting = lasting
 
 
 class HandlerTimeout(Unavailable):

@@ -164,20 +164,24 @@ def _reason(error: jwt.PyJWTError) -> str:
 
 
 def _check_times(claims: Mapping[str, Any], now: float, rules: TokenRules) -> float:
-    """exp, nbf and iat (RFC 7519, section 4.1); returns when the token stops being valid."""
+    """exp, nbf and iat (RFC 7519, section 4.1); returns when the token stops being valid.
+
+    An iat in the future is no reason to refuse (it says how old a token is, nbf when it begins): a
+    clock that is set back must not lock every user out.
+    """
     expires_at = _seconds(claims, "exp", rules)
     if expires_at is None:
         raise refuse("The token is not valid: it has no exp.", rules.scope)
     if now >= expires_at + rules.leeway_s:
         raise refuse(f"The token expired at {_utc(expires_at)}.", rules.scope)
-    for claim in ("nbf", "iat"):
-        start = _seconds(claims, claim, rules)
-        if start is not None and now < start - rules.leeway_s:
-            raise refuse(
-                f"The token is not valid before {_utc(start)}.",
-                rules.scope,
-                fix="Compare the clocks of this server and of the machine that made the token.",
-            )
+    _seconds(claims, "iat", rules)
+    start = _seconds(claims, "nbf", rules)
+    if start is not None and now < start - rules.leeway_s:
+        raise refuse(
+            f"The token is not valid before {_utc(start)}.",
+            rules.scope,
+            fix="Compare the clocks of this server and of the machine that made the token.",
+        )
     return expires_at + rules.leeway_s
 
 

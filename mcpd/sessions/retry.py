@@ -16,14 +16,14 @@ async def retry_while_away(write: Callable[[], Awaitable[Any]]) -> Any:
     """Try again while the store is away, for STORE_AWAY_LIMIT_S.
 
     Raises:
-        StoreError: it stayed away.
+        StoreError: it stayed away, or will for long (``lasting``).
     """
     delay_s, waited_s = FIRST_RETRY_S, 0.0
     while True:
         try:
             return await write()
-        except StoreError:
-            if waited_s >= STORE_AWAY_LIMIT_S:
+        except StoreError as error:
+            if error.lasting or waited_s >= STORE_AWAY_LIMIT_S:
                 raise
         await trio.sleep(delay_s)
         waited_s += delay_s

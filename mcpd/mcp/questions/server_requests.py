@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from mcpd.errors import StoreError, ToolError
-from mcpd.mcp.questions.conversation import Outlet
+from mcpd.mcp.questions.conversation import Outlet, bounded
 from mcpd.rpc.messages import RpcResponse, encode_notification
 from mcpd.sessions.bus import Bus, Signal, SignalKind
 from mcpd.sessions.record import SessionId
@@ -115,7 +115,7 @@ class ServerRequests:
             if asked.asked_before:
                 reply = await self._look(session_id, asked.id)
             else:
-                await outlet.send(asked.message)
+                await outlet.send(bounded(asked.message))
             with trio.move_on_after(ANSWER_TIMEOUT_S):
                 while reply is None:
                     await answered.wait()

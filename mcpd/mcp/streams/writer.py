@@ -4,6 +4,7 @@ A call that sends nothing before its result is answered plainly and leaves no tr
 From its first message on it is kept: the client can come back for the rest, to any process.
 """
 
+import logging
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -17,6 +18,8 @@ from mcpd.sessions.retry import retry_while_away
 from mcpd.sessions.ring import Ring
 from mcpd.sessions.stream_ids import question_id
 from mcpd.sessions.streams import Event, EventLog, KeptCall, StreamKey
+
+log = logging.getLogger("mcpd.mcp")
 
 BROKEN_RETRY_MS = 1000  # for a client whose call could not be kept to the end
 
@@ -175,6 +178,7 @@ class CallWriter:
     async def _open(self) -> None:
         if self.state is WriterState.NEW:
             await retry_while_away(lambda: self._events.begin(self._call))
+            self._call = msgspec.structs.replace(self._call, request=b"")  # the log has it now
             if self.is_live:  # nothing gave it up meanwhile
                 self._move(WriterMove.OPEN)
 
@@ -190,7 +194,8 @@ class CallWriter:
             await self._append(message, last=False)
 
     async def finish(self, body: bytes | None) -> None:
-        """The answer, or None for a call that gets none. The stream is over.
+        """The answer, or None for a call that gets none. The stream is over. One that cannot be
+        kept goes out all the same if a connection of this process reads.
 
         Raises:
             StreamLost, StoreError: see ``send``.
@@ -204,11 +209,25 @@ class CallWriter:
                 await self._append(body, last=True)
                 if self.is_live:
                     self._move(WriterMove.FINISH)
-            except (StreamLost, StoreError):
+            except StoreError as error:
+                if not (self.is_live and self.readers.is_read and body is not None):
+                    self.readers.disconnect(BROKEN_RETRY_MS)
+                    raise
+                log.warning("an answer goes out without being kept: %s", error.message)
+                self._finish_here(body)
+            except StreamLost:
                 self.readers.disconnect(BROKEN_RETRY_MS)
                 raise
             finally:
                 self.give_up()
+
+    def _finish_here(self, body: bytes) -> None:
+        """Let the answer go to the connection that reads; a client whose connection breaks before
+        that is told what a lost call is told.
+        """
+        self.ring.append(self.ring.last + 1, body)
+        self.ring.finished_at = trio.current_time()
+        self._move(WriterMove.FINISH)
 
     def give_up(self) -> None:
         """Write no more; an unfinished stream stays as it is in the log. Does nothing to one that

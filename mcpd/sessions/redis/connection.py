@@ -101,6 +101,7 @@ class RedisConnection:
     Args:
         on_message: gets what is published on ``channels``.
         on_up: called after each connect, when commands work again.
+        on_time: told Redis's Unix seconds at the first connect: the clock of all processes.
         beat: is sent every BEAT_S: a sign of life, and a look at Redis.
     """
 
@@ -109,6 +110,7 @@ class RedisConnection:
     on_message: Callable[[bytes], None] = lambda data: None
     on_up: Callable[[], None] = lambda: None
     beat: tuple[Value, ...] = ("PING",)
+    on_time: Callable[[float], None] | None = None
     round_trips: int = 0
     up_since: float | None = None  # Trio's clock; None: it is down
     outages: int = 0
@@ -211,6 +213,8 @@ class RedisConnection:
                     connection.send_command(b"SUBSCRIBE", channel)
                 self._connection, self.up_since = connection, trio.current_time()
                 await self.call(*self.beat)
+                if not self.ever_up:
+                    await self._tell_time()
                 log.info("connected to %s", self.address.shown)
                 self._reported, self.ever_up = False, True
                 self.on_up()
@@ -220,6 +224,15 @@ class RedisConnection:
         finally:
             self.outages += self._connection is not None
             self._connection = self.up_since = None
+
+    async def _tell_time(self) -> None:
+        if self.on_time is None:
+            return
+        try:
+            seconds, micros = await self.call("TIME")
+        except StoreError:  # the user may not ask; then each process has its own
+            return
+        self.on_time(int(seconds) + int(micros) / 1e6)
 
     async def _carry(
         self, connection: BaseConnection, *, task_status: trio.TaskStatus[None]

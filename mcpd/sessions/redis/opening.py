@@ -1,5 +1,6 @@
 """A store in Redis, put together."""
 
+from mcpd.clock import SteadyClock
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.redis.answers import RedisAnswers
 from mcpd.sessions.redis.bus import RedisBus
@@ -24,12 +25,14 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
     """
     address = Address.parse(url)
     prefix = address.prefix
+    clock = SteadyClock()  # set by Redis's, which all processes share
     bus = RedisBus(f"{prefix}:signals", process)
     redis = RedisConnection(
         address,
         channels=(f"{prefix}:signals", f"{prefix}:to:{process}"),
         on_message=bus.arrived,
         on_up=bus.resync,
+        on_time=clock.set,
         beat=("SET", f"{prefix}:p:{process}", "1", "EX", int(LEASE_S)),
     )
     bus.attach(redis)
@@ -38,13 +41,16 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
     own_ttl_s = timeout_s + TTL_SLACK_S
     return Backend(
         store,
-        RedisEvents(redis, process, keep_running_s=keep_running_s, own_ttl_s=own_ttl_s),
+        RedisEvents(
+            redis, process, keep_running_s=keep_running_s, own_ttl_s=own_ttl_s, clock=clock
+        ),
         RedisAnswers(redis, process, keep_running_s=keep_running_s),
         RedisWatches(redis, process, own_ttl_s=own_ttl_s),
         RedisOwnership(redis, process, liveness, keep_running_s=keep_running_s),
         RedisLease(redis, process, own_ttl_s=own_ttl_s),
         bus,
-        RedisTasks(redis, liveness),
+        RedisTasks(redis, liveness, clock=clock),
         process,
         redis.run,
+        clock,
     )

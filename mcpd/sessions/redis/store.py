@@ -17,6 +17,7 @@ from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.redis import session_scripts as scripts
 from mcpd.sessions.redis.bus import RedisBus
 from mcpd.sessions.redis.connection import RedisConnection
+from mcpd.sessions.redis.owners import ADD_OWNED, KEEP_S, SURPLUS, owner_index
 from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, Change, Counts
 
 CACHE_S = ACTIVITY_LAG_S  # how long a record is used without asking again
@@ -148,6 +149,19 @@ class RedisStore:
 
         return await self.update(session_id, claim)
 
+    async def count_owned(self, session: Session) -> int:
+        index = owner_index(self._prefix, session)
+        return int(await self._redis.run_script(ADD_OWNED, index, session.id, KEEP_S))
+
+    async def trim(self, session: Session, *, keep: int) -> list[SessionId]:
+        await self.flush()  # or one that is in use would look idle
+        index = owner_index(self._prefix, session)
+        surplus = await self._redis.run_script(SURPLUS, self._prefix, index, session.id, keep)
+        dropped = _ids(surplus)
+        for session_id in dropped:
+            await self.end(session_id)
+        return dropped
+
     async def end(self, session_id: SessionId) -> bool:
         there = await self._redis.run_script(scripts.DROP, self._prefix, session_id)
         self._forget(session_id)
@@ -186,6 +200,10 @@ class RedisStore:
             for record, activity in zip(records, activities, strict=True)
             if record is not None and activity is not None and float(activity) > alive_since
         ]
+
+    async def check(self) -> str:
+        await self._redis.call("EXISTS", f"{self._prefix}:activity")
+        return "ok"
 
     async def count(self) -> Counts:
         total, unbound = await self._redis.pipeline(
