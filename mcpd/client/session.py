@@ -83,7 +83,14 @@ class _Initialized(msgspec.Struct):
     capabilities: Any = None
 
 
+class _Named(msgspec.Struct):
+    """Of params: which resource they are about."""
+
+    uri: Any = ""
+
+
 _initialized = msgspec.json.Decoder(_Initialized)
+_named = msgspec.json.Decoder(_Named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +185,7 @@ class ClientSession:
         """A request that set something up, and was answered."""
         uri = ""
         if call.method in ("resources/subscribe", "resources/unsubscribe"):
-            uri = str(msgspec.json.decode(call.params).get("uri", ""))
+            uri = _uri_of(call)
         if call.method == "resources/unsubscribe":
             self._kept.pop(("resources/subscribe", uri), None)
         elif call.method in SET_UP and len(self._kept) < MAX_KEPT:
@@ -282,6 +289,14 @@ def _read_terms(session_id: str, result: bytes) -> _Terms:
         version.encode("ascii") if _is_version(version) else b"",
         capabilities if isinstance(capabilities, dict) else {},
     )
+
+
+def _uri_of(call: Call) -> str:
+    try:
+        uri = _named.decode(call.params).uri
+    except msgspec.DecodeError:
+        return ""
+    return uri if isinstance(uri, str) else ""
 
 
 def _is_version(version: Any) -> bool:
