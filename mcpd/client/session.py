@@ -15,7 +15,7 @@ import trio
 
 from mcpd.client.errors import Undeliverable
 from mcpd.client.http_transport import HttpTransport
-from mcpd.client.messages import ServerMessage, read_messages
+from mcpd.client.messages import ServerMessage, read_messages, uri_of
 from mcpd.client.responses import (
     LINGER_S,
     POST_HEADERS,
@@ -83,14 +83,7 @@ class _Initialized(msgspec.Struct):
     capabilities: Any = None
 
 
-class _Named(msgspec.Struct):
-    """Of params: which resource they are about."""
-
-    uri: Any = ""
-
-
 _initialized = msgspec.json.Decoder(_Initialized)
-_named = msgspec.json.Decoder(_Named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +178,7 @@ class ClientSession:
         """A request that set something up, and was answered."""
         uri = ""
         if call.method in ("resources/subscribe", "resources/unsubscribe"):
-            uri = _uri_of(call)
+            uri = uri_of(call)
         if call.method == "resources/unsubscribe":
             self._kept.pop(("resources/subscribe", uri), None)
         elif call.method in SET_UP and len(self._kept) < MAX_KEPT:
@@ -289,14 +282,6 @@ def _read_terms(session_id: str, result: bytes) -> _Terms:
         version.encode("ascii") if _is_version(version) else b"",
         capabilities if isinstance(capabilities, dict) else {},
     )
-
-
-def _uri_of(call: Call) -> str:
-    try:
-        uri = _named.decode(call.params).uri
-    except msgspec.DecodeError:
-        return ""
-    return uri if isinstance(uri, str) else ""
 
 
 def _is_version(version: Any) -> bool:

@@ -65,12 +65,12 @@ class Run:
     def spread(self, targets: list[Target], number: int, seconds: float) -> None:
         """Turns until the time is over; each has a seed of its own."""
         end = time.monotonic() + seconds
-        turn_s = min(TURN_S, seconds / len(targets))
+        turn_s = min(TURN_S, seconds / len(targets) / 2)
         for target in targets:
             for failure in run_examples(target):
                 self._keep(failure)
         while time.monotonic() < end:
-            for target in targets:
+            for target in random.Random(number).sample(targets, len(targets)):
                 until = min(end, time.monotonic() + turn_s)
                 while time.monotonic() < until:
                     self._turn(target, number, until)

@@ -44,12 +44,6 @@ HUGE = b'},"arguments":{"region":"eu","n":1e999}}}'
 
 KNOWN: list[Known] = [
     Known(
-        "http-cuts",
-        (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"y" * 2048 + b"\r\n\r\n", [0]),
-        "AssertionError: the bound on a head depends",
-        "max_head_bytes holds for what is incomplete alone: a head that comes whole may be larger",
-    ),
-    Known(
         "envelope",
         ("ping", {"_meta": META}, [], ""),
         "TypeError: unhashable type",

@@ -74,7 +74,8 @@ def check_caller(value: tuple[str, Any, list[tuple[str, str]], str]) -> None:
         return  # lone surrogates
     for served in (BOTH_ERAS, frozenset({Era.MODERN}), frozenset({Era.HANDSHAKE})):
         try:
-            envelope = classify(call, hint=hinted_era(version), served=served)
+            given = common.read_common(call.params)
+            envelope = classify(call, given, hint=hinted_era(version), served=served)
         except PeerError:
             continue
         assert envelope.era in served or envelope.begins_session

@@ -10,7 +10,7 @@ from mcpd.http.answers import error_response, response_bytes
 from mcpd.http.forwarded import TrustedProxies
 from mcpd.http.guards import LOOPBACK_NAMES, Guard, host_name
 from mcpd.http.messages import Headers, Peer
-from mcpd.mcp.transports.wire import accepts, check_json
+from mcpd.mcp.transports.wire import check_accept, check_json, is_json, read_accept
 from mcpd.registration.parse_body import client_of, read_registration
 from mcpd.sessions.record import SessionId, clean_label
 from mcpd.sessions.stream_ids import (
@@ -98,12 +98,15 @@ def check_fields(value: list[tuple[bytes, bytes]]) -> None:
         assert resolved.scheme in ("http", "https")
         if not PROXIES.trusts(address):
             assert resolved == peer
-    accepted = accepts(headers)
-    assert accepted.json or accepted.events
+    accepted = read_accept(headers.joined(b"accept"))
+    if accepted.json or accepted.events:
+        check_accept(accepted)
     try:
         check_json(headers)
     except PeerError as error:
         check_told(error)
+    else:
+        assert is_json(headers)
 
 
 def check_ids(value: tuple[bytes, str]) -> None:

@@ -32,6 +32,7 @@ TOKENS = (
     *COMMON, *JSON_TOKENS, b'"id":', b'"id":null,', b'"id":1.0,', b'"id":{},', b'"jsonrpc":"2.0",',
     b'"method":"a",', b'"params":[],', b'"result":null,', b'"error":null,', b'"x":' + b"[" * 130,
     b'"id":"' + b"y" * 1030 + b'",',
+    b"1e999," * 1001, b"[]," * 300, b"9" * 10 + b".", b"9" * 380, b"1E-999,",
 )  # fmt: skip
 MEMBERS = ("jsonrpc", "id", "method", "params", "result", "error")
 MESSAGES = st.fixed_dictionaries(
@@ -46,7 +47,9 @@ MESSAGES = st.fixed_dictionaries(
     },
 ).map(encode)
 BODIES = st.one_of(mutated(SEEDS, TOKENS), MESSAGES)
-NUMBER = re.compile(rb"-?[0-9.eE+-]+")
+DIGITS = re.compile(rb"[0-9]{%d}" % (json_limits.MAX_DIGITS + 1))
+EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
+STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def readable(body: bytes) -> Any:
@@ -165,12 +168,17 @@ def check_limits(body: bytes) -> None:
         json_limits.check_shape(body)
     except (ParseError, InvalidRequest):
         if is_json(body):
-            long = any(len(n) > json_limits.MAX_DIGITS for n in NUMBER.findall(body))
+            long = DIGITS.search(body) is not None
             deep = depth_of(body) > json_limits.MAX_DEPTH
-            assert deep or long or body.count(b":") > json_limits.MAX_MEMBERS, "refused in vain"
+            many = len(body) > json_limits.MAX_CONTAINERS
+            exponents = len(EXPONENT.findall(body)) > json_limits.MAX_LARGE_EXPONENTS
+            assert deep or long or many or exponents, "refused in vain"
         return
     if is_json(body):
         assert depth_of(body) <= json_limits.MAX_DEPTH, "deeper than the bound"
+        bare = STRINGS.sub(b"", body)
+        assert not DIGITS.search(bare), "a longer number than the bound"
+        assert len(EXPONENT.findall(bare)) <= json_limits.MAX_LARGE_EXPONENTS
 
 
 BATCHES = st.lists(BODIES, max_size=MAX_BATCH + 1).map(lambda parts: b"[" + b",".join(parts) + b"]")
