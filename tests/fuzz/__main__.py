@@ -68,7 +68,7 @@ class Run:
         turn_s = min(TURN_S, seconds / len(targets) / 2)
         for target in targets:
             for failure in run_examples(target):
-                self._keep(failure)
+                self.keep(failure)
         while time.monotonic() < end:
             for target in random.Random(number).sample(targets, len(targets)):
                 until = min(end, time.monotonic() + turn_s)
@@ -88,13 +88,14 @@ class Run:
         )
         faulthandler.cancel_dump_traceback_later()
         if failure is not None:
-            self._keep(failure)
+            self.keep(failure)
 
-    def _keep(self, failure: Failure) -> None:
+    def keep(self, failure: Failure) -> None:
+        """Print and write the first failure of each kind."""
         if failure.key in self.failures:
             return
         self.failures[failure.key] = failure
-        seed = "an example" if failure.seed is None else f"seed {failure.seed}"
+        seed = "no seed" if failure.seed is None else f"seed {failure.seed}"
         text = f"# {failure.target}, {seed}\n"
         text += "".join(f"# {line}\n" for line in failure.text.splitlines())
         text += f"{MARK}{(failure.target, failure.value)!r}\n\n"

@@ -51,13 +51,19 @@ def plain(head: Head) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def read(parts: list[bytes], *, max_head_bytes: int = MAX_HEAD_BYTES) -> Seen:
-    """Feed a parser piece by piece, and take everything after each."""
+def read(
+    parts: list[bytes], *, max_head_bytes: int = MAX_HEAD_BYTES, at_once: bool = False
+) -> Seen:
+    """Feed a parser piece by piece, and take everything after each.
+
+    Args:
+        at_once: take a body whole where it is there, as a connection does.
+    """
     parser, seen, head = RequestParser(max_head_bytes), Seen(), None
     try:
         for part in parts:
             parser.feed(part)
-            head = _take(parser, seen, head)
+            head = _take(parser, seen, head, at_once=at_once)
     except PeerError as error:
         seen.error = (type(error).__name__, error.status)
         return seen
@@ -65,13 +71,13 @@ def read(parts: list[bytes], *, max_head_bytes: int = MAX_HEAD_BYTES) -> Seen:
     return seen
 
 
-def _take(parser: RequestParser, seen: Seen, head: Head | None) -> Head | None:
+def _take(parser: RequestParser, seen: Seen, head: Head | None, *, at_once: bool) -> Head | None:
     while len(seen.messages) < MAX_MESSAGES:
         if head is None:
             head = parser.next_head()
             if head is None:
                 return None
-            seen.body = b""
+            seen.body = (parser.whole_body() or b"") if at_once else b""
         piece = parser.next_body()
         if piece is None:
             return head
@@ -102,6 +108,8 @@ def check_split(value: tuple[bytes, list[int]]) -> None:
     late = 431 in [seen.error[1] for seen in (cut, whole) if seen.error]
     what = "the bound on a head" if late else "the verdict"
     assert is_same(cut, whole), f"{what} depends on where the bytes are cut"
+    assert is_same(read(pieces(data, shares), at_once=True), whole), "a body taken whole differs"
+    check_remembered(data, whole)
     after = read([BEFORE + data])
     assert after.messages[0] == read([BEFORE]).messages[0]
     after.messages = after.messages[1:]
@@ -109,6 +117,15 @@ def check_split(value: tuple[bytes, list[int]]) -> None:
         assert is_same(after, whole), "the verdict depends on what was remembered"
     if whole.error is None and not whole.wants_more and 2 * len(whole.messages) < MAX_MESSAGES:
         assert read([data, data]).messages == 2 * whole.messages, "a remembered head differs"
+
+
+def check_remembered(data: bytes, whole: Seen) -> None:
+    """A head that differs in its letters' case alone is another head."""
+    small = read([data.lower()])
+    if small.messages and not small.error and not small.wants_more:
+        both = read([data.lower() + data])
+        if len(both.messages) < MAX_MESSAGES:
+            assert both.messages == small.messages + whole.messages, "a head like it was taken"
 
 
 def count_calls(parts: list[bytes]) -> int:
@@ -182,9 +199,9 @@ def seen_by(name: str, rest: bytes) -> bytes:
     return rest if name.startswith("chunks that") else rest.partition(END)[0] + END
 
 
-def begins_with_chunks(data: bytes) -> bool:
+def begins_with_chunks(data: bytes, *, bounded: bool = True) -> bool:
     """Whether there is a chunked body by the letter, with little around its data."""
-    around, inside, size = 0, 0, -1
+    around, size = 0, -1
     while size:
         line = _LINE.match(data)
         digits = re.match(rb"[0-9A-Fa-f]{1,16}(?=[ \t]*[;\r])", data)
@@ -194,10 +211,10 @@ def begins_with_chunks(data: bytes) -> bool:
         data = data[len(line[0]) :]
         if size and data[size : size + 2] != b"\r\n":
             return False
-        data, inside = (data[size + 2 :] if size else data), inside + size
+        data = data[size + 2 :] if size else data
     while field := _FIELD.match(data):
         data, around = data[len(field[0]) :], around + len(field[0])
-    return data[:2] == b"\r\n" and around <= bounds.MAX_CHUNK_LINE_BYTES
+    return data[:2] == b"\r\n" and (around <= bounds.MAX_CHUNK_LINE_BYTES or not bounded)
 
 
 def _lengths(request: h11.Request, data: bytes) -> list[bytes]:
@@ -252,6 +269,7 @@ def check_h11(data: bytes) -> None:
         assert ours_message[0] == request.method.decode(), "another method"
         assert dict(ours_message[3]) == _first_values(request), "other header fields"
         assert ours_message[-1] == body, "another body"
+    check_strict(data, theirs[: len(ours.messages)])
     assert len(ours.messages) <= len(theirs), "a message is read where h11 reads none"
     if len(ours.messages) >= MAX_MESSAGES:
         return
@@ -267,6 +285,22 @@ def check_h11(data: bytes) -> None:
         assert names, f"refused for no known reason: {ours.error}"
     elif refused is None:
         assert end == "error", f"refused where h11 waits for more: {ours.error}"
+
+
+# What may be served all the same: URLs, valid escapes; chunks are looked at elsewhere.
+MAY_PASS = ("a target that", "percent-encoding", "chunks that")
+
+
+def check_strict(data: bytes, messages: list[tuple[h11.Request, bytes]]) -> None:
+    """What is served has none of what is refused on purpose."""
+    for number, (request, _) in enumerate(messages):
+        head = seen_by("", _rest_behind(data, messages[:number]))
+        for name, holds in DIFFERENCES.items():
+            if not name.startswith(MAY_PASS):
+                assert not holds(request, head), f"served in spite of {name}"
+        if b"transfer-encoding" in _names(request):
+            body = _rest_behind(data, messages[:number]).partition(END)[2]
+            assert begins_with_chunks(body, bounded=False), "chunks are read that are none"
 
 
 def end_of(number: int, theirs: list[Any], end: str) -> str:

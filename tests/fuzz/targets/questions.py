@@ -49,6 +49,7 @@ SCHEMA = {
         "name": {"type": "string", "maxLength": 3},
         "n": {"type": "integer", "minimum": 1},
         "e": {"type": "string", "enum": ["a", "b"]},
+        "several": {"type": "array", "maxItems": 1, "items": {"type": "string", "enum": ["a"]}},
     },
     "required": ["name"],
 }
@@ -216,7 +217,9 @@ STATES = st.one_of(
 )  # fmt: skip
 TARGETS = [
     Target("answers", st.tuples(NUMBER, RESULTS), check_read,
-           tuple((number, GOOD[q.key]) for number, q in enumerate(QUESTIONS)), short=120),
+           (*((number, GOOD[q.key]) for number, q in enumerate(QUESTIONS)),
+            *((1, {"action": "accept", "content": {"name": "a", "several": odd}})
+              for odd in ([], ["a"], ["b"], ["a", "a"], "a"))), short=120),
     Target("capabilities", st.tuples(NUMBER, values(("elicitation", "form", "url", "sampling",
            "tools", "roots"), ({}, {"form": {}}))), check_declared, (), short=40),
     Target("rounds", st.tuples(PARAMS, RESPONSES, STATES), check_rounds,

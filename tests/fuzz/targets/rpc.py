@@ -38,14 +38,15 @@ MEMBERS = ("jsonrpc", "id", "method", "params", "result", "error")
 MESSAGES = st.fixed_dictionaries(
     {},
     optional={
-        "jsonrpc": st.one_of(st.just("2.0"), st.just("2.0"), values()),
+        "jsonrpc": st.one_of(st.sampled_from(["2.0"] * 9), values()),
         "id": st.one_of(numbers(), texts(), values()),
-        "method": st.one_of(texts(), values()),
+        "method": st.one_of(st.sampled_from(("a", "ping")), texts(), values()),
         "params": values(),
         "result": values(),
         "error": values(),
     },
 ).map(encode)
+ODD_IDS = (b"[]", b"{}", b"null", b"true", b"1.0", b"1.5", b"-0", b"1e2", b"1e999", b'"\\n"')
 BODIES = st.one_of(mutated(SEEDS, TOKENS), MESSAGES)
 DIGITS = re.compile(rb"[0-9]{%d}" % (json_limits.MAX_DIGITS + 1))
 EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
@@ -186,7 +187,24 @@ DEEP = st.tuples(st.integers(0, 140), BODIES, st.integers(0, 140)).map(
     lambda parts: b"[" * parts[0] + parts[1] + b"]" * parts[2]
 )
 TARGETS = [
-    Target("rpc-message", BODIES, check_message, tuple(SEEDS), short=120),
+    Target(
+        "rpc-message",
+        BODIES,
+        check_message,
+        (*SEEDS, *(b'{"jsonrpc":"2.0","method":"a","id":%b}' % odd for odd in ODD_IDS)),
+        short=120,
+    ),
     Target("rpc-batch", st.one_of(BATCHES, BODIES), check_batch, tuple(SEEDS), short=80),
-    Target("rpc-limits", st.one_of(BODIES, DEEP), check_limits, tuple(SEEDS), short=100),
+    Target(
+        "rpc-limits",
+        st.one_of(BODIES, DEEP),
+        check_limits,
+        (
+            *SEEDS,
+            *(b"[" + b"9" * digits + b"]" for digits in (400, 401, 405, 450)),
+            b"[" * 128 + b"]" * 128,
+            b"[" * 129 + b"]" * 129,
+        ),
+        short=100,
+    ),
 ]

@@ -45,7 +45,9 @@ def check_text(text: str) -> None:
 NAMES = st.sampled_from(("accept", "x", "authorization"))
 FIELD_TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=12)
 EVENTS = st.tuples(
-    st.one_of(st.none(), values()), st.text(max_size=40), st.lists(st.tuples(NAMES, FIELD_TEXT))
+    st.one_of(st.none(), values()),
+    st.one_of(st.text(" \t|#>a\n", max_size=12), st.text(max_size=40)),
+    st.lists(st.tuples(NAMES, FIELD_TEXT)),
 )
 
 
