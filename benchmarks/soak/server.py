@@ -57,8 +57,8 @@ class Server:
     def token(self, subject: str) -> str:
         """For one user."""
         made = subprocess.run(
-            [sys.executable, "-m", "mcpd", "token", "create", "--sub", subject, "--ttl", "30d", "--new-secret",
-             "--state-dir", str(self.folder)],
+            [sys.executable, "-m", "mcpd", "token", "create", "--sub", subject, "--ttl", "30d",
+             "--new-secret", "--state-dir", str(self.folder)],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         return made.stdout.strip()
