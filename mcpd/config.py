@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
+from urllib.parse import urlsplit
 
 from mcpd.errors import ConfigError
 from mcpd.http.bounds import Bounds
@@ -107,6 +108,15 @@ class Config:
     log_format: Literal["text", "json"] = _setting("text", "text or JSON lines")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severity")
     access_log: bool = _setting(True, "a line for every request")
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others than this machine are to reach it: then nothing is left open that is meant
+        for local development.
+        """
+        public = urlsplit(self.public_url).hostname if self.public_url else None
+        named = public is not None and not is_loopback_host(public)
+        return self.production or named or bool(self.trusted_proxies)
 
     def bounds(self) -> Bounds:
         """The part that the HTTP layer knows."""
@@ -218,6 +228,12 @@ def _check(config: Config) -> None:
             "auth = none is only possible on loopback.",
             received=config.host,
             fix="Listen on 127.0.0.1, or use tokens.",
+        )
+    if config.auth == "none" and config.is_exposed:
+        raise ConfigError(
+            "auth = none serves this machine alone; public_url, trusted_proxies and production are"
+            " for others.",
+            fix="Leave auth out and use tokens, or leave the others out.",
         )
     if config.public_url and not config.public_url.startswith(("http://", "https://")):
         raise ConfigError("public_url must be an http or https URL.", received=config.public_url)

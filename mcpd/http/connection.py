@@ -9,6 +9,7 @@ from mcpd.errors import McpdError, PeerError, fault
 from mcpd.http import answers, closing, sse
 from mcpd.http import bounds as fixed
 from mcpd.http.body import RequestBody
+from mcpd.http.forwarded import peer_of
 from mcpd.http.heads import Head
 from mcpd.http.messages import EventStream, Peer, Request, Response
 from mcpd.http.parser import RequestParser
@@ -183,12 +184,11 @@ class Connection:
         return await self._respond(request, answer)
 
     def _request(self, head: Head) -> Request:
-        peer, host, trusted = self._peer, head.host, self._server.trusted
-        if trusted:
-            peer = trusted.resolve(peer, head.headers)
-            host = peer.host or host
+        peer: Peer | None = head.memory.get(Peer)
+        if peer is None:
+            peer = head.memory[Peer] = peer_of(self._peer, head, self._server.trusted)
         return Request(
-            head.method, head.path, head.query, head.headers, host, peer,
+            head.method, head.path, head.query, head.headers, head.host, peer,
             begin(self._name, self._number), head.memory, self._body, self,
         )  # fmt: skip
 

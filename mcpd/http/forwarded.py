@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Self
 
 from mcpd.errors import ConfigError
+from mcpd.http.heads import Head
 from mcpd.http.messages import Headers, Peer
 
 UNIX_ADDRESS = "unix"
@@ -67,18 +68,39 @@ class TrustedProxies:
         return replace(
             peer,
             address=address,
-            is_loopback=_is_loopback(address),
             scheme=scheme if scheme in ("http", "https") else peer.scheme,
             host=host or None,
         )
 
 
+# What reverse proxies, load balancers and tunnels add; no client of this machine sends one.
+PROXY_FIELDS = (
+    b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto",
+    b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-scheme", b"x-forwarded-prefix",
+    b"x-forwarded", b"x-original-forwarded-for", b"x-original-host", b"x-original-uri",
+    b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-envoy-external-address",
+    b"x-azure-clientip", b"x-appengine-remote-addr", b"true-client-ip", b"cf-connecting-ip",
+    b"cf-ray", b"fly-client-ip", b"fastly-client-ip", b"x-amzn-trace-id", b"x-cloud-trace-context",
+)  # fmt: skip
+
+
+def peer_of(socket_peer: Peer, head: Head, trusted: TrustedProxies) -> Peer:
+    """Who sent a request: what its socket and its head say together.
+
+    A request that came through a proxy is never one of this machine, whatever the proxy says of its
+    origin: a client may have written that itself. A trusted proxy is one; so is what adds a field
+    of proxies, or speaks HTTP/1.0, as nginx does by default.
+    """
+    peer = trusted.resolve(socket_peer, head.headers) if trusted else socket_peer
+    if not peer.is_loopback:
+        return peer
+    proxied = (
+        head.http_10
+        or trusted.trusts(socket_peer.address)
+        or any(name in head.headers for name in PROXY_FIELDS)
+    )
+    return replace(peer, is_loopback=False) if proxied else peer
+
+
 def _last(value: str) -> str:
     return value.rpartition(",")[2].strip()
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return address == UNIX_ADDRESS

@@ -5,11 +5,12 @@ reaches a local server in two ways: with its own Origin, or, after DNS rebinding
 name in Host. Both are refused whatever else is right.
 """
 
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from mcpd.errors import Forbidden, MisdirectedRequest
-from mcpd.http.messages import HeaderPairs, Request
+from mcpd.errors import BadRequest, Forbidden, MisdirectedRequest
+from mcpd.http.messages import HeaderPairs, Peer, Request
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _PREFLIGHT_MAX_AGE_S = b"600"
@@ -40,6 +41,7 @@ class Guard:
         loopback_origins: pages served by this machine may call too (development mode).
         ip_literals: an address as Host is accepted. Rebinding needs a name, so this is safe,
             and needed where a server is reached by address.
+        this_machine_only: nothing that came through a proxy is served.
         cors: header fields that admitted pages may use.
     """
 
@@ -47,17 +49,37 @@ class Guard:
     origins: frozenset[str] = frozenset()
     loopback_origins: bool = True
     ip_literals: bool = False
+    this_machine_only: bool = False
     cors: CorsHeaders = CorsHeaders()
+
+    def check_peer(self, peer: Peer) -> None:
+        """Refuse what came through a proxy, where only this machine may call.
+
+        Raises:
+            Forbidden: with the setting that lets others call.
+        """
+        if self.this_machine_only and not peer.is_loopback:
+            raise Forbidden(
+                "This server asks for no tokens and serves this machine alone, and the request"
+                " came through a proxy.",
+                fix="Start it without --auth none, and give clients tokens.",
+            )
 
     def check_host(self, host: str | None) -> None:
         """Refuse a name that is not ours.
 
         Raises:
             MisdirectedRequest: with the setting that admits the name.
+            BadRequest: it is no host (RFC 9112, section 3.2).
         """
         if host is None:
             return  # HTTP/1.0; no browser sends it
         name = host_name(host)
+        if not name:
+            raise BadRequest(
+                "The Host is not a name or an address with an optional port.",
+                fix="Send Host: NAME or NAME:PORT.",
+            )
         if name in self.hosts or (self.ip_literals and _is_ip_literal(name)):
             return
         raise MisdirectedRequest(
@@ -107,12 +129,14 @@ class Guard:
         )
 
 
+# RFC 9110, section 7.2, with the characters that names in use have: uri-host [ ":" port ]
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?)\.?(?::[0-9]{0,5})?")
+
+
 def host_name(host: str) -> str:
-    """Host without its port, in lower case; IPv6 keeps its brackets."""
-    host = host.lower()
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0].removesuffix(".")
+    """Host without its port, in lower case; IPv6 keeps its brackets. Empty: it is no host."""
+    match = _HOST.fullmatch(host.lower())
+    return "" if match is None else match[1]
 
 
 def _is_ip_literal(name: str) -> bool:

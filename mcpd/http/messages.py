@@ -69,7 +69,7 @@ class Peer:
     """Who is at the other end, as the socket or a trusted proxy reports it."""
 
     address: str
-    is_loopback: bool
+    is_loopback: bool  # of this machine, and not through a proxy
     scheme: str = "http"
     host: str | None = None  # as a trusted proxy reports it, else None
 
@@ -95,12 +95,17 @@ class Request(msgspec.Struct, eq=False):
     path: str  # percent-decoded once
     query: str  # as it came
     headers: Headers
-    host: str | None  # of an absolute-form target, a trusted proxy, or the Host header
+    host: str | None  # of an absolute-form target, or the Host header
     peer: Peer
     activity: Activity  # what the observer knows of it
     memory: dict[type, Any]  # what was made of this head before; empty for a new one
     _body: BodyReader
     _exchange: Exchange
+
+    @property
+    def public_host(self) -> str | None:
+        """The host that the client asked for, as a trusted proxy reports it, or its own word."""
+        return self.peer.host or self.host
 
     @property
     def id(self) -> str:

@@ -51,7 +51,10 @@ class Router:
         try:
             verdict: Verdict | None = request.memory.get(Verdict)
             if verdict is None:
+                self._guard.check_peer(request.peer)
                 self._guard.check_host(request.host)
+                if request.peer.host is not None:
+                    self._guard.check_host(request.peer.host)
                 route = self._routes.get(request.path)
                 if b"origin" in request.headers:
                     cors = self._check_origin(request, route)

@@ -24,7 +24,7 @@ class Description:
         """Where clients reach us: as configured, else as this request did."""
         if self.public_url:
             return self.public_url.rstrip("/")
-        return f"{request.peer.scheme}://{request.host or 'localhost'}"
+        return f"{request.peer.scheme}://{request.public_host or 'localhost'}"
 
     def server(self) -> dict[str, Any]:
         """The member ``server`` of a registration."""

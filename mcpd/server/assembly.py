@@ -101,9 +101,9 @@ def build(
     health = Health(runtime.sessions, description, lambda: state.ready)
     routes += _health_routes(health)
     if config.handshake:
-        routes += _registration_routes(registrations, any_origin=not config.production)
+        routes += _registration_routes(registrations, any_origin=not config.is_exposed)
         listing = RegistrationListing(
-            runtime.sessions, authenticator, local and not config.production
+            runtime.sessions, authenticator, local and not config.is_exposed
         )
         routes += _session_routes(listing, Unregister(runtime.sessions, authenticator))
     state = ServerState(
@@ -232,16 +232,26 @@ def credential_kinds(config: Config, source: SecretSource) -> list[CredentialKin
 
 def make_guard(config: Config, *, local: bool) -> Guard:
     """Who may be named in Host and Origin."""
-    hosts = set(LOOPBACK_NAMES) | {host_name(name) for name in config.allow_host}
+    hosts = set(LOOPBACK_NAMES) | {_host_setting("allow_host", name) for name in config.allow_host}
     origins = set(config.allow_origin)
     if config.public_url:
         public = urlsplit(config.public_url)
-        hosts.add(host_name(public.netloc))
+        hosts.add(_host_setting("public_url", public.netloc))
         origins.add(f"{public.scheme}://{public.netloc.lower()}")
     return Guard(
         frozenset(hosts),
         frozenset(origins),
-        loopback_origins=not config.production,
+        loopback_origins=not config.is_exposed,
         ip_literals=not local,
+        this_machine_only=config.auth == "none",
         cors=CORS,
     )
+
+
+def _host_setting(setting: str, value: str) -> str:
+    name = host_name(value)
+    if not name:
+        raise ConfigError(
+            f"{setting} names no host.", received=value, fix="mcp.example.org is one."
+        )
+    return name

@@ -25,7 +25,7 @@ PUBLIC = Guard(
         (LOCAL, "127.0.0.1:1", True),
         (LOCAL, "[::1]:8000", True),
         (LOCAL, None, True),
-        (LOCAL, "", False),
+        (LOCAL, "192.0.2.1:80", False),
         (LOCAL, "evil.example.com", False),
         (LOCAL, "localhost.evil.example.com", False),
         (LOCAL, "192.0.2.1", False),
