@@ -74,6 +74,10 @@ class Authenticator:
         """Whether an identity of this generation still counts."""
         return generation == self.generation and self._clock() < identity.expires_at
 
+    def left_s(self, identity: Identity) -> float:
+        """Seconds until an identity does not count any more."""
+        return max(0.0, identity.expires_at - self._clock())
+
     async def authenticate(self, authorization: bytes | None) -> Identity:
         """The identity behind the value of Authorization.
 

@@ -30,7 +30,7 @@ class Connection:
 
     __slots__ = (
         "_answer_begun", "_body", "_ended", "_head", "_instead", "_interrupted", "_name",
-        "_number", "_open_ended", "_parser", "_peer", "_server", "_stream", "_unlogged", "began",
+        "_number", "_parser", "_peer", "_server", "_stream", "_unlogged", "began",
         "id",
     )  # fmt: skip
 
@@ -52,7 +52,6 @@ class Connection:
         self._unlogged: Request | None = None
         self._instead: tuple[Request, Response] | None = None  # of a request that was cancelled
         self._interrupted = False  # its scope was cancelled, and the connection goes on
-        self._open_ended: trio.CancelScope | None = None
 
     # --- its life ------------------------------------------------------------------------------
 
@@ -86,12 +85,10 @@ class Connection:
         self._stream.end()
 
     def drain(self) -> None:
-        """Finish what runs, then close; idle connections and open-ended streams end now, but for
-        a request that has come and was not read yet.
+        """Finish what runs, then close; an idle connection ends now, but for a request that has
+        come and was not read yet.
         """
-        if self._open_ended is not None:
-            self._open_ended.cancel()
-        elif self._stream.phase is Phase.IDLE and not self._parser.has_bytes:
+        if self._stream.phase is Phase.IDLE and not self._parser.has_bytes:
             # A request may be in the kernel's hands already; a fresh connection brings one.
             grace_s = fixed.DRAIN_IDLE_S if self._number else fixed.DRAIN_FRESH_S
             self._stream.allow(Phase.IDLE, grace_s)
@@ -270,19 +267,22 @@ class Connection:
     async def _run_stream(
         self, stream: EventStream, sink: StreamSink
     ) -> tuple[Response | None, bool]:
-        """Run it; an open-ended one also ends, and True is returned, when the server drains."""
+        """Run it; an open-ended one also ends, and True is returned, when the server drains, or its
+        client may not read it any more.
+        """
         if not stream.open_ended:
             return await stream.run(sink), False
         self._stream.run_until(inf, trio.current_time())
         self._parser.forget_heads()
-        response, self._open_ended = None, trio.CancelScope()
+        response, scope = None, trio.CancelScope(deadline=self._stream.now() + stream.lasts_s)
+        self._server.open_ended.add(scope)
         try:
-            with self._open_ended as scope:
+            with scope:
                 if self._server.draining:
                     scope.cancel()
                 response = await stream.run(sink)
         finally:
-            self._open_ended = None
+            self._server.open_ended.discard(scope)
         return response, scope.cancelled_caught
 
     async def _write_stream(self, data: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol
 
 import msgspec
@@ -169,6 +170,7 @@ class EventStream:
 
     ``run`` writes events to the sink. If it returns a Response and has sent nothing, that plain
     response is the answer; so a call that turns out to have nothing to stream stays plain.
+    ``lasts_s`` is for how long its client may read an open-ended one, then it ends in the same way.
     ``open_ended`` marks a stream that ends only with the peer or the server: a drain ends it
     at once, where it lets others finish, and ``farewell`` makes its last bytes of the hint for
     when to come back, in milliseconds; without it the hint alone is told.
@@ -177,6 +179,7 @@ class EventStream:
     run: Callable[[EventSink], Awaitable[Response | None]]
     headers: HeaderPairs = ()
     open_ended: bool = False
+    lasts_s: float = inf
     farewell: Callable[[int], bytes] | None = None
 
 

@@ -92,6 +92,7 @@ class HttpServer:
     def drain(self) -> None:
         """Let running requests finish; everything else ends now."""
         self._server.draining = self._server.closes = True
+        self._server.end_streams()
         for connection in list(self._connections):
             connection.drain()
 

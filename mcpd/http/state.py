@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import trio
+
 from mcpd.http.bounds import Bounds
 from mcpd.http.forwarded import TrustedProxies
 from mcpd.http.messages import Endpoint
@@ -20,7 +22,15 @@ class ServerState:
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     timers: Timers = field(default_factory=Timers)
     bodies: Cap = field(default_factory=lambda: Cap(BODIES))
+    open_ended: set[trio.CancelScope] = field(default_factory=set)  # of event streams
     # On the way out. Once one of these has changed it stays so; they change in this order.
     ready: bool = True  # to be sent new clients
     closes: bool = False  # every answer ends its connection
     draining: bool = False  # what is idle ends
+
+    def end_streams(self) -> None:
+        """End open-ended streams, as a drain does: their clients come back, and are asked again for
+        their credentials.
+        """
+        for scope in list(self.open_ended):
+            scope.cancel()

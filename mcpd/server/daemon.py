@@ -224,6 +224,7 @@ class Daemon:
                 tls.reload()  # the last step that can fail
             if fresh.secrets is not None:
                 server.authenticator.use(credential_kinds(fresh.config, fresh.secrets))
+                server.state.end_streams()  # a client without a valid token does not come back
                 server.runtime.sealer.use(fresh.secrets.secrets)
             set_level(fresh.config.log_level)
 

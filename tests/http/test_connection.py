@@ -398,6 +398,7 @@ async def test_a_drain_ends_open_streams_with_a_hint_and_lets_requests_finish(ma
     await idle.request("POST", "/echo", body=b"")
     await trio.sleep(1)
     fixture.state.closes = fixture.state.draining = True
+    fixture.state.end_streams()
     for connection in fixture.connections:
         connection.drain()
     assert await stream.piece() == b"retry: 1000\n\n"

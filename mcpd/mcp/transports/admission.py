@@ -99,6 +99,10 @@ class Admissions:
         self._authenticator = authenticator
         self._handshake = handshake
 
+    def left_s(self, admitted: "AuthenticatedRequest") -> float:
+        """Seconds for which the credential of a request still holds."""
+        return self._authenticator.left_s(admitted.admission.identity)
+
     def recall(self, request: Request) -> AuthenticatedRequest | None:
         """What ``admit`` would return, if all of it is remembered; None: ask ``admit``."""
         known: Admission | None = request.memory.get(Admission)

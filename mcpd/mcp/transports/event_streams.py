@@ -40,8 +40,12 @@ class SinkOutlet:
         await self._sink.send(sse.event(message))
 
 
-def call_stream(request: McpRequest, accepted: Accepts) -> EventStream:
-    """The answer to a call of 2026-07-28: its connection is its life."""
+def call_stream(request: McpRequest, accepted: Accepts, *, lasts_s: float) -> EventStream:
+    """The answer to a call of 2026-07-28: its connection is its life.
+
+    Args:
+        lasts_s: for how long its client may read it, if it has no end of its own.
+    """
 
     async def run(sink: EventSink) -> Response | None:
         outlet = SinkOutlet(sink)
@@ -57,7 +61,8 @@ def call_stream(request: McpRequest, accepted: Accepts) -> EventStream:
             await outlet.send(outcome.response)
         return None
 
-    return EventStream(run, sse.STREAM_HEADERS, open_ended=request.method.farewell is not None)
+    endless = request.method.farewell is not None
+    return EventStream(run, sse.STREAM_HEADERS, open_ended=endless, lasts_s=lasts_s)
 
 
 def kept_call_stream(request: McpRequest, session: Session, accepted: Accepts) -> EventStream:
@@ -140,9 +145,12 @@ async def _send_all(runtime: Runtime, sink: EventSink, reader: Reader, revision:
 
 
 async def session_stream(
-    runtime: Runtime, session: Session, revision: Revision, after: int | None
+    runtime: Runtime, session: Session, revision: Revision, after: int | None, *, lasts_s: float
 ) -> EventStream:
     """What belongs to no call: changes of lists and of resources the session subscribed to.
+
+    Args:
+        lasts_s: for how long its client may read it.
 
     Raises:
         StoreError: it cannot be opened now.
@@ -168,7 +176,7 @@ async def session_stream(
         last = event_id(SESSION_STREAM, sent) if revision.primes_streams else None
         return sse.farewell(last, retry_ms)
 
-    return EventStream(run, sse.STREAM_HEADERS, open_ended=True, farewell=farewell)
+    return EventStream(run, sse.STREAM_HEADERS, open_ended=True, lasts_s=lasts_s, farewell=farewell)
 
 
 def _encode(stream_id: str, event: Event, revision: Revision) -> bytes:

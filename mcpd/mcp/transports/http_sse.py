@@ -9,8 +9,7 @@ from urllib.parse import parse_qs
 import trio
 from msgspec.structs import replace
 
-from mcpd.auth.authenticator import Authenticator
-from mcpd.auth.principals import Principal
+from mcpd.auth.authenticator import Authenticator, Identity
 from mcpd.errors import BadRequest, McpdError, StoreError, Unavailable
 from mcpd.http import sse
 from mcpd.http.messages import Answer, EventSink, EventStream, Request
@@ -43,7 +42,8 @@ class HttpSse:
 
     async def get(self, request: Request) -> Answer:
         """Open the stream; its first event names where to post."""
-        principal = await self._authenticate(request)
+        identity = await self._authenticate(request)
+        principal, lasts_s = identity.principal, self._authenticator.left_s(identity)
         sessions = self._runtime.sessions
         session = replace(
             new_session(request, now=sessions.clock()),
@@ -70,12 +70,12 @@ class HttpSse:
                 with trio.move_on_after(END_S, shield=True):
                     await self._end(session.id)
 
-        return EventStream(run, sse.STREAM_HEADERS, open_ended=True)
+        return EventStream(run, sse.STREAM_HEADERS, open_ended=True, lasts_s=lasts_s)
 
-    async def _authenticate(self, request: Request) -> Principal:
+    async def _authenticate(self, request: Request) -> Identity:
         identity = await self._authenticator.authenticate(request.headers.raw(b"authorization"))
         request.activity.user = identity.principal.subject
-        return identity.principal
+        return identity
 
     async def _forget_sent(self, session_id: SessionId, number: int) -> None:
         """This transport has no way to come back for a message."""
@@ -98,7 +98,7 @@ class HttpSse:
                 raise BadRequest("No session is named.", fix="POST to what /sse told.")
             session = await self._runtime.sessions.find(named)
             request.activity.session = session.id
-            principal = await self._authenticate(request)
+            principal = (await self._authenticate(request)).principal
             session = await self._runtime.sessions.claim(session, principal)
             if session.transport != TRANSPORT:
                 raise gone()

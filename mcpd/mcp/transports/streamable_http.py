@@ -163,7 +163,7 @@ class StreamableHttp:
         streams = accepted.events and request.may_stream
         if session is None:
             if streams:
-                return call_stream(request, accepted)
+                return call_stream(request, accepted, lasts_s=self._admissions.left_s(admitted))
             outcome = await serve(request)
         else:
             http.keep_on_disconnect()  # MCP 2025-03-26: no cancellation
@@ -237,7 +237,8 @@ class StreamableHttp:
                 return stream
         own = last_seen is not None and last_seen[0] == SESSION_STREAM
         after = last_seen[1] if last_seen is not None and own else None
-        return await session_stream(self._runtime, session, revision, after)
+        lasts_s = self._admissions.left_s(admitted)
+        return await session_stream(self._runtime, session, revision, after, lasts_s=lasts_s)
 
     async def delete(self, request: Request) -> Answer:
         """End the session."""

@@ -210,8 +210,7 @@ async def test_listen_acknowledges_and_passes_on_what_was_asked_for_alone(server
     await call("test_trigger_tool_change")
     changed = msgspec.json.decode((await next_event(peer))["data"])
     assert changed["method"] == "notifications/tools/list_changed"
-    for connection in list(server.connections):
-        connection.drain()
+    server.server.state.end_streams()
     farewell = msgspec.json.decode((await next_event(peer))["data"])
     assert farewell["id"] == 0
     assert farewell["result"]["resultType"] == "complete"
