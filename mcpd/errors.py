@@ -248,6 +248,15 @@ class StoreError(Unavailable):
         super().__init__(message, fix=fix, headers=((b"retry-after", b"%d" % STORE_RETRY_S),))
 
 
+class StoreFull(StoreError):
+    """A store is there and takes no writes: no memory or no disk is left. What it has can be read.
+
+    Where it is told which process may write, that was looked at before the write was refused.
+    """
+
+    slug = "store_full"
+
+
 class HandlerTimeout(Unavailable):
     """503: the work behind a request passed its bound."""
 

@@ -13,6 +13,7 @@ from mcpd.sessions.memory.events import MemoryEvents
 from mcpd.sessions.memory.kept import KeptSessions
 from mcpd.sessions.memory.store import MemoryStore
 from mcpd.sessions.memory.watches import MemoryWatches
+from mcpd.sessions.redis.address import is_redis
 from mcpd.sessions.sqlite.answers import SqliteAnswers
 from mcpd.sessions.sqlite.events import SqliteEvents
 from mcpd.sessions.sqlite.ownership import SqliteOwnership
@@ -41,7 +42,7 @@ def open_backend(config: Config, *, alone: bool = True) -> Backend:
         store = SqliteStore(sqlite_path(config), alone=alone)
         process = new_process_name()
         return sqlite_backend(store, process, keep_running_s=keep_running_s)
-    if kind in ("redis", "rediss", "unix"):
+    if is_redis(config.store):
         return _redis(config, keep_running_s)
     raise ConfigError("There is no such store.", received=kind[:64], fix=f"It is {KINDS}.")
 
@@ -50,7 +51,7 @@ def is_shared(config: Config) -> bool:
     """Whether several processes can use the store at once. Workers without sessions do without
     such a store; then each has what it needs in memory.
     """
-    return config.store.partition(":")[0] in ("redis", "rediss", "unix")
+    return is_redis(config.store)
 
 
 def memory_backend(clock: Callable[[], float] = time.time) -> Backend:

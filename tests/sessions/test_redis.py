@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from mcpd.errors import ConfigError, StoreError
 from mcpd.sessions.bus import Signal, SignalKind
-from mcpd.sessions.redis.connection import ANSWER_S, Address, RedisConnection
-from mcpd.sessions.redis.liveness import LEASE_S
+from mcpd.sessions.redis.address import Address
+from mcpd.sessions.redis.keeper import LEASE_S
+from mcpd.sessions.redis.link import RedisLink
+from mcpd.sessions.redis.node import ANSWER_S
 from mcpd.sessions.redis.opening import open_redis
 from mcpd.sessions.streams import KeptCall
 from tests.redis_server import RedisServer
@@ -80,16 +82,16 @@ async def test_a_record_that_changed_on_its_way_is_not_used_again(pair, monkeypa
     await b.store.create(one, max_unbound=10)
     changed = []
     a.bus.listen(SignalKind.CHANGED, changed.append)
-    real = RedisConnection.pipeline
+    real = RedisLink.pipeline
 
-    async def overtaken(link, *commands):
-        found = await real(link, *commands)
+    async def overtaken(link, *commands, durable=False):
+        found = await real(link, *commands, durable=durable)
         if link is a.store._redis and not changed:
             await b.store.update(one.id, lambda now: replace(now, log_level="error"))
             await seen(changed)
         return found
 
-    monkeypatch.setattr(RedisConnection, "pipeline", overtaken)
+    monkeypatch.setattr(RedisLink, "pipeline", overtaken)
     await a.store.get(one.id, alive_since=ALWAYS)  # as it was when it was asked for
     assert (await a.store.get(one.id, alive_since=ALWAYS)).log_level == "error"
 
@@ -202,10 +204,10 @@ async def test_keys_expire_by_themselves(redis, tmp_path):
         await backend.events.append(one.id, "c", 1, b"x", last=False)
         await backend.events.put(one.id, b"x")
         await backend.answers.expect(one.id, "c", "ask-c-0-1")
-        link, prefix = backend.events._redis, backend.events._prefix
-        for key in (f"s:{one.id}", f"m:{one.id}:c", f"e:{one.id}:c", f"i:{one.id}",
-                    f"e:{one.id}:session", f"m:{one.id}:session", f"q:{one.id}:c"):  # fmt: skip
-            assert 0 < await link.call("TTL", f"{prefix}:{key}") <= 3660, key
+        link, keys = backend.events._redis, backend.events._redis.keys
+        for key in (keys.record(one.id), *keys.stream(one.id, "c"), keys.unfinished(one.id),
+                    *keys.stream(one.id), keys.questions(one.id, "c")):  # fmt: skip
+            assert 0 < await link.call("TTL", key) <= 3660, key
 
 
 async def test_a_session_leaves_nothing_behind(redis, tmp_path):
@@ -218,9 +220,10 @@ async def test_a_session_leaves_nothing_behind(redis, tmp_path):
         await backend.events.put(one.id, b"x")
         await backend.watches.watch(one.id, frozenset({"lists", "note://a"}))
         await backend.store.end(one.id)
-        prefix = backend.events._prefix
-        left = await backend.events._redis.call("KEYS", f"{prefix}:*")
-        assert [key for key in left if b":p:" not in key] == []  # the process itself lives
+        link = backend.events._redis
+        left = await link.call("KEYS", f"{link.keys.prefix}:*")
+        stays = (link.keys.layout.encode(), link.keys.process(backend.process).encode())
+        assert [key for key in left if not key.startswith(stays)] == []
 
 
 # --- times when it is away -------------------------------------------------------------------

@@ -4,10 +4,10 @@ A cached record is dropped when its session changes or ends in any process (Sign
 ENDED), and is not used while the link is down, since then nothing would be heard.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 
-import msgspec
 import trio
 from msgspec.structs import replace
 
@@ -16,7 +16,11 @@ from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.redis import session_scripts as scripts
 from mcpd.sessions.redis.bus import RedisBus
-from mcpd.sessions.redis.connection import RedisConnection
+from mcpd.sessions.redis.link import RedisLink
+from mcpd.sessions.redis.lua import Run
+from mcpd.sessions.redis.record import encode, is_bound, pack, padded, unpack
+from mcpd.sessions.redis.session_index import SessionIndex, ids
+from mcpd.sessions.redis.session_scripts import Only
 from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, Change, Counts
 
 CACHE_S = ACTIVITY_LAG_S  # how long a record is used without asking again
@@ -26,7 +30,9 @@ MAX_DIRTY = 50_000
 REPLACE_TRIES = 50  # of a record that others change at the same time
 TTL_SLACK_S = 60  # the store says when a session is over; Redis only forgets what was not swept
 
-_decode = msgspec.json.Decoder(Session)
+_DROPPED, _SPARED = 1, 2  # see ``DROP``
+
+log = logging.getLogger("mcpd.redis")
 
 
 class _Cached:
@@ -47,10 +53,11 @@ class RedisStore:
 
     kind = "redis"
 
-    def __init__(self, redis: RedisConnection, bus: RedisBus, *, timeout_s: float) -> None:
+    def __init__(self, redis: RedisLink, bus: RedisBus, *, timeout_s: float) -> None:
         self._redis = redis
         self._bus = bus
-        self._prefix = redis.address.prefix
+        self._keys = redis.keys
+        self._index = SessionIndex(redis)
         self._ttl_s = int(timeout_s) + TTL_SLACK_S
         self._cache: OrderedDict[SessionId, _Cached] = OrderedDict()
         self._changes = 0  # heard of, here and elsewhere
@@ -62,19 +69,15 @@ class RedisStore:
         bus.on_resync.append(self._look_again)
 
     async def create(self, session: Session, *, max_unbound: int) -> list[SessionId]:
-        dropped = await self._redis.run_script(
-            scripts.CREATE,
-            self._prefix,
-            session.id,
-            msgspec.json.encode(session),
-            session.created_at,
-            session.last_activity,
-            int(session.subject is None),
-            max_unbound,
-            self._ttl_s,
+        activity = session.last_activity
+        _, surplus = await self._redis.pipeline(
+            ("SET", self._keys.record(session.id), pack(session, activity), "EX", self._ttl_s),
+            self._index.addition(session, activity, max_unbound),
+            durable=True,
         )
-        self._remember(session, session.last_activity, self._changes)
-        return [self._forget(session_id) for session_id in _ids(dropped)]
+        self._remember(session, activity, self._changes)
+        dropped = await self._drop(ids(surplus), Only.UNBOUND)
+        return [self._forget(session_id) for session_id in dropped]
 
     async def get(self, session_id: SessionId, *, alive_since: float) -> Session | None:
         cached = self._cache.get(session_id)
@@ -90,16 +93,12 @@ class RedisStore:
 
     async def _read(self, session_id: SessionId) -> _Cached | None:
         since = self._changes
-        record, activity = await self._redis.pipeline(
-            ("GET", f"{self._prefix}:s:{session_id}"),
-            ("ZSCORE", f"{self._prefix}:activity", session_id),
-        )
-        if record is None:
+        kept = await self._redis.call("GET", self._keys.record(session_id))
+        if kept is None:
             self._forget(session_id)
             return None
-        session = _session(record)
-        known = session.last_activity if activity is None else float(activity)
-        known = max(known, self._dirty.get(session_id, known))
+        session, activity, _ = unpack(kept)
+        known = max(activity, self._dirty.get(session_id, activity))
         return self._remember(replace(session, last_activity=known), known, since)
 
     def touch(self, session_id: SessionId, now: float) -> None:
@@ -111,11 +110,11 @@ class RedisStore:
     async def update(self, session_id: SessionId, change: Change) -> Session | None:
         for _ in range(REPLACE_TRIES):
             since = self._changes
-            old = await self._redis.call("GET", f"{self._prefix}:s:{session_id}")
-            if old is None:
+            kept = await self._redis.call("GET", self._keys.record(session_id))
+            if kept is None:
                 self._forget(session_id)
                 return None
-            before = _session(old)
+            before, _, old = unpack(kept)
             after = change(before)
             if await self._replace(session_id, old, after):
                 self._bus.publish(Signal(SignalKind.CHANGED, session_id))
@@ -127,12 +126,19 @@ class RedisStore:
         raise StoreError("The session is changed by too many at once.", fix="Try again.")
 
     async def _replace(self, session_id: SessionId, old: bytes, after: Session) -> bool:
-        new, bound = msgspec.json.encode(after), int(after.subject is not None)
+        new = encode(after)
         if new == old:
             return True
-        done = await self._redis.run_script(
-            scripts.REPLACE, self._prefix, session_id, old, new, bound
+        done = await self._redis.run(
+            scripts.REPLACE,
+            (self._keys.record(session_id),),
+            old,
+            new,
+            is_bound(after),
+            durable=True,
         )
+        if done and after.subject is not None:
+            self._index.has_principal(session_id)
         return bool(done)
 
     async def bind(self, session_id: SessionId, issuer: str, subject: str) -> Session | None:
@@ -145,49 +151,45 @@ class RedisStore:
         return await self.update(session_id, claim)
 
     async def end(self, session_id: SessionId) -> bool:
-        there = await self._redis.run_script(scripts.DROP, self._prefix, session_id)
+        there = await self._drop([session_id], Only.ANY)
         self._forget(session_id)
         return bool(there)
 
     async def expire(self, cutoff: float) -> list[SessionId]:
         await self.flush()
-        expired = await self._redis.run_script(scripts.EXPIRE, self._prefix, cutoff, EXPIRE_BATCH)
-        return [self._forget(session_id) for session_id in _ids(expired)]
+        expired: list[SessionId] = []
+        while len(expired) < EXPIRE_BATCH:
+            idle = await self._index.idle(cutoff, EXPIRE_BATCH - len(expired))
+            if not idle:
+                break
+            expired += await self._drop(idle, Only.IDLE, cutoff)
+        await self._index.repair()
+        return [self._forget(session_id) for session_id in expired]
 
     async def list(
         self, *, alive_since: float, limit: int, after: SessionId | None = None
     ) -> list[Session]:
         await self.flush()
         page: list[Session] = []
-        start = f"({after}" if after else "-"
         while len(page) < limit:
-            ids = _ids(
-                await self._redis.call(
-                    "ZRANGEBYLEX", f"{self._prefix}:ids", start, "+", "LIMIT", 0, limit
-                )
-            )
-            if not ids:
+            found = await self._index.page(after, limit)
+            if not found:
                 break
-            page += await self._alive(ids, alive_since)
-            start = f"({ids[-1]}"
+            page += await self._alive(found, alive_since)
+            after = found[-1]
         return page[:limit]
 
-    async def _alive(self, ids: Sequence[SessionId], alive_since: float) -> Sequence[Session]:
-        records, activities = await self._redis.pipeline(
-            ("MGET", *(f"{self._prefix}:s:{session_id}" for session_id in ids)),
-            ("ZMSCORE", f"{self._prefix}:activity", *ids),
-        )
-        return [
-            replace(_session(record), last_activity=float(activity))
-            for record, activity in zip(records, activities, strict=True)
-            if record is not None and activity is not None and float(activity) > alive_since
-        ]
+    async def _alive(self, wanted: Sequence[SessionId], alive_since: float) -> Sequence[Session]:
+        kept = await self._redis.pipeline(*(("GET", self._keys.record(one)) for one in wanted))
+        records = [unpack(record) for record in kept if record is not None]
+        return [session for session, activity, _ in records if activity > alive_since]
 
     async def count(self) -> Counts:
-        total, unbound = await self._redis.pipeline(
-            ("ZCARD", f"{self._prefix}:activity"), ("ZCARD", f"{self._prefix}:unbound")
-        )
-        return Counts(int(total), int(unbound))
+        return await self._index.count()
+
+    @property
+    def trouble(self) -> str:
+        return self._redis.trouble
 
     async def refresh(self, active: Collection[SessionId]) -> Sequence[SessionId]:
         if not self._missed:
@@ -206,21 +208,85 @@ class RedisStore:
         rows = list(behind.items())
         try:
             for start in range(0, len(rows), TOUCH_BATCH):
-                pairs = [value for row in rows[start : start + TOUCH_BATCH] for value in row]
-                await self._redis.run_script(scripts.TOUCH, self._prefix, self._ttl_s, *pairs)
+                await self._write_activity(rows[start : start + TOUCH_BATCH])
         except StoreError:
             if len(self._dirty) < MAX_DIRTY:
                 self._dirty = behind | self._dirty
             raise
 
+    async def _write_activity(self, rows: Sequence[tuple[SessionId, float]]) -> None:
+        keys = self._keys
+        there = await self._redis.pipeline(
+            *(
+                Run(
+                    scripts.TOUCH,
+                    (keys.record(session_id), *keys.stream(session_id)),
+                    (self._ttl_s, padded(activity)),
+                )
+                for session_id, activity in rows
+            )
+        )
+        await self._index.touch(
+            [row for row, is_there in zip(rows, there, strict=True) if is_there]
+        )
+
     def close(self) -> None:
         """The link ends with its task."""
+
+    async def _drop(
+        self, wanted: Sequence[SessionId], only: Only, cutoff: float = 0.0
+    ) -> Sequence[SessionId]:
+        """Forget sessions and all that is theirs; returns those that were there. Of what is left
+        when Redis goes away in between, streams expire and the index is repaired.
+        """
+        if not wanted:
+            return []
+        keys = self._keys
+        replies = await self._redis.pipeline(
+            *(
+                Run(
+                    scripts.DROP,
+                    (
+                        keys.record(one),
+                        keys.unfinished(one),
+                        *keys.finished(one),
+                        *keys.stream(one),
+                        keys.topics(one),
+                    ),
+                    (only, cutoff),
+                )
+                for one in wanted
+            )
+        )
+        spared = []
+        for session_id, (there, streams, topics, activity) in zip(wanted, replies, strict=True):
+            if there == _SPARED:
+                spared.append((session_id, float(activity)))
+            for stream in streams:
+                self._redis.send("DEL", *keys.stream(session_id, bytes(stream).decode()))
+            for topic in topics:
+                self._redis.send("SREM", keys.watchers(bytes(topic).decode()), session_id)
+        kept = {session_id for session_id, _ in spared}
+        try:
+            await self._index.remove(one for one in wanted if one not in kept)
+            await self._put_right(spared, only)
+        except StoreError as error:
+            log.info("the index of sessions is repaired later: %s", error.message)
+        return [one for one, reply in zip(wanted, replies, strict=True) if reply[0] == _DROPPED]
+
+    async def _put_right(self, spared: Sequence[tuple[SessionId, float]], only: Only) -> None:
+        """The index was wrong of these."""
+        if only is Only.IDLE:
+            await self._index.touch(spared)
+        else:
+            for session_id, _ in spared:
+                self._index.has_principal(session_id)
 
     async def _gone_of(self, ids: Sequence[SessionId]) -> Sequence[SessionId]:
         there: set[SessionId] = set()
         for start in range(0, len(ids), TOUCH_BATCH):
             batch = ids[start : start + TOUCH_BATCH]
-            looks = [("EXISTS", f"{self._prefix}:s:{session_id}") for session_id in batch]
+            looks = [("EXISTS", self._keys.record(session_id)) for session_id in batch]
             counts = await self._redis.pipeline(*looks)
             there.update(one for one, count in zip(batch, counts, strict=True) if count)
         return [session_id for session_id in ids if session_id not in there]
@@ -257,12 +323,3 @@ class RedisStore:
         self._changed.move_to_end(session_id)
         if len(self._changed) > CACHE_ENTRIES:
             self._changed.popitem(last=False)
-
-
-def _session(record: bytes) -> Session:
-    session = _decode.decode(record)
-    return replace(session, capabilities=session.capabilities.copy())
-
-
-def _ids(reply: list[bytes]) -> list[SessionId]:
-    return [SessionId(raw.decode("utf-8")) for raw in reply]

@@ -32,6 +32,7 @@ class SqliteStore:
     """
 
     kind = "sqlite"
+    trouble = ""
 
     def __init__(self, path: Path, *, alone: bool = True) -> None:
         self.database = open_database(path, alone=alone)
