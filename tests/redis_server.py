@@ -1,5 +1,6 @@
 """A real Redis of our own, on a free port, gone with the test."""
 
+import importlib.metadata
 import shutil
 import subprocess
 import time
@@ -10,6 +11,18 @@ from tests.end_to_end.daemon import free_port, need
 START_S = 10.0
 
 
+def packaged(distribution: str) -> str:
+    """The server that a package for tests has in it: see ``.ci/run``."""
+    names = ("redis-server", "valkey-server")
+    try:
+        files = importlib.metadata.files(distribution) or ()
+    except importlib.metadata.PackageNotFoundError:
+        files = ()
+    found = next((str(file.locate()) for file in files if file.name in names), "")
+    need(bool(found), distribution)
+    return found
+
+
 class RedisServer:
     """``redis-server`` with its data in ``folder``; it can be killed and started again.
 
@@ -18,10 +31,11 @@ class RedisServer:
 
     Args:
         flags: more arguments of redis-server.
+        program: another one than that.
     """
 
-    def __init__(self, folder: Path, *flags: str) -> None:
-        binary = shutil.which("redis-server") or shutil.which("valkey-server")
+    def __init__(self, folder: Path, *flags: str, program: str = "") -> None:
+        binary = program or shutil.which("redis-server") or shutil.which("valkey-server")
         need(binary is not None, "redis-server")
         self.binary = str(binary)
         self.folder = folder
@@ -50,6 +64,14 @@ class RedisServer:
                 break
             time.sleep(0.01)
         raise AssertionError((self.folder / "log").read_text())
+
+    def cli(self, *command: str) -> str:
+        """What redis-cli prints."""
+        done = subprocess.run(
+            ["redis-cli", "-p", str(self.port), *command],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.strip()
 
     def kill(self) -> None:
         if self.process is not None:

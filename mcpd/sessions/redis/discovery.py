@@ -3,8 +3,7 @@ primaries of a cluster with their hash slots.
 """
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from mcpd.sessions.redis.failures import (
     in_words,
 )
 from mcpd.sessions.redis.keys import SLOTS, slot_of
+from mcpd.sessions.redis.lua import Value
 from mcpd.sessions.redis.node import BROKEN, Node
 from mcpd.sessions.redis.probe import explain
 
@@ -70,27 +70,33 @@ async def find_layout(address: Address, known: Iterable[Place] = ()) -> Layout:
     return await _find_slots(address, (*address.places, *known))
 
 
-@asynccontextmanager
-async def _connected(place: Place, address: Address, login: Login) -> AsyncIterator[Node]:
-    """A connection for a question. What is raised within comes out as it is."""
-    node = Node(place, address, login=login, db=0)
-    async with trio.open_nursery(strict_exception_groups=False) as nursery:
-        await nursery.start(node.run)
-        yield node
-        node.close()
+class _Questions:
+    """Puts a command to one place after another, or to all."""
 
-
-class _Answers:
-    """What places said, and what was wrong with the others."""
-
-    def __init__(self, address: Address) -> None:
-        self.given: list[Any] = []
-        self._errors: list[tuple[Place, BaseException]] = []
+    def __init__(self, address: Address, login: Login, *command: Value) -> None:
         self._address = address
+        self._login = login
+        self._command = command
+        self._errors: list[tuple[Place, BaseException]] = []
 
-    def went_wrong(self, place: Place, error: BaseException) -> None:
-        """No answer came from there."""
-        self._errors.append((place, error))
+    async def ask(self, place: Place) -> Any:
+        """What a place says; None: nothing, and ``failure`` tells why."""
+        node = Node(place, self._address, login=self._login, db=0)
+        reply: Any = TimeoutError()
+        lost: BaseException | None = None
+        try:
+            with trio.move_on_after(ASK_S):
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(node.run)
+                    reply = await node.ask(self._command)
+                    node.close()
+        except* LOST as group:
+            lost = group
+        wrong = lost or (reply if isinstance(reply, Exception) else None)
+        if wrong is not None:
+            self._errors.append((place, wrong))
+            return None
+        return reply
 
     async def failure(self) -> Refused:
         """The one to tell of: what a person must change, before what passes by itself."""
@@ -99,7 +105,7 @@ class _Answers:
             told = in_words(error, self._address)
             if told is None and any(isinstance(one, TimeoutError) for one in chain(error)):
                 told = SILENT
-            if told is None and len(self._errors) == len(found) + 1:
+            if told is None and len(found) == 0:
                 told = await explain(place, self._address)
             found.append(told or UNREACHABLE)
         return Refused(min(found, key=lambda failure: failure.passes, default=UNREACHABLE))
@@ -110,24 +116,20 @@ class _Answers:
 
 async def _find_primary(address: Address) -> Place:
     """Ask all Sentinels; the one that knows of the latest fail-over is right."""
-    answers = _Answers(address)
+    questions = _Questions(address, address.sentinel_login, "SENTINEL", "MASTER", address.service)
+    answers: list[dict[str, str]] = []
 
     async def ask(place: Place) -> None:
-        try:
-            with trio.fail_after(ASK_S):
-                async with _connected(place, address, address.sentinel_login) as sentinel:
-                    told = await sentinel.get("SENTINEL", "MASTER", address.service)
-        except (*LOST, trio.TooSlowError) as error:
-            answers.went_wrong(place, error)
-        else:
-            answers.given.append(_texts(told))
+        told = await questions.ask(place)
+        if told is not None:
+            answers.append(_texts(told))
 
     async with trio.open_nursery() as nursery:
         for place in address.places:
             nursery.start_soon(ask, place)
-    if not answers.given:
-        raise await answers.failure()
-    newest = max(answers.given, key=lambda told: int(told.get("config-epoch", 0)))
+    if not answers:
+        raise await questions.failure()
+    newest = max(answers, key=lambda told: int(told.get("config-epoch", 0)))
     return Place(newest["ip"], int(newest["port"]))
 
 
@@ -140,17 +142,13 @@ def _texts(told: Any) -> dict[str, str]:
 
 
 async def _find_slots(address: Address, places: Iterable[Place]) -> Layout:
-    """Ask one node after another; the first that knows the whole cluster is right."""
-    answers = _Answers(address)
+    """Ask one node after another; the first that answers is right."""
+    questions = _Questions(address, address.login, "CLUSTER", "SLOTS")
     for place in dict.fromkeys(places):
-        try:
-            with trio.fail_after(ASK_S):
-                async with _connected(place, address, address.login) as node:
-                    told = await node.get("CLUSTER", "SLOTS")
+        told = await questions.ask(place)
+        if told is not None:
             return _layout(told, place)
-        except (*LOST, trio.TooSlowError) as error:
-            answers.went_wrong(place, error)
-    raise await answers.failure()
+    raise await questions.failure()
 
 
 def _layout(told: list[Any], asked: Place) -> Layout:

@@ -108,8 +108,16 @@ def _check_version(text: str) -> None:
         )
 
 
-async def check_rights(node: Node, keys: Keys, process: str) -> None:
+def rights_key(keys: Keys, process: str) -> str:
+    """A key that ``check_rights`` may use."""
+    return f"{keys.process(process)}:may"
+
+
+async def check_rights(node: Node, keys: Keys, key: str) -> None:
     """Whether the user may run every command that is needed.
+
+    Args:
+        key: of ``rights_key``; the node has it.
 
     Raises:
         Refused: some are not allowed; it says which.
@@ -118,7 +126,7 @@ async def check_rights(node: Node, keys: Keys, process: str) -> None:
     for name in _COMMANDS:
         more = _ARGUMENTS.get(name, () if name in ("time", "publish") else ("m",))
         arguments += [name, len(more), *more]
-    run = Run(_MAY, (f"{keys.process(process)}:may",), tuple(arguments))
+    run = Run(_MAY, (key,), tuple(arguments))
     refused = await node.ask(run, with_text=True)
     if isinstance(refused, list) and refused:
         names = sorted(_text(name).upper() for name in refused)

@@ -22,7 +22,7 @@ from mcpd.sessions.redis.failures import (
     chain,
     in_words,
 )
-from mcpd.sessions.redis.inspection import check_rights, inspect, warn_of_eviction
+from mcpd.sessions.redis.inspection import check_rights, inspect, rights_key, warn_of_eviction
 from mcpd.sessions.redis.link import Nodes, RedisLink, away
 from mcpd.sessions.redis.node import CONNECT_S, Node
 from mcpd.sessions.redis.probe import explain
@@ -160,8 +160,9 @@ class LinkKeeper:
     async def _take_up(self, nodes: Nodes) -> None:
         await nodes.home.subscribe((self._link.keys.signals, self._channel))
         if not self._link.ever_up:
-            await check_rights(nodes.of(("", self._link.keys.process(self._process))),
-                               self._link.keys, self._process)  # fmt: skip
+            keys = self._link.keys
+            key = rights_key(keys, self._process)
+            await check_rights(nodes.of(("GET", key)), keys, key)
             await warn_of_eviction(nodes.home, self._link.complaints)
         self._echoes = {}
         self._link.nodes, self._link.up_since = nodes, trio.current_time()
