@@ -35,9 +35,8 @@ class Cluster:
         places = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
         return f"redis+cluster://{places}/"
 
-    def owner_of(self, key: str) -> RedisServer:
-        """The primary that has a key."""
-        slot = int(self.nodes[0].cli("CLUSTER", "KEYSLOT", key))
+    def owner_of(self, slot: int) -> RedisServer:
+        """The primary that has a slot."""
         for line in self.nodes[0].cli("CLUSTER", "NODES").splitlines():
             words = line.split()
             for word in words[8:]:
@@ -83,7 +82,7 @@ def _knows(node: RedisServer, count: int) -> bool:
 
 
 class Watched:
-    """A primary and a replica, and three Sentinels that watch them."""
+    """A primary and a replica, and Sentinels that watch them."""
 
     def __init__(self, servers: list[RedisServer], sentinels: list[int]) -> None:
         self.servers = servers
@@ -102,33 +101,35 @@ class Watched:
 
 
 @contextmanager
-def watched(folder: Path) -> Iterator[Watched]:
-    """Ready for a fail-over."""
+def watched(folder: Path, *, sentinels: int = 1) -> Iterator[Watched]:
+    """Ready for a fail-over. Several Sentinels elect one that does it, which takes longer."""
     with ExitStack() as stack:
         primary = stack.enter_context(RedisServer(folder / "a", "--repl-diskless-sync-delay", "0"))
         replica = RedisServer(folder / "b", "--replicaof", f"127.0.0.1 {primary.port}")
         stack.enter_context(replica)
-        ports = [free_port() for _ in range(3)]
+        ports = [free_port() for _ in range(sentinels)]
         for port in ports:
-            stack.enter_context(_sentinel(folder, port, primary))
+            stack.enter_context(_sentinel(folder, port, primary, sentinels // 2 + 1))
         until(lambda: "master_link_status:up" in replica.cli("INFO"), "a replica")
         for port in ports:
-            until(lambda port=port: _sees_all(port), "Sentinels that know each other")
+            until(
+                lambda port=port: _sees_all(port, sentinels - 1), "Sentinels that know each other"
+            )
         yield Watched([primary, replica], ports)
 
 
-def _sees_all(port: int) -> bool:
+def _sees_all(port: int, others: int) -> bool:
     told = ask(port, "SENTINEL", "MASTER", "watched").split("\n")
     facts = dict(zip(told[::2], told[1::2], strict=False))
-    return facts.get("num-other-sentinels") == "2" and facts.get("num-slaves") == "1"
+    return facts.get("num-other-sentinels") == str(others) and facts.get("num-slaves") == "1"
 
 
 @contextmanager
-def _sentinel(folder: Path, port: int, primary: RedisServer) -> Iterator[None]:
+def _sentinel(folder: Path, port: int, primary: RedisServer, quorum: int) -> Iterator[None]:
     file = folder / f"sentinel-{port}.conf"
     file.write_text(
         f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
-        f"sentinel monitor watched 127.0.0.1 {primary.port} 2\n"
+        f"sentinel monitor watched 127.0.0.1 {primary.port} {quorum}\n"
         f"sentinel down-after-milliseconds watched {DOWN_AFTER_MS}\n"
         "sentinel failover-timeout watched 2000\n"
     )

@@ -15,7 +15,7 @@ from mcpd.sessions.record import Session, new_session_id
 from mcpd.sessions.redis.opening import open_redis
 from mcpd.sessions.sqlite.store import SqliteStore
 from tests.redis_server import RedisServer
-from tests.redis_servers import Cluster
+from tests.redis_servers import Cluster, Watched
 
 KINDS = ["memory", "sqlite", "redis", "cluster", "valkey", "oldest"]
 SERVERS = {"redis": "redis", "cluster": "redis_cluster", "valkey": "valkey", "oldest": "redis_6"}
@@ -48,7 +48,7 @@ async def opened(
             nursery.cancel_scope.cancel()
 
 
-def fresh(redis: RedisServer | Cluster) -> str:
+def fresh(redis: RedisServer | Cluster | Watched) -> str:
     """The URL of a store that nobody has used."""
     return f"{redis.url}?prefix=test{next(_numbers)}"
 
