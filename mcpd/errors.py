@@ -249,10 +249,7 @@ class StoreError(Unavailable):
 
 
 class StoreFull(StoreError):
-    """A store is there and takes no writes: no memory or no disk is left. What it has can be read.
-
-    Where it is told which process may write, that was looked at before the write was refused.
-    """
+    """A store is there and takes no writes; who may write was looked at first. Reading works."""
 
     slug = "store_full"
 

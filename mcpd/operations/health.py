@@ -28,7 +28,7 @@ class Health:
             "mcp_endpoint": self.description.endpoints(request)["mcp"],
             "auth_required": self.description.auth_required,
             "uptime_s": round(time.monotonic() - self.started, 3),
-            "store": {"kind": self.sessions.store.kind, "state": store_state},
+            "store": self._store(store_state),
         }
         return json_response(body, headers=((b"cache-control", b"no-store"),))
 
@@ -37,4 +37,10 @@ class Health:
             await self.sessions.store.count()
         except StoreError:
             return "unavailable"
-        return "ok"
+        return "degraded" if self.sessions.store.trouble else "ok"
+
+    def _store(self, state: str) -> dict[str, str]:
+        store = {"kind": self.sessions.store.kind, "state": state}
+        if trouble := self.sessions.store.trouble:
+            store["reason"] = trouble
+        return store

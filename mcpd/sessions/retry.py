@@ -5,24 +5,30 @@ from typing import Any
 
 import trio
 
-from mcpd.errors import StoreError
+from mcpd.errors import StoreError, StoreFull
 
 STORE_AWAY_LIMIT_S = 60.0  # for a store that is away: calls under way wait for it
 FIRST_RETRY_S = 0.1
 MAX_RETRY_S = 2.0
 
 
-async def retry_while_away(write: Callable[[], Awaitable[Any]]) -> Any:
+async def retry_while_away(write: Callable[[], Awaitable[Any]], *, while_full: bool = True) -> Any:
     """Try again while the store is away, for STORE_AWAY_LIMIT_S.
+
+    Args:
+        while_full: also while it takes no writes.
 
     Raises:
         StoreError: it stayed away.
+        StoreFull: it takes no writes.
     """
     delay_s, waited_s = FIRST_RETRY_S, 0.0
     while True:
         try:
             return await write()
-        except StoreError:
+        except StoreError as error:
+            if isinstance(error, StoreFull) and not while_full:
+                raise
             if waited_s >= STORE_AWAY_LIMIT_S:
                 raise
         await trio.sleep(delay_s)

@@ -2,23 +2,29 @@
 
 A call that sends nothing before its result is answered plainly and leaves no trace in the log.
 From its first message on it is kept: the client can come back for the rest, to any process.
+
+A log that is full keeps no client that is connected from its answer: messages go out that are not
+kept, and how the call ended is written when there is room again.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from typing import Any
 
 import msgspec
 import trio
 
-from mcpd.errors import StoreError
+from mcpd.errors import StoreError, StoreFull
 from mcpd.mcp.streams.local_readers import LocalReaders
-from mcpd.sessions.retry import retry_while_away
+from mcpd.sessions.retry import STORE_AWAY_LIMIT_S, retry_while_away
 from mcpd.sessions.ring import Ring
 from mcpd.sessions.stream_ids import question_id
 from mcpd.sessions.streams import Event, EventLog, KeptCall, StreamKey
 
 BROKEN_RETRY_MS = 1000  # for a client whose call could not be kept to the end
+FULL_RETRY_S = 1.0  # until a full log is asked again for the end of a call that no client reads
+
+Write = Callable[[], Awaitable[None]]
 
 
 class WriterState(Enum):
@@ -72,6 +78,11 @@ class _Written(msgspec.Struct):
 _written = msgspec.json.Decoder(_Written)
 
 
+def _is_question(message: bytes) -> bool:
+    written = _written.decode(message)
+    return bool(written.method) and written.id is not None
+
+
 class CallWriter:
     """One call's messages, numbered and kept.
 
@@ -80,6 +91,7 @@ class CallWriter:
         tell_elsewhere: tells readers in other processes that there is more.
         on_end: called once, when this process writes no more; told whether the stream is left
             unfinished.
+        write_later: takes what a full log did not.
 
     Attributes:
         settled: set when it is known whether there is a stream.
@@ -96,6 +108,7 @@ class CallWriter:
         *,
         tell_elsewhere: Callable[[], None],
         on_end: Callable[[bool], None],
+        write_later: Callable[[Write], None],
     ) -> None:
         self.key = StreamKey(call.session_id, call.stream_id)
         self.state = WriterState.NEW
@@ -109,6 +122,7 @@ class CallWriter:
         self._call = call
         self._tell_elsewhere = tell_elsewhere
         self._on_end = on_end
+        self._write_later = write_later
         self._lock = trio.Lock()
         self._times: dict[bytes, int] = {}
 
@@ -167,6 +181,7 @@ class CallWriter:
         """Begin to keep the stream, if that is still to be done. Does nothing to one that is over.
 
         Raises:
+            StoreFull: it cannot be kept now; the answer goes out plainly.
             StoreError: the store stayed away for STORE_AWAY_LIMIT_S.
         """
         async with self._lock:
@@ -174,19 +189,26 @@ class CallWriter:
 
     async def _open(self) -> None:
         if self.state is WriterState.NEW:
-            await retry_while_away(lambda: self._events.begin(self._call))
+            await retry_while_away(lambda: self._events.begin(self._call), while_full=False)
             if self.is_live:  # nothing gave it up meanwhile
                 self._move(WriterMove.OPEN)
 
     async def send(self, message: bytes) -> None:
-        """Keep a message and let it go out.
+        """Keep a message and let it go out. While the log is too full to begin a stream, what is
+        no question is dropped: the answer does not depend on it.
 
         Raises:
             StreamLost: it is not ours to send any more.
+            StoreFull: a question could not be kept.
             StoreError: the store stayed away for STORE_AWAY_LIMIT_S.
         """
         async with self._lock:
-            await self._open()
+            try:
+                await self._open()
+            except StoreFull:
+                if _is_question(message):
+                    raise
+                return
             await self._append(message, last=False)
 
     async def finish(self, body: bytes | None) -> None:
@@ -221,18 +243,12 @@ class CallWriter:
         if self.state is not WriterState.STREAMING:
             raise StreamLost
         number = self.ring.last + 1
-
-        async def append() -> bool:
-            return await self._events.append(
-                *self.key, number, data, last=last, unread=not self.readers.is_read
-            )
-
         try:
-            kept = await retry_while_away(append)
+            is_ours = await self._keep(number, data, last=last)
         except BaseException:  # perhaps it is in the log: no other message may have its number
             self.ring.last = number
             raise
-        if not kept:
+        if not is_ours:
             self.give_up()
             raise StreamLost
         if data is not None:
@@ -241,6 +257,33 @@ class CallWriter:
             self.ring.finished_at = trio.current_time()
         else:
             self._wake()
+
+    async def _keep(self, number: int, data: bytes | None, *, last: bool) -> bool:
+        """Write a message to the log. One that is full keeps nothing back but the end of a call
+        that no client reads here. Returns False if the stream is not ours.
+        """
+
+        async def append() -> bool:
+            return await self._events.append(
+                *self.key, number, data, last=last, unread=not self.readers.is_read
+            )
+
+        async def append_later() -> None:
+            await append()
+
+        limit = trio.current_time() + STORE_AWAY_LIMIT_S
+        while True:
+            changed = self.readers.changed
+            try:
+                return bool(await retry_while_away(append, while_full=False))
+            except StoreFull:  # and so it is ours: that is looked at first
+                if last and not self.readers.is_read and trio.current_time() < limit:
+                    with trio.move_on_after(FULL_RETRY_S):
+                        await changed.wait()
+                    continue
+                if last:
+                    self._write_later(append_later)
+                return True
 
     def question_id(self, content: bytes) -> str:
         """The id for a question, the same in every run of the call."""

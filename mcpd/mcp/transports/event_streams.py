@@ -6,7 +6,7 @@ response if it sent nothing.
 
 import trio
 
-from mcpd.errors import McpdError
+from mcpd.errors import McpdError, StoreFull
 from mcpd.http import sse
 from mcpd.http.messages import EventSink, EventStream, Response
 from mcpd.mcp.calls.resume import is_known, lost_answer, next_event
@@ -73,6 +73,8 @@ def kept_call_stream(request: McpRequest, session: Session, accepted: Accepts) -
             if not writer.settled.is_set():
                 try:
                     await writer.open()
+                except StoreFull:
+                    await writer.settled.wait()  # by its plain answer
                 except McpdError as error:  # nothing was sent yet, so this can be
                     return outcome_response(failed(request.call.id, error), accepted, modern=False)
             if not writer.is_kept:

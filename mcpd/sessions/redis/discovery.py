@@ -10,14 +10,13 @@ from typing import Any
 import trio
 
 from mcpd.sessions.redis.address import Address, Kind, Login, Place
+from mcpd.sessions.redis.causes import chain, in_words
 from mcpd.sessions.redis.failures import (
     HALF_CLUSTER,
     SILENT,
     UNREACHABLE,
     Failure,
     Refused,
-    chain,
-    in_words,
 )
 from mcpd.sessions.redis.keys import SLOTS, slot_of
 from mcpd.sessions.redis.lua import Value
@@ -102,7 +101,7 @@ class _Questions:
         """The one to tell of: what a person must change, before what passes by itself."""
         found: list[Failure] = []
         for place, error in self._errors:
-            told = in_words(error, self._address)
+            told = in_words(error)
             if told is None and any(isinstance(one, TimeoutError) for one in chain(error)):
                 told = SILENT
             if told is None and len(found) == 0:

@@ -13,14 +13,13 @@ import trio
 
 from mcpd.errors import ConfigError, StoreError, StoreFull
 from mcpd.sessions.redis.address import Kind, Place
+from mcpd.sessions.redis.causes import chain, in_words
 from mcpd.sessions.redis.discovery import LOST, Layout, find_layout
 from mcpd.sessions.redis.failures import (
     SILENT,
     UNREACHABLE,
     Failure,
     Refused,
-    chain,
-    in_words,
 )
 from mcpd.sessions.redis.inspection import check_rights, inspect, rights_key, warn_of_eviction
 from mcpd.sessions.redis.link import Nodes, RedisLink, away
@@ -101,7 +100,7 @@ class LinkKeeper:
     async def _explain(self, lost: BaseException | None) -> Failure:
         if lost is None:
             return UNREACHABLE
-        if found := in_words(lost, self._address):
+        if found := in_words(lost):
             return found
         if any(isinstance(one, TimeoutError | trio.TooSlowError) for one in chain(lost)):
             return SILENT

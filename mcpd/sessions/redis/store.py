@@ -5,7 +5,6 @@ ENDED), and is not used while the link is down, since then nothing would be hear
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 
 import trio
@@ -16,32 +15,22 @@ from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.redis import session_scripts as scripts
 from mcpd.sessions.redis.bus import RedisBus
+from mcpd.sessions.redis.cache import Cached, RecordCache
 from mcpd.sessions.redis.link import RedisLink
 from mcpd.sessions.redis.lua import Run
 from mcpd.sessions.redis.record import encode, is_bound, pack, padded, unpack
+from mcpd.sessions.redis.removal import Removal
 from mcpd.sessions.redis.session_index import SessionIndex, ids
 from mcpd.sessions.redis.session_scripts import Only
 from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, Change, Counts
 
 CACHE_S = ACTIVITY_LAG_S  # how long a record is used without asking again
-CACHE_ENTRIES = 20_000
 TOUCH_BATCH = 500  # sessions whose activity is written in one command
 MAX_DIRTY = 50_000
 REPLACE_TRIES = 50  # of a record that others change at the same time
 TTL_SLACK_S = 60  # the store says when a session is over; Redis only forgets what was not swept
 
-_DROPPED, _SPARED = 1, 2  # see ``DROP``
-
 log = logging.getLogger("mcpd.redis")
-
-
-class _Cached:
-    __slots__ = ("activity", "read_at", "session")
-
-    def __init__(self, session: Session, activity: float, read_at: float) -> None:
-        self.session = session
-        self.activity = activity
-        self.read_at = read_at
 
 
 class RedisStore:
@@ -58,10 +47,9 @@ class RedisStore:
         self._bus = bus
         self._keys = redis.keys
         self._index = SessionIndex(redis)
+        self._removal = Removal(redis, self._index)
         self._ttl_s = int(timeout_s) + TTL_SLACK_S
-        self._cache: OrderedDict[SessionId, _Cached] = OrderedDict()
-        self._changes = 0  # heard of, here and elsewhere
-        self._changed: OrderedDict[SessionId, int] = OrderedDict()  # → the last change of it
+        self._cache = RecordCache()
         self._dirty: dict[SessionId, float] = {}
         self._missed = False  # signals, perhaps
         bus.listen(SignalKind.CHANGED, self._changed_elsewhere)
@@ -75,8 +63,12 @@ class RedisStore:
             self._index.addition(session, activity, max_unbound),
             durable=True,
         )
-        self._remember(session, activity, self._changes)
-        dropped = await self._drop(ids(surplus), Only.UNBOUND)
+        self._cache.remember(session, activity, self._cache.changes)
+        try:
+            dropped = await self._removal.drop(ids(surplus), Only.UNBOUND)
+        except StoreError as error:  # this one was kept; the next one finds them again
+            log.info("sessions without a principal are dropped later: %s", error.message)
+            return []
         return [self._forget(session_id) for session_id in dropped]
 
     async def get(self, session_id: SessionId, *, alive_since: float) -> Session | None:
@@ -91,15 +83,15 @@ class RedisStore:
             return None
         return cached.session
 
-    async def _read(self, session_id: SessionId) -> _Cached | None:
-        since = self._changes
+    async def _read(self, session_id: SessionId) -> Cached | None:
+        since = self._cache.changes
         kept = await self._redis.call("GET", self._keys.record(session_id))
         if kept is None:
             self._forget(session_id)
             return None
         session, activity, _ = unpack(kept)
         known = max(activity, self._dirty.get(session_id, activity))
-        return self._remember(replace(session, last_activity=known), known, since)
+        return self._cache.remember(replace(session, last_activity=known), known, since)
 
     def touch(self, session_id: SessionId, now: float) -> None:
         cached = self._cache.get(session_id)
@@ -109,7 +101,7 @@ class RedisStore:
 
     async def update(self, session_id: SessionId, change: Change) -> Session | None:
         for _ in range(REPLACE_TRIES):
-            since = self._changes
+            since = self._cache.changes
             kept = await self._redis.call("GET", self._keys.record(session_id))
             if kept is None:
                 self._forget(session_id)
@@ -120,8 +112,8 @@ class RedisStore:
                 self._bus.publish(Signal(SignalKind.CHANGED, session_id))
                 known = self._cache.get(session_id)
                 activity = after.last_activity if known is None else known.activity
-                self._remember(after, activity, since)
-                self._note_change(session_id)
+                self._cache.remember(after, activity, since)
+                self._cache.note_change(session_id)
                 return after
         raise StoreError("The session is changed by too many at once.", fix="Try again.")
 
@@ -151,7 +143,7 @@ class RedisStore:
         return await self.update(session_id, claim)
 
     async def end(self, session_id: SessionId) -> bool:
-        there = await self._drop([session_id], Only.ANY)
+        there = await self._removal.drop([session_id], Only.ANY)
         self._forget(session_id)
         return bool(there)
 
@@ -162,7 +154,7 @@ class RedisStore:
             idle = await self._index.idle(cutoff, EXPIRE_BATCH - len(expired))
             if not idle:
                 break
-            expired += await self._drop(idle, Only.IDLE, cutoff)
+            expired += await self._removal.drop(idle, Only.IDLE, cutoff)
         await self._index.repair()
         return [self._forget(session_id) for session_id in expired]
 
@@ -233,55 +225,6 @@ class RedisStore:
     def close(self) -> None:
         """The link ends with its task."""
 
-    async def _drop(
-        self, wanted: Sequence[SessionId], only: Only, cutoff: float = 0.0
-    ) -> Sequence[SessionId]:
-        """Forget sessions and all that is theirs; returns those that were there. Of what is left
-        when Redis goes away in between, streams expire and the index is repaired.
-        """
-        if not wanted:
-            return []
-        keys = self._keys
-        replies = await self._redis.pipeline(
-            *(
-                Run(
-                    scripts.DROP,
-                    (
-                        keys.record(one),
-                        keys.unfinished(one),
-                        *keys.finished(one),
-                        *keys.stream(one),
-                        keys.topics(one),
-                    ),
-                    (only, cutoff),
-                )
-                for one in wanted
-            )
-        )
-        spared = []
-        for session_id, (there, streams, topics, activity) in zip(wanted, replies, strict=True):
-            if there == _SPARED:
-                spared.append((session_id, float(activity)))
-            for stream in streams:
-                self._redis.send("DEL", *keys.stream(session_id, bytes(stream).decode()))
-            for topic in topics:
-                self._redis.send("SREM", keys.watchers(bytes(topic).decode()), session_id)
-        kept = {session_id for session_id, _ in spared}
-        try:
-            await self._index.remove(one for one in wanted if one not in kept)
-            await self._put_right(spared, only)
-        except StoreError as error:
-            log.info("the index of sessions is repaired later: %s", error.message)
-        return [one for one, reply in zip(wanted, replies, strict=True) if reply[0] == _DROPPED]
-
-    async def _put_right(self, spared: Sequence[tuple[SessionId, float]], only: Only) -> None:
-        """The index was wrong of these."""
-        if only is Only.IDLE:
-            await self._index.touch(spared)
-        else:
-            for session_id, _ in spared:
-                self._index.has_principal(session_id)
-
     async def _gone_of(self, ids: Sequence[SessionId]) -> Sequence[SessionId]:
         there: set[SessionId] = set()
         for start in range(0, len(ids), TOUCH_BATCH):
@@ -291,20 +234,8 @@ class RedisStore:
             there.update(one for one, count in zip(batch, counts, strict=True) if count)
         return [session_id for session_id in ids if session_id not in there]
 
-    def _remember(self, session: Session, activity: float, since: int) -> _Cached:
-        """Use a record from here on, unless it changed again while it was on its way to us."""
-        cached = _Cached(session, activity, trio.current_time())
-        if self._changed.get(session.id, 0) > since:
-            self._cache.pop(session.id, None)
-            return cached
-        self._cache[session.id] = cached
-        self._cache.move_to_end(session.id)
-        if len(self._cache) > CACHE_ENTRIES:
-            self._cache.popitem(last=False)
-        return cached
-
     def _forget(self, session_id: SessionId) -> SessionId:
-        self._cache.pop(session_id, None)
+        self._cache.forget(session_id)
         self._dirty.pop(session_id, None)
         return session_id
 
@@ -314,12 +245,5 @@ class RedisStore:
 
     def _changed_elsewhere(self, signal: Signal) -> None:
         session_id = SessionId(signal.session_id)
-        self._cache.pop(session_id, None)
-        self._note_change(session_id)
-
-    def _note_change(self, session_id: SessionId) -> None:
-        self._changes += 1
-        self._changed[session_id] = self._changes
-        self._changed.move_to_end(session_id)
-        if len(self._changed) > CACHE_ENTRIES:
-            self._changed.popitem(last=False)
+        self._cache.forget(session_id)
+        self._cache.note_change(session_id)
