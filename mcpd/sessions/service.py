@@ -14,6 +14,7 @@ from mcpd.sessions.active_sessions import ActiveSessions
 from mcpd.sessions.bus import Bus, Signal, SignalKind
 from mcpd.sessions.record import Move, Session, SessionId, step
 from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, Change, SessionStore
+from mcpd.telemetry.complaints import Complaints
 
 log = logging.getLogger("mcpd.sessions")
 
@@ -153,7 +154,7 @@ class Sessions:
 
     async def run_upkeep(self) -> None:
         """Write activity behind and sweep, for ever. A store that fails is tried again."""
-        next_sweep = trio.current_time()
+        next_sweep, complaints = trio.current_time(), Complaints(log)
         while True:
             try:
                 if trio.current_time() >= next_sweep:
@@ -165,7 +166,7 @@ class Sessions:
                 for session_id in await self.store.refresh(self.active.active()):
                     self.active.ended(session_id)
             except StoreError as error:
-                log.warning("session upkeep failed, next in %s s: %s", ACTIVITY_LAG_S, error)
+                complaints.say("upkeep", f"session upkeep waits for the store: {error.message}")
             await trio.sleep(min(ACTIVITY_LAG_S, self.timeout_s / 2))
 
 

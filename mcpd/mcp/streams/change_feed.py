@@ -21,6 +21,7 @@ from mcpd.rpc.messages import encode_notification
 from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.streams import ChangeWatches
+from mcpd.telemetry.complaints import Complaints
 
 log = logging.getLogger("mcpd.mcp")
 
@@ -76,6 +77,7 @@ class ChangeFeed:
         self, providers: Sequence[Provider], watches: ChangeWatches, hub: StreamHub
     ) -> None:
         self._watches = watches
+        self._complaints = Complaints(log)
         self._hub = hub
         self._bus = hub.bus
         self._listeners: set[Listener] = set()
@@ -136,7 +138,7 @@ class ChangeFeed:
                 for session_id in await self._watches.announce(uri or LISTS, notice):
                     self._hub.session_grew(session_id)
             except StoreError as error:
-                log.warning("a change waits for the store: %s", error.message)
+                self._complaints.say("waits", f"a change waits for the store: {error.message}")
                 self._waiting[method, uri] = None
                 await trio.sleep(STORE_AWAY_S)
             except Exception:  # one app's odd URI must not end the server

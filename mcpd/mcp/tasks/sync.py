@@ -15,6 +15,7 @@ from mcpd.mcp.tasks.task import Status, Task
 from mcpd.rpc.messages import error_object
 from mcpd.sessions.bus import Bus, Signal, SignalKind
 from mcpd.sessions.task_store import TaskStore
+from mcpd.telemetry.complaints import Complaints
 
 log = logging.getLogger("mcpd.tasks")
 
@@ -45,6 +46,7 @@ class TaskSync:
         lose: Callable[[Task], None],
     ) -> None:
         self._store = store
+        self._complaints = Complaints(log)
         self._bus = bus
         self._process = process
         self._clock = clock
@@ -148,7 +150,7 @@ class TaskSync:
                 await self._read_commands()
                 await self._write_records()
             except StoreError as error:
-                log.warning("what tasks do is told later: %s", error.message)
+                self._complaints.say("later", f"what tasks do is told later: {error.message}")
                 await trio.sleep(STORE_AWAY_S)
             except Exception:  # one task's record or command must not end the server
                 log.exception("a task could not be told to the other processes")

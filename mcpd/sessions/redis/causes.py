@@ -69,7 +69,9 @@ def _of_the_system(error: BaseException) -> Failure | None:
             "Redis cannot be reached: the name of its host is not known",
             "Check the host in --store, and the name server.",
         )
-    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+    if isinstance(error, ConnectionResetError | BrokenPipeError | ssl.SSLError):
+        return None  # by what was said before
+    if isinstance(error, OSError) and error.errno:
         return _unreachable(str(error.strerror))
     return None
 

@@ -10,10 +10,9 @@ from typing import Any
 import trio
 
 from mcpd.sessions.redis.address import Address, Kind, Login, Place
-from mcpd.sessions.redis.causes import chain, in_words
+from mcpd.sessions.redis.causes import in_words
 from mcpd.sessions.redis.failures import (
     HALF_CLUSTER,
-    SILENT,
     UNREACHABLE,
     Failure,
     Refused,
@@ -102,9 +101,7 @@ class _Questions:
         found: list[Failure] = []
         for place, error in self._errors:
             told = in_words(error)
-            if told is None and any(isinstance(one, TimeoutError) for one in chain(error)):
-                told = SILENT
-            if told is None and len(found) == 0:
+            if told is None and not found:
                 told = await explain(place, self._address)
             found.append(told or UNREACHABLE)
         return Refused(min(found, key=lambda failure: failure.passes, default=UNREACHABLE))

@@ -161,11 +161,11 @@ _SAID: tuple[tuple[str, Failure], ...] = (
         ),
     ),
     (
-        r"without any password configured",
+        r"unknown command [`'\"]?SENTINEL",
         Failure(
-            "needless password",
-            "the URL has a password, and Redis has none",
-            "Take it out of the URL, or set requirepass.",
+            "no Sentinel",
+            "what listens there is no Sentinel",
+            "Sentinels listen on 26379 by default; for one Redis write redis://HOST:PORT/0.",
             passes=False,
         ),
     ),

@@ -5,7 +5,6 @@ import re
 from typing import Any
 
 from mcpd.sessions.redis.address import Address, Kind
-from mcpd.sessions.redis.complaints import Complaints
 from mcpd.sessions.redis.failures import (
     CLUSTER_NODE,
     MIN_VERSION,
@@ -19,6 +18,7 @@ from mcpd.sessions.redis.failures import (
 from mcpd.sessions.redis.keys import Keys
 from mcpd.sessions.redis.lua import Run, Script
 from mcpd.sessions.redis.node import BROKEN, Node
+from mcpd.telemetry.complaints import Complaints
 
 KEEPS_ALL = "noeviction"
 

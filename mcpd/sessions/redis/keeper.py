@@ -102,9 +102,11 @@ class LinkKeeper:
             return UNREACHABLE
         if found := in_words(lost):
             return found
-        if any(isinstance(one, TimeoutError | trio.TooSlowError) for one in chain(lost)):
-            return SILENT
-        return await explain(min(self._known, default=self._address.places[0]), self._address)
+        if not self._link.ever_up:  # perhaps it never will: look at what is there
+            place = min(self._known, default=self._address.places[0])
+            return await explain(place, self._address)
+        late = any(isinstance(one, TimeoutError | trio.TooSlowError) for one in chain(lost))
+        return SILENT if late else UNREACHABLE
 
     # --- one round ----------------------------------------------------------------------------
 

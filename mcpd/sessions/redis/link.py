@@ -20,12 +20,14 @@ from coredis.exceptions import (
 
 from mcpd.errors import StoreError, StoreFull
 from mcpd.sessions.redis.address import Address, Kind, Place
-from mcpd.sessions.redis.complaints import Complaints
 from mcpd.sessions.redis.discovery import Layout
 from mcpd.sessions.redis.failures import SILENT, Failure, Refused, of_reply
 from mcpd.sessions.redis.keys import Keys
 from mcpd.sessions.redis.lua import Run, Script, Value
 from mcpd.sessions.redis.node import BROKEN, Item, Node
+from mcpd.telemetry.complaints import Complaints
+
+log = logging.getLogger("mcpd.redis")
 
 MAX_REDIRECTS = 8  # of one command, while slots move in a cluster
 TRY_AGAIN_S = 0.05  # until a command is sent again whose keys are on their way to another node
@@ -70,7 +72,7 @@ class RedisLink:
     away: Failure | None = None
     refusing: Failure | None = None
     refresh: Callable[[Nodes], Awaitable[None]] = _no_refresh
-    complaints: Complaints = field(default_factory=Complaints)
+    complaints: Complaints = field(default_factory=lambda: Complaints(log))
 
     @property
     def is_up(self) -> bool:
@@ -132,6 +134,8 @@ class RedisLink:
             if durable and self.address.wait_replicas:
                 for node in set(asked):
                     await node.wait_copied(self.address.wait_replicas)
+            if durable:
+                self.refusing = None
         except Refused as refused:
             raise self._store_error(refused.failure) from refused
         except BROKEN as error:

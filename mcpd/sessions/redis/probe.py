@@ -27,9 +27,9 @@ async def explain(place: Place, address: Address) -> Failure:
     try:
         with trio.fail_after(PROBE_S):
             said = await _say_ping(place)
-    except (OSError, trio.BrokenResourceError):
+    except OSError:
         return UNREACHABLE
-    except trio.TooSlowError:
+    except (trio.BrokenResourceError, trio.TooSlowError):
         said = b""
     if said[:1] in (b"+", b"-"):
         if address.tls is not None:

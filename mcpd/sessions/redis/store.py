@@ -150,10 +150,12 @@ class RedisStore:
     async def expire(self, cutoff: float) -> list[SessionId]:
         await self.flush()
         expired: list[SessionId] = []
+        before: list[SessionId] = []
         while len(expired) < EXPIRE_BATCH:
             idle = await self._index.idle(cutoff, EXPIRE_BATCH - len(expired))
-            if not idle:
+            if not idle or idle == before:  # the index could not be put right
                 break
+            before = idle
             expired += await self._removal.drop(idle, Only.IDLE, cutoff)
         await self._index.repair()
         return [self._forget(session_id) for session_id in expired]
