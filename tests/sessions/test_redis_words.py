@@ -5,16 +5,19 @@ and requests are answered 503 (Unavailable).
 """
 
 import logging
+import re
 import shutil
 import socket
 import subprocess
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import trio
 
 from mcpd.errors import ConfigError, StoreError, StoreFull
+from mcpd.sessions.redis import inspection
 from mcpd.sessions.redis.address import Address, Kind, Place
 from mcpd.sessions.redis.failures import MIN_VERSION, of_text
 from mcpd.sessions.redis.opening import open_redis
@@ -186,6 +189,22 @@ async def test_an_acl_that_is_too_narrow(redis, rules, named):
     assert "does not allow the user of the URL" in error.message
     assert named in error.message
     assert "~PREFIX:*" in error.fix
+
+
+def test_every_command_that_is_sent_is_asked_for():
+    """What is not in a script on a key is tried by the connection itself, or is no reason to stop:
+    INFO is for a warning, SCAN and COPY are for a move that is made once.
+    """
+    others = {"HELLO", "PING", "SUBSCRIBE", "PUBSUB", "WAIT", "ROLE", "EVAL", "EVALSHA", "ASKING",
+              "SENTINEL", "CLUSTER", "INFO", "SCAN", "COPY"}  # fmt: skip
+    folder = Path(inspection.__file__).parent
+    sent = set()
+    for file in folder.glob("*.py"):
+        text = file.read_text()
+        sent |= set(re.findall(r"""redis\.p?call\('([A-Z]+)'""", text))
+        sent |= set(re.findall(r"""\(\s*"([A-Z]{2,})",""", text))
+    assert {"GET", "XADD", "ZADD"} <= sent
+    assert {name.lower() for name in sent - others} - set(inspection._COMMANDS) == set()
 
 
 async def test_a_narrow_acl_that_will_do(redis):

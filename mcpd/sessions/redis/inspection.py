@@ -29,7 +29,7 @@ _COMMANDS = (
     "hget", "hset", "hsetnx", "hdel", "hmget", "hincrby",
     "zadd", "zrem", "zcard", "zrange", "zrangebyscore", "zrangebylex", "zscore",
     "zremrangebyscore", "zremrangebyrank", "zscan",
-    "sadd", "srem", "smembers", "sscan", "lrange", "rpush", "ltrim",
+    "sadd", "srem", "smembers", "sismember", "sscan", "lrange", "rpush", "ltrim",
     "xadd", "xdel", "xlen", "xrange", "xrevrange", "time", "publish",
     "expire", "del",  # at last
 )  # fmt: skip

@@ -98,10 +98,12 @@ class RedisWatches:
         """These do not watch, unless they began to meanwhile."""
         watchers = self._keys.watchers(name)
         await self._redis.call("SREM", watchers, *sessions)
-        watching = await self._redis.pipeline(
-            *(("SISMEMBER", self._keys.topics(one), name) for one in sessions)
+        there = await self._redis.pipeline(
+            *(("EXISTS", self._keys.record(one)) for one in sessions),
+            *(("SISMEMBER", self._keys.topics(one), name) for one in sessions),
         )
-        again = [one for one, watches in zip(sessions, watching, strict=True) if watches]
+        watching = zip(sessions, there[: len(sessions)], there[len(sessions) :], strict=True)
+        again = [one for one, lives, watches in watching if lives and watches]
         if again:
             await self._redis.call("SADD", watchers, *again)
 
