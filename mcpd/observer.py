@@ -10,7 +10,6 @@ import itertools
 import secrets
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,21 +20,32 @@ _RUN = secrets.token_hex(2)  # another run of the process makes other ids
 _numbers = itertools.count(1)
 
 
-@dataclass(slots=True, eq=False)
 class Activity:
     """One request or message while it is served. Members are filled in as they become known.
 
+    Args:
+        kind: what it is; ids begin with it after the run's own mark.
+        number: tells it from others of its kind.
+
     Attributes:
-        id: names it in the log and in what its client is told of a fault.
         session: the session that it names.
         user: the subject of its principal.
         method: its JSON-RPC method.
     """
 
-    id: str
-    session: str = ""
-    user: str = ""
-    method: str = ""
+    __slots__ = ("_kind", "_number", "method", "session", "user")
+
+    def __init__(self, kind: str, number: int) -> None:
+        self._kind = kind
+        self._number = number
+        self.session = ""
+        self.user = ""
+        self.method = ""
+
+    @property
+    def id(self) -> str:
+        """Names it in the log and in what its client is told of a fault; ``-``: there is none."""
+        return f"{_RUN}-{self._kind}-{self._number:x}" if self._kind else "-"
 
     def known(self) -> dict[str, str]:
         """The members that are known, for a line of the log; the id is not among them."""
@@ -43,18 +53,17 @@ class Activity:
         return {name: value for name, value in pairs if value}
 
 
-_NONE = Activity("-")
+_NONE = Activity("", 0)
 current: ContextVar[Activity] = ContextVar("mcpd_activity", default=_NONE)
 
 
-def begin(kind: str, number: str = "") -> Activity:
+def begin(kind: str, number: int = 0) -> Activity:
     """A new activity, current from here on in this task and in what it starts.
 
     Args:
-        kind: what it is; the id begins with it after the run's own mark.
-        number: tells it from others of its kind; empty: the next one is taken.
+        number: see ``Activity``; 0: the next one is taken.
     """
-    activity = Activity(f"{_RUN}-{kind}-{number or next(_numbers)}")
+    activity = Activity(kind, number or next(_numbers))
     current.set(activity)
     return activity
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import trio
 
+from mcpd.app.containment import raise_contained
 from mcpd.app.context import Context
 from mcpd.app.explain import explain
 from mcpd.app.schemas import JsonSchema, arguments_schema, arguments_type, type_hints
@@ -106,15 +107,21 @@ class Function:
             threads: bounds how many plain functions run at once.
 
         Raises:
-            Exception: whatever the function raises.
+            Exception: whatever the function raises; what is no Exception: see ``raise_contained``.
 
         Cancellation: reaches an async function at its next checkpoint; a plain one goes on in
         its thread, unheeded.
         """
         if self.context_name is not None:
             values[self.context_name] = context
-        call = functools.partial(self._call, **values)
-        return await call_contained(self.name, call, threads, is_async=self._is_async)
+        try:
+            if self._is_async:
+                return await self._call(**values)
+            return await _in_thread(functools.partial(self._call, **values), threads)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise_contained(self.name, error)
 
 
 async def call_contained(
@@ -123,17 +130,18 @@ async def call_contained(
     """Call an author's function where its kind belongs; see Function.call.
 
     Raises:
-        RuntimeError: it called sys.exit.
         Exception: whatever the function raises.
     """
     try:
-        if is_async:
-            return await call()
-        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=threads)
-    except (SystemExit, BaseExceptionGroup) as error:
-        if _has_exit(error):
-            raise RuntimeError(f"{name} tried to end the process") from error
+        return await (call() if is_async else _in_thread(call, threads))
+    except Exception:
         raise
+    except BaseException as error:
+        raise_contained(name, error)
+
+
+async def _in_thread(call: Callable[[], Any], threads: trio.CapacityLimiter) -> Any:
+    return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=threads)
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -144,13 +152,6 @@ def is_async(function: Callable[..., Any]) -> bool:
         getattr(function, "__call__", None),  # noqa: B004 - an object with async __call__
     )
     return any(inspect.iscoroutinefunction(look) for look in looks)
-
-
-def _has_exit(error: BaseException) -> bool:
-    """Whether sys.exit was called, as argument parsers do; a tool must not end a daemon."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(SystemExit) is not None
-    return isinstance(error, SystemExit)
 
 
 def _fill_defaults(value: Any) -> None:

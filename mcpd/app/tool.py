@@ -43,15 +43,14 @@ class Hints:
         return {name: value for name, value in pairs.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class ToolOutcome:
+class ToolOutcome(msgspec.Struct, frozen=True):
     """What a call came to, ready to be put into the words of a revision.
 
     ``structured`` is encoded JSON of the return value, or None.
     """
 
     content: list[Content]
-    structured: msgspec.Raw | None = None
+    structured: bytes | None = None
     is_error: bool = False
     meta: dict[str, Any] | None = None
 
@@ -97,7 +96,7 @@ class Tool:
         if self._result is not None:
             encoded = self._encoder.encode(value)
             self._check_promise(encoded)
-            return ToolOutcome([Text(encoded.decode())], msgspec.Raw(encoded))
+            return ToolOutcome([Text(encoded.decode())], encoded)
         if value is None:
             return ToolOutcome([])
         if isinstance(value, str):
@@ -113,10 +112,10 @@ class Tool:
     def _explicit(self, result: ToolResult) -> ToolOutcome:
         structured = None
         if result.structured is not msgspec.UNSET:
-            structured = msgspec.Raw(self._encoder.encode(result.structured))
+            structured = self._encoder.encode(result.structured)
         content = result.content
         if not content and structured is not None:
-            content = [Text(bytes(structured).decode())]
+            content = [Text(structured.decode())]
         return ToolOutcome(content, structured, result.is_error, result.meta)
 
     def _check_promise(self, encoded: bytes) -> None:

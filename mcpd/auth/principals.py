@@ -1,6 +1,6 @@
 """Who a request acts for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SCOPE_EXECUTE = "execute:mcp"
 SCOPE_ADMIN = "admin:mcp"
@@ -14,11 +14,10 @@ class Principal:
     issuer: str = ""
     scopes: frozenset[str] = frozenset()
     token_type: str = "access"
+    key: str = field(init=False, repr=False, compare=False)  # the identity in one word, for tables
 
-    @property
-    def key(self) -> str:
-        """The identity in one word, for tables."""
-        return f"{self.issuer} {self.subject}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.issuer} {self.subject}")
 
     def owns(self, issuer: str | None, subject: str | None) -> bool:
         """Whether this is the principal of that name."""

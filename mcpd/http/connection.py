@@ -12,8 +12,9 @@ import trio
 from mcpd.errors import McpdError, PeerError, fault
 from mcpd.http import answers, closing, sse
 from mcpd.http import bounds as fixed
+from mcpd.http.body import RequestBody
 from mcpd.http.heads import Head
-from mcpd.http.messages import Answer, EventStream, Peer, Request, Response
+from mcpd.http.messages import EventStream, Peer, Request, Response
 from mcpd.http.parser import RequestParser
 from mcpd.http.peer_stream import PeerStream
 from mcpd.http.phases import TIMEOUTS, Phase
@@ -30,8 +31,9 @@ class Connection:
     """Serve one stream until it closes, idles out, breaks a bound, or the server drains."""
 
     __slots__ = (
-        "_answer_begun", "_began", "_head", "_number", "_open_ended", "_parser",
-        "_peer", "_server", "_stream", "_unlogged", "id",
+        "_answer_begun", "_began", "_body", "_ended", "_head", "_instead", "_name", "_number",
+        "_open_ended",
+        "_parser", "_peer", "_server", "_stream", "_unlogged", "id",
     )  # fmt: skip
 
     def __init__(
@@ -42,11 +44,14 @@ class Connection:
         self._peer = peer
         self._stream = PeerStream(stream, server.timers, server.bounds)
         self._parser = RequestParser(server.bounds.max_head_bytes)
+        self._body = RequestBody(self._parser, self._stream, server.bounds)
         self._head: Head | None = None  # of the request being served
         self._number = 0
-        self._began = 0.0
+        self._name = f"{connection_id:x}"
+        self._began = self._ended = 0.0  # of the last request, Trio clock
         self._answer_begun = False
         self._unlogged: Request | None = None
+        self._instead: Response | None = None  # the answer to a request that was cancelled
         self._open_ended: trio.CancelScope | None = None
 
     # --- its life ------------------------------------------------------------------------------
@@ -59,6 +64,9 @@ class Connection:
                 stream.nursery = nursery
                 with stream.scope:
                     await self._serve()
+                while self._instead is not None and not stream.over:
+                    with stream.begin_again():
+                        await self._serve()
                 stream.disarm()
                 if stream.gone and self._unlogged is not None:
                     self._log(self._unlogged, CLIENT_GONE, 0)
@@ -83,10 +91,23 @@ class Connection:
         elif self._stream.phase is Phase.IDLE and not self._parser.has_bytes:
             # A request may be in the kernel's hands already; a fresh connection brings one.
             grace_s = fixed.DRAIN_IDLE_S if self._number else fixed.DRAIN_FRESH_S
-            self._stream.arm(Phase.IDLE, grace_s)
+            self._stream.allow(Phase.IDLE, grace_s)
+
+    def keep_on_disconnect(self) -> None:
+        """See Request.keep_on_disconnect."""
+        self._stream.keep = True
+
+    def cancel(self, answer: Response) -> None:
+        """See Request.cancel."""
+        self._instead = answer
+        self._stream.scope.cancel()
 
     async def _serve(self) -> None:
         try:
+            if self._instead is not None and self._unlogged is not None:
+                answer, self._instead = self._instead, None
+                if not await self._respond(self._unlogged, answer):
+                    return
             while True:
                 head = await self._next_head()
                 if head is None or not await self._exchange(head):
@@ -116,31 +137,43 @@ class Connection:
     async def _next_head(self) -> Head | None:
         parser, bounds, stream = self._parser, self._server.bounds, self._stream
         self._head, self._answer_begun = None, False
-        fresh_s = fixed.DRAIN_FRESH_S if self._server.draining else bounds.head_timeout_s
-        stream.arm(Phase.IDLE, bounds.idle_timeout_s if self._number else fresh_s)
-        while True:
-            head = parser.next_head()
-            if head is not None:
-                return head
+        if self._number:
+            stream.arm(Phase.IDLE, self._ended + bounds.idle_timeout_s)
+        else:
+            stream.allow(Phase.IDLE, self._fresh_s())
+        head = parser.next_head()
+        while head is None:
             if parser.has_bytes:
                 if stream.phase is Phase.IDLE:
-                    stream.arm(Phase.HEAD, bounds.head_timeout_s)
+                    stream.allow(Phase.HEAD, bounds.head_timeout_s)
             elif self._server.draining and self._number:
                 return None
             data = await stream.receive(fixed.READ_BYTES)
             if not data:
                 return None
             parser.feed(data)
+            head = parser.next_head()
+        return head
+
+    def _fresh_s(self) -> float:
+        return fixed.DRAIN_FRESH_S if self._server.draining else self._server.bounds.head_timeout_s
 
     async def _exchange(self, head: Head) -> bool:
         """One request and its answer; False: the connection is over."""
         self._head = head
         self._number += 1
-        self._began = trio.current_time()
+        self._began = now = trio.current_time()
         request = self._unlogged = self._request(head)
-        self._stream.keep = False
-        self._stream.run_until(self._began + self._server.bounds.request_timeout_s)
-        answer = await self._answer(request)
+        stream = self._stream
+        stream.keep = False
+        stream.run_until(now + self._server.bounds.request_timeout_s, now)
+        try:
+            answer = await self._server.endpoint(request)
+        except McpdError as error:
+            answer = answers.error_response(error)
+        except Exception:
+            log.exception("request failed")
+            answer = answers.error_response(fault(request.id))
         if isinstance(answer, EventStream):
             return await self._send_stream(request, answer)
         return await self._respond(request, answer)
@@ -152,79 +185,43 @@ class Connection:
             host = peer.host or host
         return Request(
             head.method, head.path, head.query, head.headers, host, peer,
-            begin(f"{self.id:x}", f"{self._number:x}"), head.memory, self,
+            begin(self._name, self._number), head.memory, self._body, self,
         )  # fmt: skip
-
-    async def _answer(self, request: Request) -> Answer:
-        try:
-            return await self._server.endpoint(request)
-        except McpdError as error:
-            return answers.error_response(error)
-        except Exception:
-            log.exception("request failed")
-            return answers.error_response(fault(request.id))
-
-    def keep_on_disconnect(self) -> None:
-        """See Request.keep_on_disconnect."""
-        self._stream.keep = True
-
-    # --- bodies -------------------------------------------------------------------------------
-
-    async def read_body(self, max_bytes: int) -> bytes:
-        """See Request.body."""
-        parser, length = self._parser, self._head.body_length if self._head else 0
-        if length is not None and length > max_bytes:
-            raise fixed.too_large(max_bytes)
-        piece = parser.next_body()
-        if piece is not None and len(piece) == length:  # the usual case: all of it is here
-            return piece
-        await self._stream.stop_watch()  # from here on we read ourselves
-        if piece is None and parser.waits_for_continue:
-            await self._stream.send(answers.CONTINUE)
-        self._stream.arm(Phase.BODY, self._server.bounds.body_timeout_s)
-        parts, size = [], 0
-        while piece := (piece or await self._next_piece()):
-            size += len(piece)
-            if size > max_bytes:
-                raise fixed.too_large(max_bytes)
-            parts.append(piece)
-            piece = None
-        self._stream.resume()
-        return b"".join(parts)
-
-    async def _next_piece(self) -> bytes:
-        while True:
-            piece = self._parser.next_body()
-            if piece is not None:
-                return piece
-            self._parser.feed(await self._stream.receive_or_end(fixed.BODY_READ_BYTES))
-
-    async def _skip_body(self) -> None:
-        self._stream.arm(Phase.BODY, self._server.bounds.body_timeout_s)
-        while await self._next_piece():
-            pass
 
     # --- answers ------------------------------------------------------------------------------
 
     async def _respond(self, request: Request, response: Response) -> bool:
         stream, parser = self._stream, self._parser
         await stream.stop_watch()
-        close = self._must_close() or not (parser.body_complete or parser.can_skip_body)
+        head, complete = self._head, parser.body_complete
+        close = (
+            head is None
+            or head.wants_close
+            or self._server.draining
+            or stream.gone
+            or not (complete or parser.can_skip_body)
+        )
         data = self._bytes_of(response, close=close)
         self._answer_begun = True
         await stream.send(data)
         self._log(request, response.status, len(data))
         if close:
             await stream.linger()
-        elif not parser.body_complete:
-            await self._skip_body()
+        elif not complete:
+            await self._body.skip()
         return not close
 
     async def _send_stream(self, request: Request, answer: EventStream) -> bool:
         head, bounds, stream = self._head, self._server.bounds, self._stream
         if head is None or stream.nursery is None:
             return False
-        close = self._must_close() or head.http_10 or not self._parser.body_complete
+        close = (
+            head.wants_close
+            or head.http_10
+            or self._server.draining
+            or stream.gone
+            or not self._parser.body_complete
+        )
         sink = StreamSink(
             self._write_stream,
             answers.stream_head_bytes(answer.headers, close=close, http_10=head.http_10),
@@ -256,9 +253,13 @@ class Connection:
 
     def _log(self, request: Request, status: int, size: int) -> None:
         self._unlogged = None
-        what = (request.activity, request.method, request.path, request.peer.address)
-        seconds = trio.current_time() - self._began
-        self._server.observer.tell(RequestServed(*what, status, size, seconds))
+        self._ended = now = trio.current_time()
+        self._server.observer.tell(
+            RequestServed(
+                request.activity, request.method, request.path, request.peer.address,
+                status, size, now - self._began,
+            )
+        )  # fmt: skip
 
     async def _run_stream(
         self, stream: EventStream, sink: StreamSink
@@ -266,7 +267,7 @@ class Connection:
         """Run it; an open-ended one also ends, and True is returned, when the server drains."""
         if not stream.open_ended:
             return await stream.run(sink), False
-        self._stream.run_until(inf)
+        self._stream.run_until(inf, trio.current_time())
         self._parser.forget_heads()
         response, self._open_ended = None, trio.CancelScope()
         try:
@@ -283,10 +284,6 @@ class Connection:
         whole = await self._stream.send_whole(data)
         self._stream.resume()
         return whole
-
-    def _must_close(self) -> bool:
-        head = self._head
-        return head is None or head.wants_close or self._server.draining or self._stream.gone
 
     def _bytes_of(self, response: Response, *, close: bool) -> bytes:
         head = self._head

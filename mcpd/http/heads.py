@@ -87,10 +87,7 @@ def refuse_parse(error: h11.RemoteProtocolError) -> NoReturn:
         PeerError: always.
     """
     if error.error_status_hint == 431:
-        raise HeaderFieldsTooLarge(
-            "The request head is larger than this server reads.",
-            fix="Send fewer or shorter header fields, or raise max_head_bytes.",
-        ) from error
+        raise head_too_large() from error
     if error.error_status_hint == 501:
         raise NotImplementedHere(
             "The only transfer coding spoken here is chunked.",
@@ -99,6 +96,14 @@ def refuse_parse(error: h11.RemoteProtocolError) -> NoReturn:
     raise BadRequest(
         f"The request is not valid HTTP/1.1: {_plain(error)}.", fix="See RFC 9112."
     ) from error
+
+
+def head_too_large() -> HeaderFieldsTooLarge:
+    """431: the head passes its bound."""
+    return HeaderFieldsTooLarge(
+        "The request head is larger than this server reads.",
+        fix="Send fewer or shorter header fields, or raise max_head_bytes.",
+    )
 
 
 def _plain(error: Exception) -> str:

@@ -77,12 +77,18 @@ class Peer:
 class BodyReader(Protocol):
     """Reads the rest of one request; given by the connection."""
 
-    async def read_body(self, max_bytes: int) -> bytes: ...
+    def take(self, max_bytes: int) -> bytes | None: ...
+    async def read(self, max_bytes: int) -> bytes: ...
+
+
+class Exchange(Protocol):
+    """One request and its answer, as the connection has them."""
+
     def keep_on_disconnect(self) -> None: ...
+    def cancel(self, answer: "Response") -> None: ...
 
 
-@dataclass(slots=True, eq=False)
-class Request:
+class Request(msgspec.Struct, eq=False):
     """One HTTP request whose head has arrived; the body is still to be read."""
 
     method: str
@@ -93,12 +99,21 @@ class Request:
     peer: Peer
     activity: Activity  # what the observer knows of it
     memory: dict[type, Any]  # what was made of this head before; empty for a new one
-    _reader: BodyReader
+    _body: BodyReader
+    _exchange: Exchange
 
     @property
     def id(self) -> str:
         """Names it in the log and to its client."""
         return self.activity.id
+
+    def body_at_hand(self, max_bytes: int) -> bytes | None:
+        """The whole body if it came together with its head, as small ones do; None: see ``body``.
+
+        Raises:
+            ContentTooLarge: it has more than ``max_bytes``.
+        """
+        return self._body.take(max_bytes)
 
     async def body(self, max_bytes: int) -> bytes:
         """Read the whole body.
@@ -110,11 +125,17 @@ class Request:
 
         Cancellation: the connection cannot be used afterwards and closes.
         """
-        return await self._reader.read_body(max_bytes)
+        return await self._body.read(max_bytes)
 
     def keep_on_disconnect(self) -> None:
         """Let the endpoint finish although the peer has gone; what it sends is dropped."""
-        self._reader.keep_on_disconnect()
+        self._exchange.keep_on_disconnect()
+
+    def cancel(self, answer: "Response") -> None:
+        """Cancel what serves it, from another task; the client gets this answer instead. Only while
+        the endpoint runs, and only if that returns a Response.
+        """
+        self._exchange.cancel(answer)
 
 
 class Response(msgspec.Struct, frozen=True):

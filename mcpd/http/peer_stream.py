@@ -25,7 +25,7 @@ class PeerStream(Timed):
 
     __slots__ = (
         "_bounds", "_limit", "_pending", "_shielded", "_timers", "_watch_done", "_watch_scope",
-        "broken", "gone", "keep", "nursery", "phase", "raw", "scope",
+        "broken", "gone", "keep", "nursery", "over", "phase", "raw", "scope",
     )  # fmt: skip
 
     def __init__(self, stream: trio.abc.Stream, timers: Timers, bounds: Bounds) -> None:
@@ -36,6 +36,7 @@ class PeerStream(Timed):
         self.nursery: trio.Nursery | None = None  # of the connection; owns the watch
         self.gone = False  # the peer has left, or at least sends nothing more
         self.broken = False  # what we wrote did not go out
+        self.over = False  # ``end`` was called
         self.keep = False  # a peer that left does not stop the running request
         self._timers = timers
         self._bounds = bounds
@@ -47,28 +48,27 @@ class PeerStream(Timed):
 
     # --- deadlines ----------------------------------------------------------------------------
 
-    def arm(self, phase: Phase, seconds: float) -> None:
-        """Enter a phase that may take this long."""
-        self._enter(phase)
-        self._timers.arm(self, trio.current_time() + seconds)
-
-    def _enter(self, phase: Phase) -> None:
+    def arm(self, phase: Phase, due: float) -> None:
+        """Enter a phase that may take until ``due`` (Trio clock)."""
         if phase not in MOVES[self.phase]:
             raise RuntimeError(f"a connection does not go from {self.phase} to {phase}")
         self.phase = phase
+        self._timers.arm(self, due)
 
-    def run_until(self, limit: float) -> None:
+    def allow(self, phase: Phase, seconds: float) -> None:
+        """Enter a phase that may take this long from now on."""
+        self.arm(phase, trio.current_time() + seconds)
+
+    def run_until(self, limit: float, now: float) -> None:
         """Enter RUNNING until ``limit`` (Trio clock); watch the peer if it takes long."""
         self._limit = limit
-        self.resume()
+        watch_at = now + WATCH_AFTER_S
+        due = watch_at if self._watch_scope is None and watch_at < limit else limit
+        self.arm(Phase.RUNNING, due)
 
     def resume(self) -> None:
         """Go back to RUNNING after a read or a write in between."""
-        self._enter(Phase.RUNNING)
-        if self._watch_scope is None:
-            self._timers.arm(self, min(self._limit, trio.current_time() + WATCH_AFTER_S))
-        else:
-            self._timers.arm(self, self._limit)
+        self.run_until(self._limit, trio.current_time())
 
     def disarm(self) -> None:
         """No deadline any more."""
@@ -115,8 +115,14 @@ class PeerStream(Timed):
         if not self.keep:
             self.end()
 
+    def begin_again(self) -> trio.CancelScope:
+        """A fresh scope, for a peer whose request was cancelled in the last one."""
+        self.scope = trio.CancelScope()
+        return self.scope
+
     def end(self) -> None:
         """The connection is over, writes that are shielded included."""
+        self.over = True
         self.scope.cancel()
         if self._shielded is not None:
             self._shielded.cancel()
@@ -160,20 +166,16 @@ class PeerStream(Timed):
 
         A peer that only stopped sending may still read, so with ``keep`` set it is tried.
         """
-        if len(data) <= WRITE_PIECE_BYTES:
-            await self._send_piece(data)
-            return
-        for start in range(0, len(data), WRITE_PIECE_BYTES):
-            await self._send_piece(data[start : start + WRITE_PIECE_BYTES])
-
-    async def _send_piece(self, data: bytes) -> None:
-        if self.broken or (self.gone and not self.keep):
-            return
-        self._enter(Phase.WRITING)
-        self._timers.arm(self, trio.current_time() + self._bounds.write_timeout_s)
-        try:
-            await self.raw.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self.broken = True
-            self._lose_peer()
-            await trio.lowlevel.checkpoint_if_cancelled()
+        size = len(data)
+        for start in range(0, size, WRITE_PIECE_BYTES):
+            if self.broken or (self.gone and not self.keep):
+                return
+            self.arm(Phase.WRITING, trio.current_time() + self._bounds.write_timeout_s)
+            whole = size <= WRITE_PIECE_BYTES
+            piece = data if whole else data[start : start + WRITE_PIECE_BYTES]
+            try:
+                await self.raw.send_all(piece)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self.broken = True
+                self._lose_peer()
+                await trio.lowlevel.checkpoint_if_cancelled()

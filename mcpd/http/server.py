@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 import trio
 
+from mcpd.cancellation import split_cancelled
 from mcpd.errors import Unavailable
 from mcpd.http import answers, closing
 from mcpd.http.bounds import LINGER_S
@@ -97,8 +98,13 @@ class HttpServer:
         self._per_address[peer.address] += 1
         try:
             await connection.run()
-        except* Exception:
-            log.exception("connection failed", extra={"fields": {"connection": connection.id}})
+        except BaseException as error:  # one connection's fault must not end the others
+            cancelled, failure = split_cancelled(error)
+            if failure is not None:
+                fields = {"connection": connection.id}
+                log.error("connection failed", exc_info=failure, extra={"fields": fields})
+            if cancelled is not None:
+                raise cancelled from None
         finally:
             self._connections.discard(connection)
             self._forget_address(peer.address)

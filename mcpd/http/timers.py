@@ -21,11 +21,12 @@ log = logging.getLogger("mcpd.http")
 class Timed:
     """Something with a deadline. ``on_due`` is called without awaiting, once for each arming."""
 
-    __slots__ = ("due", "slot")
+    __slots__ = ("due", "looked_at", "slot")
 
     def __init__(self) -> None:
         self.due = inf
         self.slot = NEVER
+        self.looked_at = inf  # a deadline before this moment needs an earlier slot
 
     def on_due(self, now: float) -> None:
         """The deadline has passed; arm again from here if there is a next one."""
@@ -44,11 +45,8 @@ class Timers:
     def arm(self, item: Timed, due: float) -> None:
         """Call ``item.on_due`` at ``due`` (Trio clock, seconds); replaces what was armed."""
         item.due = due
-        if due == inf:
-            return
-        slot = int(due / TICK_S) + 1
-        if slot < item.slot:
-            self._move(item, slot)
+        if due < item.looked_at:  # else it is looked at before, and then moves on
+            self._move(item, int(due / TICK_S) + 1)
 
     def forget(self, item: Timed) -> None:
         """Take an item out."""
@@ -59,11 +57,13 @@ class Timers:
         items = self._slots.get(item.slot)  # None: not armed, or its slot is being turned
         if items is not None:
             items.discard(item)
-        item.slot = NEVER
+        item.slot, item.looked_at = NEVER, inf
 
     def _move(self, item: Timed, slot: int) -> None:
+        if slot == item.slot:
+            return
         self._remove(item)
-        item.slot = slot
+        item.slot, item.looked_at = slot, (slot - 1) * TICK_S
         items = self._slots.get(slot)
         if items is None:
             items = self._slots[slot] = set()
@@ -86,7 +86,7 @@ class Timers:
     def _turn(self, now: float) -> None:
         while self._order and self._order[0] * TICK_S <= now:
             for item in self._slots.pop(heappop(self._order)):
-                item.slot = NEVER
+                item.slot, item.looked_at = NEVER, inf
                 if item.due <= now:
                     item.due = inf
                     self._fire(item, now)

@@ -9,8 +9,10 @@ import msgspec
 import trio
 
 from mcpd.errors import McpdError, MethodNotFound, fault
+from mcpd.mcp.catalog.tool_results import EncodedResult
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.params import Params
+from mcpd.mcp.in_flight import Stop
 from mcpd.mcp.methods import (
     completion,
     lifecycle,
@@ -101,30 +103,40 @@ def make_request(runtime: Runtime, call: Call, caller: Caller, params: Params) -
     return McpRequest(runtime, call, caller, params, method, target)
 
 
-async def serve(request: McpRequest, outlet: Outlet | None = None) -> Outcome:
+async def serve(
+    request: McpRequest, outlet: Outlet | None = None, *, stop: Stop | None = None
+) -> Outcome:
     """Serve a request to its end; an error is an outcome too.
 
     Args:
         outlet: for what it sends before its result; None: it cannot.
+        stop: cancels the task that serves it, when its client cancels the request; None: it gets
+            a scope of its own, which costs more.
 
     Cancellation: reaches the tool, and there is no outcome.
     """
-    began, outcome, observer = trio.current_time(), CANCELLED, request.runtime.observer
+    observer = request.runtime.observer
+    if not observer.hears(CallServed):
+        return await _run(request, outlet, stop)
+    began, outcome = trio.current_time(), CANCELLED
     try:
-        outcome = await _run(request, outlet)
+        outcome = await _run(request, outlet, stop)
     finally:
-        if observer.hears(CallServed):
-            observer.tell(_served(request, outcome, trio.current_time() - began))
+        observer.tell(_served(request, outcome, trio.current_time() - began))
     return outcome
 
 
-async def _run(request: McpRequest, outlet: Outlet | None) -> Outcome:
-    session = request.caller.session
+async def _run(request: McpRequest, outlet: Outlet | None, stop: Stop | None) -> Outcome:
+    """In a session a call can be found by its id, to be cancelled."""
+    session, in_flight = request.caller.session, request.runtime.in_flight
     if session is None or not request.method.may_stream:
         return await _respond(request, outlet)
-    with request.runtime.in_flight.track(session.id, request.call.id) as tracked:
-        outcome = await _respond(request, outlet)
-    return CANCELLED if tracked.cancelled else outcome
+    if stop is None:
+        with trio.CancelScope() as scope:
+            return await _run(request, outlet, scope.cancel)
+        return CANCELLED
+    with in_flight.track(session.id, request.call.id, stop):
+        return await _respond(request, outlet)
 
 
 def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed:
@@ -152,7 +164,7 @@ async def _respond(request: McpRequest, outlet: Outlet | None) -> Outcome:
     except Exception:
         log.exception("%s failed", call.method)
         return failed(call.id, fault(current.get().id))
-    is_error = isinstance(result, dict) and result.get("isError") is True
+    is_error = isinstance(result, EncodedResult) and result.is_error
     return Outcome(encode_result(call.id, encoded), is_error=is_error)
 
 

@@ -6,12 +6,11 @@ In the modern era nothing is kept: closing the response cancels (2026-07-28, "Ca
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Any
 
 import trio
 
-from mcpd.mcp.questions.input_required import InputRequired
+from mcpd.cancellation import split_cancelled
 from mcpd.rpc.messages import RequestId
 from mcpd.sessions.active_sessions import ActiveSessions
 from mcpd.sessions.bus import Bus, Signal, SignalKind
@@ -20,6 +19,7 @@ from mcpd.sessions.record import SessionId
 log = logging.getLogger("mcpd.mcp")
 
 _Key = tuple[SessionId, RequestId]
+Stop = Callable[[], None]
 
 
 class CallsInFlight:
@@ -30,7 +30,7 @@ class CallsInFlight:
         self._bus = bus
         self.limit_s = limit_s  # for a call that outlives its connection
         self._nursery: trio.Nursery | None = None
-        self._scopes: dict[_Key, trio.CancelScope] = {}
+        self._stops: dict[_Key, Stop] = {}
         self._calls = 0  # that ``start`` started and that are to end before the process does
         self._idle = trio.Event()
         bus.listen(SignalKind.CANCELLED, self._cancelled_elsewhere)
@@ -75,13 +75,13 @@ class CallsInFlight:
 
     def end_session(self, session_id: SessionId) -> None:
         """The session is over, and so are its calls."""
-        for key, scope in list(self._scopes.items()):
+        for key, stop in list(self._stops.items()):
             if key[0] == session_id:
-                scope.cancel()
+                stop()
 
-    def track(self, session_id: SessionId, request_id: RequestId) -> "_Tracked":
-        """A context manager for one call; its ``cancelled`` tells whether it was cancelled."""
-        return _Tracked(self._scopes, (session_id, request_id), self._active)
+    def track(self, session_id: SessionId, request_id: RequestId, stop: Stop) -> "_Tracked":
+        """A context manager for one call; ``stop`` is called when it is cancelled."""
+        return _Tracked(self._stops, (session_id, request_id), stop, self._active)
 
     def cancel(self, session_id: SessionId, request_id: RequestId) -> bool:
         """Cancel a call, wherever it runs; False: not here, which is no error (MCP,
@@ -93,10 +93,10 @@ class CallsInFlight:
         return is_here
 
     def _cancel(self, session_id: SessionId, request_id: RequestId) -> bool:
-        scope = self._scopes.get((session_id, request_id))
-        if scope is None:
+        stop = self._stops.get((session_id, request_id))
+        if stop is None:
             return False
-        scope.cancel()
+        stop()
         return True
 
     def _cancelled_elsewhere(self, signal: Signal) -> None:
@@ -106,40 +106,32 @@ class CallsInFlight:
 async def _contain(job: Callable[..., Awaitable[None]], *args: Any) -> None:
     try:
         await job(*args)
-    except* (Exception, SystemExit, InputRequired):
-        log.exception("call failed")
+    except BaseException as error:
+        cancelled, failure = split_cancelled(error)
+        if failure is not None:
+            log.error("call failed", exc_info=failure)
+        if cancelled is not None:
+            raise cancelled from None
 
 
 class _Tracked:
     """Written as a class because a generator would cost more than the bookkeeping."""
 
-    __slots__ = ("_hold", "_key", "_scope", "_scopes")
+    __slots__ = ("_active", "_key", "_stop", "_stops")
 
     def __init__(
-        self, scopes: dict[_Key, trio.CancelScope], key: _Key, active: ActiveSessions
+        self, stops: dict[_Key, Stop], key: _Key, stop: Stop, active: ActiveSessions
     ) -> None:
-        self._scopes = scopes
+        self._stops = stops
         self._key = key
-        self._scope = trio.CancelScope()
-        self._hold = active.hold(key[0])
+        self._stop = stop
+        self._active = active
 
-    @property
-    def cancelled(self) -> bool:
-        return self._scope.cancelled_caught
+    def __enter__(self) -> None:
+        self._active.enter(self._key[0])
+        self._stops[self._key] = self._stop
 
-    def __enter__(self) -> "_Tracked":
-        self._hold.__enter__()
-        self._scopes[self._key] = self._scope
-        self._scope.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        if self._scopes.get(self._key) is self._scope:
-            del self._scopes[self._key]
-        self._hold.__exit__(None, None, None)
-        return bool(self._scope.__exit__(kind, error, traceback))
+    def __exit__(self, *_: object) -> None:
+        if self._stops.get(self._key) is self._stop:
+            del self._stops[self._key]
+        self._active.leave(self._key[0])

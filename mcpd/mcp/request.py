@@ -8,6 +8,7 @@ import msgspec
 
 from mcpd.errors import InvalidParams
 from mcpd.mcp.catalog.catalog import Catalog, Offered
+from mcpd.mcp.catalog.tool_results import EncodedResult
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.params import Params
 from mcpd.mcp.questions.conversation import Outlet
@@ -16,7 +17,7 @@ from mcpd.rpc.messages import Call, Notification
 
 T = TypeVar("T")
 
-Result = dict[str, Any] | msgspec.Raw  # Raw: encoded and complete
+Result = dict[str, Any] | msgspec.Raw | EncodedResult  # the last two are complete
 Target = Offered[Any]  # what a request names: a tool, a resource, a prompt
 
 
@@ -50,7 +51,9 @@ class McpRequest(msgspec.Struct, frozen=True):
         self.runtime.limits.calls.check(self.caller.principal.key, now)
 
     def encode(self, result: Result) -> bytes:
-        """A result as JSON, with what the revision wants on each; a Raw one is complete already."""
+        """A result as JSON, with what the revision wants on each."""
+        if isinstance(result, EncodedResult):
+            return result.data
         if isinstance(result, msgspec.Raw):
             return bytes(result)
         if self.caller.revision.modern:

@@ -9,8 +9,10 @@ import trio
 
 from mcpd.app.context import Context
 from mcpd.app.questions import Question
+from mcpd.cancellation import split_cancelled
 from mcpd.errors import InternalError, McpdError, ToolError
 from mcpd.mcp.catalog.provider import Provider
+from mcpd.mcp.catalog.tool_results import EncodedResult
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.make_context import Run
 from mcpd.mcp.questions.conversation import CallConversation
@@ -107,19 +109,17 @@ class TaskRun:
                 conversation = TaskConversation(self._request.caller, self)
                 state = self._request.runtime.catalog.states.get(self._provider)
                 self._finish(await self._run(Context(conversation, state)))
-        except trio.Cancelled:
-            raise
         except BaseException as error:
-            self._record_failure(error)
+            cancelled, failure = split_cancelled(error)
+            if failure is not None:
+                self._record_failure(failure)
+            if cancelled is not None:
+                raise cancelled from None
         finally:
             self._settled.set()
 
     def _record_failure(self, error: BaseException) -> None:
-        """Questions of a run that is no task yet are its outcome; everything else is a failure.
-
-        Raises:
-            BaseException: what is left of a group when the rest was dealt with.
-        """
+        """Questions of a run that is no task yet are its outcome; everything else is a failure."""
         required = find_required(error)
         if required is not None and self._rounds is not None and self.task is None:
             try:
@@ -128,8 +128,6 @@ class TaskRun:
                 self._fail(refusal)
         elif isinstance(error, McpdError):
             self._fail(error)
-        elif isinstance(error, KeyboardInterrupt):
-            raise error
         else:
             log.error("a task failed", exc_info=error)
             self._fail(InternalError("A fault of this server; see its log."))
@@ -139,7 +137,7 @@ class TaskRun:
         if self.task is not None:
             self.task.result = msgspec.Raw(self._request.encode(result))
             # 2025-11-25 counts a result with isError as a failure; the extension does not.
-            failed = self._rounds is None and isinstance(result, dict) and result.get("isError")
+            failed = self._rounds is None and isinstance(result, EncodedResult) and result.is_error
             status = Status.FAILED if failed else Status.COMPLETED
             if not self.task.move(status, self._request.runtime.tasks.clock()):
                 self.task.result = None

@@ -24,7 +24,7 @@ class MethodAlias:
 
     async def serve(self, request: Request) -> Answer:
         """Complete the body to a message and take it as if it was posted to /mcp/."""
-        return await self.transport.receive(request, self.make_message)
+        return await self.transport.post(request, self.make_message)
 
     def make_message(self, body: bytes) -> bytes:
         """A JSON-RPC message of our method around whatever was sent.

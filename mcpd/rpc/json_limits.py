@@ -1,7 +1,8 @@
 """Bounds on the shape of a JSON body, checked before it is decoded. Pure.
 
-The decoder is fast but would build whatever it is given: a megabyte of brackets, a hundred
-thousand members, a number of four thousand digits. Ordinary bodies pass on three counts.
+The decoder is fast but would build whatever it is given, while every other client waits. Each bound
+is on what one kind of value costs to decode; together they keep the largest body below a fifth of a
+second. Ordinary bodies pass on a few counts; for the others strings are taken out first.
 """
 
 import re
@@ -9,13 +10,17 @@ import re
 from mcpd.errors import InvalidRequest, ParseError
 
 MAX_DEPTH = 128
-MAX_MEMBERS = 100_000
+MAX_VALUES = 200_000  # of any kind: 150 embeddings of 1,536 numbers would be refused, 100 pass
+MAX_CONTAINERS = 50_000  # objects and arrays, which cost most for their two bytes
 MAX_DIGITS = 400  # in a row; the largest double has 309
+MAX_LARGE_EXPONENTS = 1000  # of three digits and more: 5 bytes that may cost 40 microseconds
 
 # Possessive and with the end of the body as an end, so that it never looks back: linear.
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-_LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (MAX_DIGITS + 1))
-_DIGITS = b"0123456789"
+_LONG_NUMBER = re.compile(rb"(?<![0-9])[0-9]{%d}" % (MAX_DIGITS + 1))
+_LARGE_EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
+_SAMPLE_STEP = MAX_DIGITS // 10
+_SAMPLED_DIGITS = re.compile(rb"[0-9]{10}")  # a number of MAX_DIGITS shows in every sample
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENING = frozenset(b"[{")
 
@@ -32,24 +37,47 @@ def check_shape(body: bytes) -> None:
             body.decode("utf-8")
         except UnicodeDecodeError as error:
             raise ParseError(f"The body is not UTF-8 at byte {error.start}.") from error
-    if (
-        body.count(b"{") + body.count(b"[") > MAX_DEPTH
-        or body.count(b":") > MAX_MEMBERS
-        or (len(body) > MAX_DIGITS and _has_many_digits(body))
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH or (
+        len(body) > MAX_DIGITS and _needs_look(body)
     ):
-        _check_skeleton(_STRINGS.sub(b"", body))
+        _check_skeleton(_without_strings(body))
 
 
-def _has_many_digits(body: bytes) -> bool:
-    return len(body) - len(body.translate(None, _DIGITS)) > MAX_DIGITS
+def _needs_look(body: bytes) -> bool:
+    """Whether a bound could be passed by a body without deep nesting."""
+    if _SAMPLED_DIGITS.search(body[::_SAMPLE_STEP]):
+        return True
+    if len(body) <= 3 * MAX_LARGE_EXPONENTS:
+        return False
+    exponents = body.count(b"e") + body.count(b"E") > MAX_LARGE_EXPONENTS
+    return body.count(b",") > MAX_VALUES or (exponents and _has_large_exponents(body))
+
+
+def _has_large_exponents(body: bytes) -> bool:
+    return any(
+        number >= MAX_LARGE_EXPONENTS for number, _ in enumerate(_LARGE_EXPONENT.finditer(body))
+    )
+
+
+def _without_strings(body: bytes) -> bytes:
+    skeleton, strings = _STRINGS.subn(b"", body, count=MAX_VALUES + 1)
+    if strings > MAX_VALUES:
+        raise InvalidRequest(f"The body has more than {MAX_VALUES} strings.")
+    return skeleton
 
 
 def _check_skeleton(skeleton: bytes) -> None:
-    """The same, on what is left without strings."""
-    if skeleton.count(b":") > MAX_MEMBERS:
-        raise InvalidRequest(f"The body has more than {MAX_MEMBERS} object members.")
+    containers = skeleton.count(b"{") + skeleton.count(b"[")
+    if containers > MAX_CONTAINERS:
+        raise InvalidRequest(f"The body has more than {MAX_CONTAINERS} objects and arrays.")
+    if skeleton.count(b",") > MAX_VALUES:
+        raise InvalidRequest(f"The body has more than {MAX_VALUES} values.")
     if _LONG_NUMBER.search(skeleton):
         raise InvalidRequest(f"The body has a number of more than {MAX_DIGITS} digits.")
+    if _has_large_exponents(skeleton):
+        raise InvalidRequest(
+            f"The body has more than {MAX_LARGE_EXPONENTS} numbers with exponents of three digits."
+        )
     depth = 0
     for octet in skeleton.translate(None, _NOT_BRACKETS):
         depth += 1 if octet in _OPENING else -1

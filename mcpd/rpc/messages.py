@@ -4,6 +4,7 @@ Ids are kept as the bytes that came, so that ``1``, ``"1"`` and ``1.0`` go back 
 and stay apart in between. Params stay undecoded until the method that knows their shape.
 """
 
+import re
 from typing import Any, NewType
 
 import msgspec
@@ -11,12 +12,13 @@ import msgspec
 from mcpd.errors import InvalidRequest, McpdError, ParseError
 from mcpd.rpc.json_limits import check_shape
 
-RequestId = NewType("RequestId", bytes)  # JSON text of a string or a number
+RequestId = NewType("RequestId", bytes)  # JSON text of a string or an integer
 EMPTY_PARAMS = msgspec.Raw(b"{}")
 
 _MAX_ID_BYTES = 1024
 _MAX_METHOD_CHARS = 256
 _VERSION = msgspec.Raw(b'"2.0"')
+_INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.0+)?")  # 1.0 is one, in JSON Schema
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -108,14 +110,18 @@ def _decode_part(part: bytes) -> Message | McpdError:
 def _kind_of(envelope: _Members) -> Message:
     if envelope.jsonrpc != _VERSION:
         raise InvalidRequest('Not a JSON-RPC 2.0 message: "jsonrpc" must be "2.0".')
-    if isinstance(envelope.method, str):
-        if len(envelope.method) > _MAX_METHOD_CHARS:
-            raise InvalidRequest(f'"method" has more than {_MAX_METHOD_CHARS} characters.')
-        params = _params(envelope.params)
-        if isinstance(envelope.id, msgspec.UnsetType):
-            return Notification(envelope.method, params)
-        return Call(_request_id(envelope.id), envelope.method, params)
-    return _reply(envelope)
+    method, params = envelope.method, envelope.params
+    if isinstance(method, msgspec.UnsetType):
+        return _reply(envelope)
+    if len(method) > _MAX_METHOD_CHARS:
+        raise InvalidRequest(f'"method" has more than {_MAX_METHOD_CHARS} characters.')
+    if isinstance(params, msgspec.UnsetType):
+        params = EMPTY_PARAMS
+    elif bytes(params)[:1] != b"{":
+        raise InvalidRequest('"params" must be an object.')
+    if isinstance(envelope.id, msgspec.UnsetType):
+        return Notification(method, params)
+    return Call(_request_id(envelope.id), method, params)
 
 
 def _reply(envelope: _Members) -> RpcResponse:
@@ -133,27 +139,26 @@ def _reply(envelope: _Members) -> RpcResponse:
     )
 
 
-def _params(params: msgspec.Raw | msgspec.UnsetType) -> msgspec.Raw:
-    if isinstance(params, msgspec.UnsetType):
-        return EMPTY_PARAMS
-    if bytes(params)[:1] != b"{":
-        raise InvalidRequest('"params" must be an object.')
-    return params
-
-
 def _request_id(raw: msgspec.Raw) -> RequestId:
-    """MCP, "Requests": a string or a number, never null."""
+    """MCP, "Requests": a string or an integer, never null."""
     value = bytes(raw)
-    if value[:1] not in b'"-0123456789' or len(value) > _MAX_ID_BYTES:
-        raise InvalidRequest(f'"id" must be a string or a number of at most {_MAX_ID_BYTES} bytes.')
+    text_or_integer = value.isdigit() or value[:1] == b'"' or _INTEGER.fullmatch(value)
+    if not text_or_integer or len(value) > _MAX_ID_BYTES:
+        raise InvalidRequest(
+            f'"id" must be a string or an integer of at most {_MAX_ID_BYTES} bytes.'
+        )
     return RequestId(value)
 
 
 def readable_id(body: bytes) -> RequestId | None:
     """The id of a message that was refused, if it can be read and is legal."""
     try:
-        envelope = _members.decode(body)
-        return None if isinstance(envelope.id, msgspec.UnsetType) else _request_id(envelope.id)
+        found = _members.decode(body).id
+        if isinstance(found, msgspec.UnsetType):
+            return None
+        request_id = _request_id(found)
+        request_id.decode("utf-8")  # it goes back to the client, in an answer that is JSON
+        return request_id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, McpdError):
         return None
 

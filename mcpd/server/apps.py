@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from types import ModuleType
 
+import trio
+
 from mcpd.app.app import App
 from mcpd.app.environment import set_state_dir
 from mcpd.errors import ConfigError, McpdError
@@ -30,7 +32,9 @@ def _load_or_explain(name: str) -> App:
         return _load(name)
     except McpdError:
         raise
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit, for one, where a script parses its arguments
         raise ConfigError(
             f"--app {name} cannot be imported: {type(error).__name__}: {error}.",
             fix=f"Fix {_where(error)}.",
@@ -126,9 +130,9 @@ async def enter_lifespans(stack: AsyncExitStack, catalog: Catalog, state_path: P
     for provider in catalog.providers:
         try:
             catalog.states[provider] = await stack.enter_async_context(provider.running())
-        except McpdError:
+        except (McpdError, trio.Cancelled):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise ConfigError(
                 f"The lifespan of {provider.name} failed: {type(error).__name__}: {error}.",
                 fix=f"Fix {_where(error)}.",

@@ -3,7 +3,6 @@
 They are active whatever their last request was, and when their session ends, so do they.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,20 +17,30 @@ class ActiveSessions:
     """Holds on sessions, and the scopes to cancel when one ends."""
 
     def __init__(self) -> None:
-        self._held: Counter[SessionId] = Counter()
+        self._held: dict[SessionId, int] = {}
         self.on_end: list[Callable[[SessionId], None]] = []
         self._streams: dict[SessionId, list[trio.CancelScope]] = {}
 
+    def enter(self, session_id: SessionId) -> None:
+        """The session is active from here on, until ``leave``; for a request that runs."""
+        self._held[session_id] = self._held.get(session_id, 0) + 1
+
+    def leave(self, session_id: SessionId) -> None:
+        """One ``enter`` is over."""
+        left = self._held[session_id] - 1
+        if left:
+            self._held[session_id] = left
+        else:
+            del self._held[session_id]
+
     @contextmanager
     def hold(self, session_id: SessionId) -> Iterator[None]:
-        """The session is active inside; for a request that runs."""
-        self._held[session_id] += 1
+        """The session is active inside."""
+        self.enter(session_id)
         try:
             yield
         finally:
-            self._held[session_id] -= 1
-            if self._held[session_id] <= 0:
-                del self._held[session_id]
+            self.leave(session_id)
 
     @contextmanager
     def stream(self, session_id: SessionId) -> Iterator[trio.CancelScope]:

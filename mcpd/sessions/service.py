@@ -70,6 +70,19 @@ class Sessions:
         self.store.touch(session_id, now)
         return session
 
+    def recall(self, session_id: SessionId, principal: Principal) -> Session | None:
+        """What ``find`` and ``claim`` would return, if this process knows it; None: ask them.
+
+        Args:
+            session_id: one that ``find`` has taken before.
+        """
+        now = self.clock()
+        session = self.store.recall(session_id, alive_since=now - self.timeout_s)
+        if session is None or not principal.owns(session.issuer, session.subject):
+            return None
+        self.store.touch(session_id, now)
+        return session
+
     async def claim(self, session: Session, principal: Principal) -> Session:
         """The session, as its principal's; the first authenticated request makes it so.
 

@@ -50,6 +50,9 @@ class SessionStore(Protocol):
             StoreError: the store cannot be read.
         """
 
+    def recall(self, session_id: SessionId, *, alive_since: float) -> Session | None:
+        """What ``get`` would return, if this process knows it without asking; None: ask ``get``."""
+
     def touch(self, session_id: SessionId, now: float) -> None:
         """Move the last activity of a session that ``get`` has returned."""
 

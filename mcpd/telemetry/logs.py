@@ -8,6 +8,7 @@ import functools
 import json
 import logging
 import os
+import re
 import threading
 import time
 import traceback
@@ -23,6 +24,13 @@ FLUSH_EVERY_S = 0.05  # short, so that a batch never holds the interpreter for l
 FLUSH_AT_END_S = 2.0
 MAX_LINES = 20_000
 STDERR = 2
+KNOWN_WORDS = 1024  # values of fields whose form in a line is remembered
+KNOWN_WORD_CHARS = 128
+
+# In front of each further line of one message: what a client sent may have an end of line, and
+# what follows must not pass for a line of its own.
+_MORE = "  | "
+_PLAIN = re.compile(r"[\w.:/+@%~,;*\[\]()-]+")
 
 # RFC 5424 severities, as journald reads them from a line's start.
 _PRIORITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
@@ -36,9 +44,7 @@ class _Line(NamedTuple):
     fields: dict[str, Any]
 
 
-class _Access(NamedTuple):
-    when: float
-    served: RequestServed
+_Access = tuple[float, RequestServed]  # when it was told, and what
 
 
 class LogWriter(logging.Handler):
@@ -75,7 +81,7 @@ class LogWriter(logging.Handler):
         """Log a served request; a listener of ``Observer``."""
         if len(self._waiting) == MAX_LINES:
             self._dropped += 1
-        self._waiting.append(_Access(time.time(), served))
+        self._waiting.append((time.time(), served))
         if self._wake is not None:
             self._wake.set()
 
@@ -138,24 +144,25 @@ class LogWriter(logging.Handler):
             return  # the reader is gone; there is nowhere to say so
 
     def _format(self, item: _Line | _Access) -> str:
-        if isinstance(item, _Access):
+        if not isinstance(item, _Line):
             if self._style == "text":
-                return self._access_text(item)
-            item = _access_line(item)
+                return self._access_text(*item)
+            item = _access_line(*item)
         if self._style == "json":
             return self._prefix(item) + _json(item)
         return "".join(self._prefix(item) + part + "\n" for part in self._text(item).split("\n"))
 
-    def _access_text(self, item: _Access) -> str:
+    def _access_text(self, when: float, served: RequestServed) -> str:
         """The line that is written most, without the detours of the others."""
-        served = item.served
-        start = "<6>" if self._journald else f"{_when(item.when)} INFO    "
-        known = served.activity.known().items()
-        more = "".join([f" {name}={_quote(value)}" for name, value in known])
+        start = "<6>" if self._journald else _when(when) + " INFO    "
+        activity = served.activity
+        session = f" session={_word(activity.session)}" if activity.session else ""
+        user = f" user={_word(activity.user)}" if activity.user else ""
+        method = f" method={_word(activity.method)}" if activity.method else ""
         return (
-            f"{start}mcpd.access: {served.method} {_clean(served.path)} status={served.status}"
+            f"{start}mcpd.access: {served.method} {_word(served.path)} status={served.status}"
             f" ms={served.seconds * 1000:.2f} bytes={served.size} peer={served.address}"
-            f" request={served.activity.id}{more}\n"
+            f" request={activity.id}{session}{user}{method}\n"
         )
 
     def _prefix(self, line: _Line) -> str:
@@ -163,9 +170,10 @@ class LogWriter(logging.Handler):
 
     def _text(self, line: _Line) -> str:
         message, newline, rest = line.message.partition("\n")
-        fields = "".join(f" {name}={_quote(value)}" for name, value in line.fields.items())
+        fields = "".join(f" {name}={_word(str(value))}" for name, value in line.fields.items())
         start = "" if self._journald else f"{_when(line.when)} {line.level:<7} "
-        return f"{start}{line.logger}: {_clean(message)}{fields}{newline}{rest}"
+        more = "".join(f"\n{_MORE}{_clean(part)}" for part in rest.split("\n")) if newline else ""
+        return f"{start}{line.logger}: {_clean(message)}{fields}{more}"
 
 
 def _line_of(record: logging.LogRecord) -> _Line:
@@ -179,8 +187,7 @@ def _line_of(record: logging.LogRecord) -> _Line:
     return _Line(record.created, record.levelname, record.name, message, fields)
 
 
-def _access_line(item: _Access) -> _Line:
-    served = item.served
+def _access_line(when: float, served: RequestServed) -> _Line:
     fields: dict[str, Any] = {
         "status": served.status,
         "ms": round(served.seconds * 1000, 2),
@@ -189,7 +196,7 @@ def _access_line(item: _Access) -> _Line:
         "request": served.activity.id,
         **served.activity.known(),
     }
-    return _Line(item.when, "INFO", "mcpd.access", f"{served.method} {served.path}", fields)
+    return _Line(when, "INFO", "mcpd.access", f"{served.method} {served.path}", fields)
 
 
 def _json(line: _Line) -> str:
@@ -215,9 +222,18 @@ def _when(seconds: float) -> str:
     return f"{_whole_second(int(seconds))}.{int(seconds % 1 * 1000):03d}Z"
 
 
-def _quote(value: object) -> str:
-    text = _clean(str(value))
-    return f'"{text}"' if " " in text or not text else text
+def _word(text: str) -> str:
+    """A value of a field: as it is if it is one plain word, else quoted as JSON quotes, so that
+    what a client sent cannot look like another field.
+    """
+    return _remembered_word(text) if len(text) <= KNOWN_WORD_CHARS else _quote(text)
+
+
+def _quote(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else json.dumps(_clean(text), ensure_ascii=False)
+
+
+_remembered_word = functools.lru_cache(maxsize=KNOWN_WORDS)(_quote)
 
 
 def _clean(text: str) -> str:

@@ -18,7 +18,7 @@ from mcpd.rpc.messages import (
     readable_id,
 )
 
-IDS = [b"0", b"1", b"-7", b'""', b'"1"', b"1.5", b"12345678901234567890123", b'"\xc3\xa9"']
+IDS = [b"0", b"1", b"-7", b'""', b'"1"', b"1.0", b"12345678901234567890123", b'"\xc3\xa9"']
 
 
 @pytest.mark.parametrize("request_id", IDS)
@@ -73,7 +73,7 @@ HOSTILE = [
     b'{"a":' * 100_000,
     b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + b"[" * 200 + b"]" * 200 + b"}}",
     b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + b"9" * 5000 + b"}}",
-    b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":1' + b',"k":1' * 110_000 + b"}}",
+    b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":1' + b',"k":1' * 210_000 + b"}}",
     b'"' + b"\\" * 500_000,
     b'{"a":"' + b"[" * 500_000,
     b"{" * 129 + b'"' + b'\\"' * 400_000,  # strings that never end
@@ -89,6 +89,48 @@ def test_a_hostile_body_costs_a_400(body):
         decode(body)
     assert caught.value.status == 400
     assert readable_id(body) in (None, b"1")
+
+
+NUMBER, LONG = b"1.7976931348623157e308,", b"9" * 390 + b","
+COSTLY = {
+    "empty arrays": b"[]," * 60_000,
+    "empty objects": b"{}," * 60_000,
+    "numbers": b"1," * 210_000,
+    "strings": b'"",' * 210_000,
+    "members": b'{"a":1},' * 60_000,
+    "large exponents": NUMBER * 1_100,
+    "small exponents": b"5e-324," * 1_100,
+    "large exponents among others": b"1," * 2_000 + NUMBER * 1_100,
+    "a long number at the end": b"1," * 2_000 + b"9" * 401 + b",",
+    "a long number across samples": b" " * 39 + b"0." + b"9" * 401 + b",",
+}
+
+
+@pytest.mark.parametrize("case", COSTLY)
+def test_what_costs_more_to_decode_than_to_send_is_refused(case):
+    body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":[' + COSTLY[case] + b"0]}}"
+    with pytest.raises(InvalidRequest, match=r"more than \d+"):
+        decode(body)
+
+
+def test_what_costs_little_is_not_refused_for_its_size():
+    text = '1,2,"[{' * 200_000 + "1e300," * 3_000
+    values = {"text": text, "vectors": [[0.125] * 1536] * 100, "long": 1}
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "x", "params": {}})
+    body = body[:-2] + msgspec.json.encode(values)[1:-2] + b"9" * 399 + b"}}"
+    assert isinstance(decode(body), Call)
+
+
+@pytest.mark.parametrize("bad", [b"1.5", b"1e999", b"1e2", b"-0.1", b"true", b"{}", b"[1]"])
+def test_an_id_is_a_string_or_an_integer(bad):
+    body = b'{"jsonrpc":"2.0","id":' + bad + b',"method":"ping"}'
+    with pytest.raises(InvalidRequest, match="integer"):
+        decode(body)
+    assert readable_id(body) is None
+
+
+def test_an_id_that_is_no_utf8_is_not_repeated():
+    assert readable_id(b'{"jsonrpc":"2.0","id":"\xff","method":"ping"}') is None
 
 
 def test_brackets_and_digits_in_strings_do_not_count():

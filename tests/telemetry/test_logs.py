@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import sys
 
 import pytest
 import trio
@@ -27,7 +28,7 @@ def record(message: str, *args: object, **fields: object) -> logging.LogRecord:
 
 
 def served() -> RequestServed:
-    return RequestServed(Activity("r"), "GET", "/a\x1b[31m", "127.0.0.1", 200, 10, 0.001)
+    return RequestServed(Activity("r", 1), "GET", "/a\x1b[31m", "127.0.0.1", 200, 10, 0.001)
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
@@ -52,7 +53,32 @@ def test_journald_gets_priorities(pipe):
     writer = LogWriter(pipe[1], journald=True)
     writer.emit(record("one\ntwo"))
     writer.flush()
-    assert os.read(pipe[0], 4096) == b"<6>x: one\n<6>two\n"
+    assert os.read(pipe[0], 4096) == b"<6>x: one\n<6>  | two\n"
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_what_a_client_sent_cannot_pass_for_a_line_or_a_field_of_its_own(pipe, style):
+    forged = "2026-01-01T00:00:00.000Z INFO    mcpd.auth: all is well"
+    ends = ("\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028")
+    writer = LogWriter(pipe[1], style=style)
+    for end in ends:
+        try:
+            raise ValueError(f"no{end}{forged}")
+        except ValueError:
+            error = logging.LogRecord("x", logging.ERROR, "f", 1, "failed", (), sys.exc_info())
+        writer.emit(error)
+    told = served()
+    told.activity.session = 'a" status=200 user="root'
+    told.activity.user = "eve method=x"
+    writer.access(told)
+    writer.flush()
+    text = os.read(pipe[0], 65536).decode().removesuffix("\n")
+    lines = text.splitlines() if style == "text" else text.split("\n")
+    assert not [line for line in lines if line.startswith(forged[:24])]
+    if style == "text":
+        assert r' session="a\" status=200 user=\"root" user="eve method=x"' in lines[-1]
+    else:
+        assert all(json.loads(line)["level"] for line in lines)
 
 
 async def test_a_reader_that_stalls_does_not_keep_the_daemon(pipe, nursery, monkeypatch):

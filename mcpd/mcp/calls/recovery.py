@@ -7,8 +7,6 @@ the first run, and does not ask that again. Any other call is answered with what
 import logging
 from functools import partial
 
-import msgspec
-
 from mcpd.auth.principals import Principal
 from mcpd.errors import InternalError, McpdError, StoreError
 from mcpd.mcp.calls.run import finish, run
@@ -101,8 +99,9 @@ async def _request(runtime: Runtime, kept: KeptCall, call: Call) -> McpRequest:
 def _interrupted(request: McpRequest) -> Outcome:
     call = request.call
     if call.method == "tools/call":
-        result = msgspec.json.encode(error_result(INTERRUPTED))
-        return Outcome(encode_result(call.id, result))
+        ends = request.runtime.catalog.result_ends
+        result = error_result(INTERRUPTED, request.caller.revision, ends)
+        return Outcome(encode_result(call.id, result.data), is_error=True)
     return failed(call.id, InternalError(INTERRUPTED))
 
 

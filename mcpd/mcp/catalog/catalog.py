@@ -18,6 +18,7 @@ from mcpd.mcp.catalog.provider import (
     ListedTool,
     Provider,
 )
+from mcpd.mcp.catalog.tool_results import ResultEnds
 from mcpd.mcp.envelope.headers import mirrored_parameters
 from mcpd.mcp.envelope.params import META_SERVER_INFO, TASKS_EXTENSION
 from mcpd.mcp.revisions import REVISIONS, VERSION_NAMES, Revision
@@ -72,6 +73,7 @@ class Catalog:
         self.info = _server_info(self.providers[0])
         self.instructions = "\n\n".join(p.instructions for p in self.providers if p.instructions)
         self.server_meta = {META_SERVER_INFO: msgspec.Raw(msgspec.json.encode(self.info))}
+        self.result_ends = ResultEnds(self.server_meta)
         self.keeps_tasks = keeps_tasks
         self._page_size = page_size
         self.versions = list(versions)

@@ -1,4 +1,4 @@
-"""What a tool's call came to, in the words of each revision. Pure."""
+"""What a tool's call came to, in the words of each revision: put together as bytes, once. Pure."""
 
 from typing import Any
 
@@ -10,21 +10,70 @@ from mcpd.mcp.catalog.descriptions import wraps_result
 from mcpd.mcp.catalog.provider import ListedTool
 from mcpd.mcp.revisions import Revision
 
+_encode = msgspec.json.Encoder().encode
 
-def call_result(tool: ListedTool, outcome: ToolOutcome, revision: Revision) -> dict[str, Any]:
+
+class EncodedResult(msgspec.Struct, frozen=True):
+    """A result as JSON, complete.
+
+    Attributes:
+        is_error: the tool failed.
+    """
+
+    data: bytes
+    is_error: bool = False
+
+
+class ResultEnds:
+    """How results of tools end: what a revision wants on each.
+
+    Args:
+        server_meta: members of ``_meta`` in the modern era.
+    """
+
+    def __init__(self, server_meta: dict[str, Any]) -> None:
+        self._server_meta = server_meta
+        self._modern = self._modern_end({})
+
+    def of(self, revision: Revision, meta: dict[str, Any] | None) -> bytes:
+        """The end, from the comma behind ``isError`` on.
+
+        Args:
+            meta: what the tool itself says in ``_meta``.
+        """
+        if revision.modern:
+            return self._modern_end(meta) if meta else self._modern
+        return b',"_meta":%b}' % _encode(meta) if meta else b"}"
+
+    def _modern_end(self, meta: dict[str, Any]) -> bytes:
+        return b',"resultType":"complete","_meta":%b}' % _encode({**meta, **self._server_meta})
+
+
+def call_result(
+    tool: ListedTool, outcome: ToolOutcome, revision: Revision, ends: ResultEnds
+) -> EncodedResult:
     """MCP, CallToolResult."""
-    result: dict[str, Any] = {"content": content_for(outcome.content, revision)}
-    if outcome.structured is not None and revision.structured and not outcome.is_error:
-        result["structuredContent"] = _structure(tool, outcome.structured, revision)
-    result["isError"] = outcome.is_error
-    if outcome.meta:
-        result["_meta"] = outcome.meta
-    return result
+    content = content_for(outcome.content, revision)
+    structured, is_error = outcome.structured, outcome.is_error
+    end = ends.of(revision, outcome.meta)
+    if structured is None or is_error or not revision.structured:
+        flag = b"true" if is_error else b"false"
+        return EncodedResult(
+            b'{"content":%b,"isError":%b%b' % (_encode(content), flag, end), is_error
+        )
+    if not revision.any_structure:
+        structured = _object(tool, structured)
+    return EncodedResult(
+        b'{"content":%b,"structuredContent":%b,"isError":false%b'
+        % (_encode(content), structured, end)
+    )
 
 
-def error_result(message: str) -> dict[str, Any]:
+def error_result(message: str, revision: Revision, ends: ResultEnds) -> EncodedResult:
     """A failure that the caller, usually a model, can read and act on."""
-    return {"content": [Text(message)], "isError": True}
+    content = _encode([Text(message)])
+    end = ends.of(revision, None)
+    return EncodedResult(b'{"content":%b,"isError":true%b' % (content, end), is_error=True)
 
 
 def content_for(content: list[Content], revision: Revision) -> list[Content]:
@@ -42,9 +91,7 @@ def _downgrade(item: Content, revision: Revision) -> Content:
     return msgspec.structs.replace(item, meta=None) if item.meta else item
 
 
-def _structure(tool: ListedTool, value: msgspec.Raw, revision: Revision) -> Any:
-    if revision.any_structure:
-        return value
-    if wraps_result(tool.output_schema) or bytes(value)[:1] != b"{":
-        return {"result": value}
+def _object(tool: ListedTool, value: bytes) -> bytes:
+    if wraps_result(tool.output_schema) or value[:1] != b"{":
+        return b'{"result":%b}' % value
     return value

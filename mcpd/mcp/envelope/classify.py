@@ -5,7 +5,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from mcpd.mcp.envelope.params import Params, read_common
+from mcpd.mcp.envelope.params import Params
 from mcpd.mcp.revisions import BY_NAME
 from mcpd.rpc.messages import Call
 
@@ -41,22 +41,23 @@ def hinted_era(version: str | None) -> Era | None:
 
 
 def classify(
-    call: Call, *, hint: Era | None = None, served: Collection[Era] = BOTH_ERAS
+    call: Call, params: Params, *, hint: Era | None = None, served: Collection[Era] = BOTH_ERAS
 ) -> Envelope:
     """Decide by ``_meta``, which modern requests carry, and else by the hint.
 
     Args:
+        params: what was read of the call's.
         hint: see ``hinted_era``.
         served: the eras of this endpoint; where it is one, it is that one.
 
     Raises:
         InvalidParams: ``_meta`` is no object.
     """
-    params = read_common(call.params)
+    version = params.meta.version
     modern_here = Era.MODERN in served and params.names_modern
     if call.method == "initialize" and not modern_here:
         return Envelope(Era.HANDSHAKE, params, begins_session=True)
     if len(served) == 1:
         return Envelope(next(iter(served)), params)
-    modern = params.meta.version is not msgspec.UNSET or hint is Era.MODERN
+    modern = version is not msgspec.UNSET or hint is Era.MODERN
     return Envelope(Era.MODERN if modern else Era.HANDSHAKE, params)

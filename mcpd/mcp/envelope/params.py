@@ -2,6 +2,7 @@
 that several methods have in common. Pure.
 """
 
+import functools
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ META_SERVER_INFO = PREFIX + "serverInfo"
 TASKS_EXTENSION = PREFIX + "tasks"
 
 _NULL = msgspec.Raw(b"null")
+KNOWN_METAS = 256  # decoded values of ``_meta`` that are remembered, of all clients
+KNOWN_META_BYTES = 1024
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -32,12 +35,13 @@ class Meta(msgspec.Struct, frozen=True):
 
 
 NO_META = Meta()
+_meta_decoder = msgspec.json.Decoder(Meta | None)
 
 
 class Params(msgspec.Struct, frozen=True, rename="camel"):
     """Members of params; the method that needs one checks it."""
 
-    given_meta: Meta | None = msgspec.field(default=None, name="_meta")
+    raw_meta: msgspec.Raw = msgspec.field(default=_NULL, name="_meta")
     name: Any = msgspec.UNSET
     uri: Any = msgspec.UNSET
     task_id: Any = msgspec.UNSET
@@ -48,8 +52,13 @@ class Params(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def meta(self) -> Meta:
-        """What ``_meta`` says; null, as some clients send it, is none."""
-        return self.given_meta or NO_META
+        """What ``_meta`` says; null, as some clients send it, is none.
+
+        Raises:
+            InvalidParams: it is no object.
+        """
+        raw = bytes(self.raw_meta)
+        return _known_meta(raw) if len(raw) <= KNOWN_META_BYTES else _read_meta(raw)
 
     @property
     def names_modern(self) -> bool:
@@ -79,6 +88,16 @@ class Params(msgspec.Struct, frozen=True, rename="camel"):
         return value
 
 
+def _read_meta(raw: bytes) -> Meta:
+    try:
+        return _meta_decoder.decode(raw) or NO_META
+    except msgspec.ValidationError as error:
+        raise InvalidParams(f"params._meta is wrong: {error}.") from error
+
+
+# Clients repeat it, byte for byte, with every request.
+_known_meta = functools.lru_cache(maxsize=KNOWN_METAS)(_read_meta)
+
 _ATTRIBUTES = {"taskId": "task_id"}
 _decoder = msgspec.json.Decoder(Params)
 
@@ -87,7 +106,7 @@ def read_common(params: msgspec.Raw) -> Params:
     """Decode the members that several methods have in common.
 
     Raises:
-        InvalidParams: ``_meta`` is no object.
+        InvalidParams: a member that JSON gives a form is malformed.
     """
     try:
         return _decoder.decode(params)

@@ -1,5 +1,7 @@
 """tools/list and tools/call (MCP, server/tools)."""
 
+from functools import partial
+
 import msgspec
 
 from mcpd.app.context import Context
@@ -25,23 +27,20 @@ def _find(catalog: Catalog, params: Params) -> Target | None:
 
 async def _call(request: McpRequest, outlet: Outlet | None) -> Result:
     request.check_rate()
-    name = request.params.text("name")
     offered: Offered[ListedTool] | None = request.target
     if offered is None:
+        name = request.params.text("name")
         raise InvalidParams(f"Unknown tool: {name[:128]}.", fix="tools/list names them.")
-    arguments = request.params.given_arguments
-
-    async def run(context: Context | None) -> Result:
-        return await _run(request, offered.part, arguments, context)
-
-    choice, ttl_ms = Choice.PLAIN, None
-    if request.runtime.catalog.keeps_tasks:
-        choice, ttl_ms = choose(offered.part, request.caller, request.params.task)
-    if choice is not Choice.PLAIN:
-        return await _run_as_task(request, offered, run, ttl_ms, at_once=choice is Choice.TASK)
-    if not offered.part.wants_context:
-        return await run(None)
-    return await with_context(request, offered.provider, outlet, run)
+    tool, catalog = offered.part, request.runtime.catalog
+    may_be_task = tool.task != "forbidden" or request.params.task is not msgspec.UNSET
+    if may_be_task and catalog.keeps_tasks:
+        choice, ttl_ms = choose(tool, request.caller, request.params.task)
+        if choice is not Choice.PLAIN:
+            run = partial(_run, request, tool)
+            return await _run_as_task(request, offered, run, ttl_ms, at_once=choice is Choice.TASK)
+    if not tool.wants_context:
+        return await _run(request, tool, None)
+    return await with_context(request, offered.provider, outlet, partial(_run, request, tool))
 
 
 async def _run_as_task(
@@ -66,25 +65,24 @@ async def _run_as_task(
     return {"task": handshake_form(task), "_meta": {RELATED_TASK: {"taskId": task.id}}}
 
 
-async def _run(
-    request: McpRequest, tool: ListedTool, arguments: msgspec.Raw, context: Context | None
-) -> Result:
-    revision = request.caller.revision
+async def _run(request: McpRequest, tool: ListedTool, context: Context | None) -> Result:
+    revision, catalog = request.caller.revision, request.runtime.catalog
     try:
-        outcome = await tool.run(arguments, context, request.runtime.catalog.threads)
+        outcome = await tool.run(request.params.given_arguments, context, catalog.threads)
+        return call_result(tool, outcome, revision, catalog.result_ends)
     except WrongArguments as error:
         if not revision.argument_errors_as_results:
             raise InvalidParams(error.message) from error
-        return error_result(error.message)
+        message = error.message
     except (MissingClientCapability, InvalidParams) as error:
         if revision.modern:
             raise  # protocol errors there, with codes of their own
-        return error_result(error.message)
+        message = error.message
     except ToolError as error:
-        return error_result(error.message)
+        message = error.message
     except Exception as error:
-        return error_result(explain_failure(tool.name, error))
-    return call_result(tool, outcome, revision)
+        message = explain_failure(tool.name, error)
+    return error_result(message, revision, catalog.result_ends)
 
 
 def _is_repeatable(request: McpRequest) -> bool:

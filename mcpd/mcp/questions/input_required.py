@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from mcpd.app.containment import RunEnded
 from mcpd.app.questions import BadAnswer, Question
 from mcpd.auth.principals import Principal
 from mcpd.auth.seal import BrokenSeal, Sealer
@@ -24,7 +25,7 @@ STATE_TTL_S = 900.0  # for a person to answer
 MAX_ROUNDS = 32
 
 
-class InputRequired(BaseException):
+class InputRequired(RunEnded):
     """Ends a run of a tool: these questions come first. No tool should catch it."""
 
     def __init__(self, requests: dict[str, dict[str, Any]]) -> None:

@@ -4,8 +4,6 @@ Clients repeat their heads byte for byte. What was decided is remembered with th
 as the credential in it holds, and is looked up the next time.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 
 from mcpd.auth.authenticator import Authenticator, Identity
@@ -15,14 +13,17 @@ from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.classify import Era, hinted_era
 from mcpd.mcp.envelope.handshake import handshake_caller
 from mcpd.mcp.envelope.headers import HEADER_VERSION, session_named
+from mcpd.mcp.envelope.params import KNOWN_META_BYTES
 from mcpd.mcp.revisions import HANDSHAKE
-from mcpd.mcp.transports.wire import Accepts, accepts
-from mcpd.sessions.record import Session
+from mcpd.mcp.transports.wire import Accepts, is_json, read_accept
+from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.service import Sessions
 
+KNOWN_CALLERS = 4  # of one head
+CallerKey = tuple[bytes, str, str]  # ``_meta`` as JSON, method, and what Mcp-Name mirrors
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+
+class Admission(msgspec.Struct, frozen=True):
     """All that the head alone decides.
 
     Attributes:
@@ -30,14 +31,19 @@ class Admission:
         session_id: as it is named; None: it names none, or its era has none.
         version: MCP-Protocol-Version.
         hint: the era that the version suggests, or the only one served; the body decides.
+        is_json: a body is JSON, as the head has it.
+        callers: who sends a request with this head, by what its body says of that; a client
+            repeats both, byte for byte.
     """
 
     identity: Identity
     generation: int
-    session_id: str | None
+    session_id: SessionId | None
     version: str | None
     hint: Era | None
     accepted: Accepts
+    is_json: bool
+    callers: dict[CallerKey, Caller] = {}
 
 
 class AuthenticatedRequest(msgspec.Struct, frozen=True):
@@ -65,6 +71,19 @@ class AuthenticatedRequest(msgspec.Struct, frozen=True):
         """
         return handshake_caller(self.session, self.principal, self.admission.version)
 
+    def recall_caller(self, key: CallerKey) -> Caller | None:
+        """The caller that was remembered under this key, unless its session has changed."""
+        caller = self.admission.callers.get(key)
+        return caller if caller is not None and caller.session is self.session else None
+
+    def remember_caller(self, key: CallerKey, caller: Caller) -> None:
+        """Keep a caller whose envelope passed every check."""
+        callers = self.admission.callers
+        if len(key[0]) <= KNOWN_META_BYTES and caller.session is self.session:
+            if len(callers) >= KNOWN_CALLERS:
+                callers.clear()
+            callers[key] = caller
+
 
 class Admissions:
     """Admit requests.
@@ -80,6 +99,20 @@ class Admissions:
         self._authenticator = authenticator
         self._handshake = handshake
 
+    def recall(self, request: Request) -> AuthenticatedRequest | None:
+        """What ``admit`` would return, if all of it is remembered; None: ask ``admit``."""
+        known: Admission | None = request.memory.get(Admission)
+        if known is None or not self._authenticator.holds(known.identity, known.generation):
+            return None
+        principal, session = known.identity.principal, None
+        if known.session_id is not None:
+            session = self._sessions.recall(known.session_id, principal)
+            if session is None:
+                return None
+            request.activity.session = known.session_id
+        request.activity.user = principal.subject
+        return AuthenticatedRequest(request, known, session)
+
     async def admit(self, request: Request) -> AuthenticatedRequest:
         """Check a request's session, credential and owner, in this order: a client whose session is
         gone learns just that, before anything costly.
@@ -90,13 +123,9 @@ class Admissions:
             StoreError: that cannot be told now.
         """
         known: Admission | None = request.memory.get(Admission)
-        if known is not None:
-            session = await self._find(request, known.session_id)
-            version, session_id = known.version, known.session_id
-        else:
-            version = request.headers.one(HEADER_VERSION)
-            session_id = self._session_named(request.headers, version)
-            session = await self._find(request, session_id)
+        version = request.headers.one(HEADER_VERSION)
+        session_id = self._session_named(request.headers, version)
+        session = await self._find(request, session_id)
         if known is None or not self._authenticator.holds(known.identity, known.generation):
             known = request.memory[Admission] = await self._decide(request, session_id, version)
         principal = known.identity.principal
@@ -126,8 +155,9 @@ class Admissions:
         return Admission(
             await self._authenticator.authenticate(authorization),
             generation,
-            session_id,
+            None if session_id is None else SessionId(session_id),
             version,
             hinted_era(version) if self._handshake else Era.MODERN,
-            accepts(request.headers),
+            read_accept(request.headers.joined(b"accept")),
+            is_json(request.headers),
         )

@@ -13,6 +13,7 @@ from mcpd.mcp.dispatch import failed, handle_notification, make_request, say_far
 from mcpd.mcp.envelope.caller import Caller, caller_of_session
 from mcpd.mcp.envelope.classify import Envelope, Era, classify
 from mcpd.mcp.envelope.modern import modern_caller
+from mcpd.mcp.envelope.params import read_common
 from mcpd.mcp.methods.lifecycle import (
     cancelled_request,
     initialize_result,
@@ -161,7 +162,7 @@ class Channel:
             )
 
     async def _call(self, call: Call) -> bytes | None:
-        envelope = classify(call, served=self._served)
+        envelope = classify(call, read_common(call.params), served=self._served)
         if envelope.begins_session:
             return await self._initialize(call)
         if envelope.era is Era.MODERN:

@@ -6,6 +6,7 @@ names. GET and DELETE belong to the handshake era.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -16,13 +17,14 @@ from mcpd.mcp.dispatch import failed, handle_notification, make_request, serve
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.classify import BOTH_ERAS, Envelope, Era, classify
 from mcpd.mcp.envelope.handshake import EnvelopeFault, check_version_header, no_session
-from mcpd.mcp.envelope.headers import HEADER_SESSION, check_mirrored
+from mcpd.mcp.envelope.headers import HEADER_SESSION, NAME_MEMBERS, check_mirrored
 from mcpd.mcp.envelope.modern import modern_caller
+from mcpd.mcp.envelope.params import Params, read_common
 from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
 from mcpd.mcp.request import McpNotification, McpRequest
 from mcpd.mcp.revisions import HANDSHAKE
 from mcpd.mcp.runtime import Runtime
-from mcpd.mcp.transports.admission import Admissions, AuthenticatedRequest
+from mcpd.mcp.transports.admission import Admissions, AuthenticatedRequest, CallerKey
 from mcpd.mcp.transports.batch import serve_batch
 from mcpd.mcp.transports.event_streams import (
     call_stream,
@@ -33,6 +35,8 @@ from mcpd.mcp.transports.event_streams import (
 from mcpd.mcp.transports.opening import opened_by_initialize
 from mcpd.mcp.transports.wire import (
     ACCEPTED,
+    CANCELLED,
+    check_accept,
     check_json,
     message_response,
     outcome_response,
@@ -75,21 +79,27 @@ class StreamableHttp:
 
     # --- POST ---------------------------------------------------------------------------------
 
-    async def post(self, request: Request) -> Answer:
-        """One message, or in 2025-03-26 an array of them."""
-        return await self.receive(request, bytes)
+    async def post(
+        self, request: Request, make_message: Callable[[bytes], bytes] | None = None
+    ) -> Answer:
+        """One message, or in 2025-03-26 an array of them.
 
-    async def receive(self, request: Request, make_message: Callable[[bytes], bytes]) -> Answer:
-        """Like ``post``; ``make_message`` makes a message of the body."""
+        Args:
+            make_message: makes the message of the body, where that is something else.
+        """
         try:
-            admitted = await self._admissions.admit(request)
-            check_json(request.headers)
-            body = make_message(await request.body(self._max_body_bytes))
+            admitted = self._admissions.recall(request) or await self._admissions.admit(request)
+            check_accept(admitted.admission.accepted)
+            body = request.body_at_hand(self._max_body_bytes)
+            if body != b"" and not admitted.admission.is_json:
+                check_json(request.headers)
+            if body is None:
+                body = await request.body(self._max_body_bytes)
+            if make_message is not None:
+                body = make_message(body)
             return await self._serve_body(admitted, body)
         except McpdError as error:
-            if error.status in (401, 403):
-                raise  # OAuth's shape, with the challenge
-            return refusal(None, error)
+            return _refuse(error)
 
     async def _serve_body(self, admitted: AuthenticatedRequest, body: bytes) -> Answer:
         if is_batch(body):
@@ -98,6 +108,7 @@ class StreamableHttp:
             message = decode(body)
         except McpdError as error:
             return refusal(readable_id(body), error)
+        admitted.request.activity.method = getattr(message, "method", "")
         if isinstance(message, Call):
             return await self._serve_call(admitted, message)
         if isinstance(message, Notification):
@@ -105,42 +116,60 @@ class StreamableHttp:
         return await self._accept_response(admitted, message)
 
     async def _serve_call(self, admitted: AuthenticatedRequest, call: Call) -> Answer:
-        admitted.request.activity.method = call.method
+        admission = admitted.admission
         modern = admitted.is_modern  # until the envelope is read
         try:
-            envelope = classify(call, hint=admitted.admission.hint, served=self._eras)
-            if envelope.begins_session:
-                return await self._initialize(admitted, call)
-            modern = envelope.era is Era.MODERN
-            caller = self._caller(admitted, call, envelope)
-            request = make_request(self._runtime, call, caller, envelope.params)
+            params = read_common(call.params)
+            key = _caller_key(call, params)
+            caller = None if key is None else admitted.recall_caller(key)
+            if caller is None:
+                envelope = classify(call, params, hint=admission.hint, served=self._eras)
+                if envelope.begins_session:
+                    return await self._initialize(admitted, call)
+                modern = envelope.era is Era.MODERN
+                caller = self._caller(admitted, call, envelope)
+                if key is not None:
+                    admitted.remember_caller(key, caller)
+            modern = caller.revision.modern
+            self._check_mirrored(admitted, call, caller, params)
+            request = make_request(self._runtime, call, caller, params)
         except EnvelopeFault as error:
             return refusal(call.id, error)
         except McpdError as error:
-            outcome = failed(call.id, error)
-            return outcome_response(outcome, admitted.admission.accepted, modern=modern)
+            return outcome_response(failed(call.id, error), admission.accepted, modern=modern)
         return await self._answer(admitted, request)
 
     def _caller(self, admitted: AuthenticatedRequest, call: Call, envelope: Envelope) -> Caller:
         if envelope.era is Era.HANDSHAKE:
-            caller = admitted.handshake_caller()
-            admitted.request.keep_on_disconnect()  # MCP 2025-03-26: no cancellation
-            return caller
-        headers, params, catalog = admitted.request.headers, envelope.params, self._runtime.catalog
-        caller = modern_caller(call, params, headers, admitted.principal, catalog.versions)
-        if call.method == "tools/call":
-            mirrored = catalog.mirrored.get(params.name)
-            if mirrored:
-                check_mirrored(headers, mirrored, params.given_arguments)
-        return caller
+            return admitted.handshake_caller()
+        headers, versions = admitted.request.headers, self._runtime.catalog.versions
+        return modern_caller(call, envelope.params, headers, admitted.principal, versions)
+
+    def _check_mirrored(
+        self, admitted: AuthenticatedRequest, call: Call, caller: Caller, params: Params
+    ) -> None:
+        mirrored = self._runtime.catalog.mirrored
+        if mirrored and call.method == "tools/call" and caller.revision.modern:
+            parameters = mirrored.get(params.name)
+            if parameters:
+                check_mirrored(admitted.request.headers, parameters, params.given_arguments)
 
     async def _answer(self, admitted: AuthenticatedRequest, request: McpRequest) -> Answer:
-        accepted, session = admitted.admission.accepted, request.caller.session
-        if accepted.events and request.may_stream:
-            if session is not None:
+        accepted, session, http = (
+            admitted.admission.accepted,
+            request.caller.session,
+            admitted.request,
+        )
+        streams = accepted.events and request.may_stream
+        if session is None:
+            if streams:
+                return call_stream(request, accepted)
+            outcome = await serve(request)
+        else:
+            http.keep_on_disconnect()  # MCP 2025-03-26: no cancellation
+            if streams:
                 return kept_call_stream(request, session, accepted)
-            return call_stream(request, accepted)
-        outcome = await serve(request)
+            outcome = await serve(request, stop=partial(http.cancel, CANCELLED))
         return outcome_response(outcome, accepted, modern=request.caller.revision.modern)
 
     async def _initialize(self, admitted: AuthenticatedRequest, call: Call) -> Answer:
@@ -170,7 +199,6 @@ class StreamableHttp:
     async def _accept_notification(
         self, admitted: AuthenticatedRequest, notification: Notification
     ) -> Answer:
-        admitted.request.activity.method = notification.method
         if admitted.session is None:
             if admitted.is_modern:
                 return ACCEPTED  # none is defined there over HTTP; unknown ones are ignored
@@ -194,6 +222,12 @@ class StreamableHttp:
 
     async def get(self, request: Request) -> Answer:
         """The session's own stream, or the rest of a call's, by Last-Event-ID."""
+        try:
+            return await self._open_stream(request)
+        except McpdError as error:
+            return _refuse(error)
+
+    async def _open_stream(self, request: Request) -> Answer:
         admitted, session = await self._admit_to_session(request, "GET opens its stream")
         revision = admitted.handshake_caller().revision
         last_seen = read_event_id(request.headers.one(b"last-event-id") or "")
@@ -207,8 +241,11 @@ class StreamableHttp:
 
     async def delete(self, request: Request) -> Answer:
         """End the session."""
-        _, session = await self._admit_to_session(request, "DELETE ends it")
-        await self._runtime.sessions.end(session)
+        try:
+            _, session = await self._admit_to_session(request, "DELETE ends it")
+            await self._runtime.sessions.end(session)
+        except McpdError as error:
+            return _refuse(error)
         return Response(204)
 
     async def _admit_to_session(
@@ -224,3 +261,23 @@ class StreamableHttp:
             fix="Send Mcp-Session-Id, or use POST: 2026-07-28 has no sessions.",
             headers=((b"allow", b"POST, GET, DELETE, OPTIONS"),),
         )
+
+
+def _refuse(error: McpdError) -> Response:
+    """Refuse what was no call that could be answered.
+
+    Raises:
+        McpdError: a refusal of the credential, which has OAuth's shape and a challenge.
+    """
+    if error.status in (401, 403):
+        raise error
+    return refusal(None, error)
+
+
+def _caller_key(call: Call, params: Params) -> CallerKey | None:
+    """What of a body decides who its caller is; None: it is not remembered."""
+    member = NAME_MEMBERS.get(call.method)
+    name = "" if member is None else params.member(member)
+    if type(name) is not str or call.method == "initialize":
+        return None
+    return (bytes(params.raw_meta), call.method, name)

@@ -1,8 +1,16 @@
 """JSON-RPC messages as HTTP answers and event-stream events. Pure."""
 
+import functools
+import re
 from dataclasses import dataclass
 
-from mcpd.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, McpdError, UnsupportedMediaType
+from mcpd.errors import (
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    McpdError,
+    NotAcceptable,
+    UnsupportedMediaType,
+)
 from mcpd.http import sse
 from mcpd.http.messages import JSON_HEADERS, HeaderPairs, Headers, Response
 from mcpd.mcp.dispatch import Outcome
@@ -24,49 +32,80 @@ class Accepts:
 
 
 _BOTH = Accepts(json=True, events=True)
-_known: dict[bytes, Accepts] = {}
-_MAX_KNOWN = 64
+_TYPE = re.compile(r"(?:\*|[a-z0-9!#$&^_.+-]+)/(?:\*|[a-z0-9!#$&^_.+-]+)")  # RFC 6838, section 4.2
 
 
-def accepts(headers: Headers) -> Accepts:
-    """Read Accept; the few values that occur are remembered."""
-    raw = headers.joined(b"accept").encode("latin-1")
-    known = _known.get(raw)
-    if known is None:
-        known = _read_accept(raw.decode("latin-1"))
-        if len(_known) < _MAX_KNOWN:
-            _known[raw] = known
-    return known
-
-
-def _read_accept(value: str) -> Accepts:
-    types = set()
+@functools.lru_cache(maxsize=64)
+def read_accept(value: str) -> Accepts:
+    """Read the value of Accept (RFC 9110, section 12.5.1)."""
+    types: set[str] = set()
+    refused: set[str] = set()
     for part in value.lower().split(","):
         name, _, parameters = part.partition(";")
-        if parameters.replace(" ", "") not in ("q=0", "q=0.0"):
-            types.add(name.strip())
-    if types & {"", "*/*"}:
-        return _BOTH
+        weight = parameters.replace(" ", "")
+        (refused if weight in ("q=0", "q=0.0") else types).add(name.strip())
     accepted = Accepts(
-        json=bool(types & {"application/json", "application/*"}),
-        events=bool(types & {"text/event-stream", "text/*"}),
+        json=_accepts(types, refused, "application", "json"),
+        events=_accepts(types, refused, "text", "event-stream"),
     )
-    return accepted if accepted.json or accepted.events else _BOTH
+    understood = accepted.json or accepted.events or any(_TYPE.fullmatch(name) for name in types)
+    return accepted if understood else _BOTH
+
+
+def _accepts(types: set[str], refused: set[str], kind: str, subtype: str) -> bool:
+    exact = f"{kind}/{subtype}"
+    if exact in refused:
+        return False
+    return bool(types & {exact, f"{kind}/*", "*/*"})
+
+
+def check_accept(accepted: Accepts) -> None:
+    """A client must be able to read an answer (MCP, streamable-http, "Sending Messages").
+
+    Raises:
+        NotAcceptable: it reads neither kind.
+    """
+    if not (accepted.json or accepted.events):
+        raise NotAcceptable(
+            "Answers are JSON or event streams, and Accept names neither.",
+            fix="Send Accept: application/json, text/event-stream.",
+        )
+
+
+def is_json(headers: Headers) -> bool:
+    """Whether a body is JSON as it is, by what the head says of it (RFC 9110, section 8)."""
+    value = headers.one(b"content-type")
+    kind, _, parameters = ("" if value is None else value).lower().partition(";")
+    charset = _CHARSET.search(parameters)
+    coding = headers.joined(b"content-encoding").strip().lower()
+    plain = kind.strip() == "application/json" and coding in ("", "identity")
+    return plain and (charset is None or charset[1] in ("utf-8", "utf8", "us-ascii"))
+
+
+_CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]*)")
 
 
 def check_json(headers: Headers) -> None:
-    """The body is to be JSON; a missing Content-Type is read as that.
+    """The body is to be JSON in UTF-8, not compressed (RFC 8259, section 8.1).
 
     Raises:
-        UnsupportedMediaType: it says something else.
+        UnsupportedMediaType: it is something else, or does not say what.
     """
-    value = headers.one(b"content-type")
-    if value is not None and value.partition(";")[0].strip().lower() != "application/json":
+    if is_json(headers):
+        return
+    coding = headers.joined(b"content-encoding").strip()
+    if coding.lower() not in ("", "identity"):
         raise UnsupportedMediaType(
-            "The body must be JSON.",
-            received=value[:100],
-            fix="Send Content-Type: application/json.",
+            "The body must not be compressed.",
+            received=coding[:100],
+            fix="Send it without Content-Encoding.",
+            headers=((b"accept-encoding", b"identity"),),
         )
+    raise UnsupportedMediaType(
+        "The body must be JSON in UTF-8.",
+        received=(headers.one(b"content-type") or "")[:100],
+        fix="Send Content-Type: application/json.",
+    )
 
 
 def message_response(body: bytes, accepted: Accepts, headers: HeaderPairs = ()) -> Response:

@@ -43,6 +43,9 @@ class MemoryStore:
         return dropped
 
     async def get(self, session_id: SessionId, *, alive_since: float) -> Session | None:
+        return self.recall(session_id, alive_since=alive_since)
+
+    def recall(self, session_id: SessionId, *, alive_since: float) -> Session | None:
         entry = self._entries.get(session_id)
         if entry is None or entry.last_activity <= alive_since:
             return None

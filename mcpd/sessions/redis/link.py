@@ -41,6 +41,11 @@ class Nodes:
     by_place: dict[Place, Node]
     home: Node  # what is published is heard here
 
+    @property
+    def usable(self) -> bool:
+        """Whether commands can be sent to all."""
+        return all(node.usable for node in self.by_place.values())
+
     def of(self, item: Item) -> Node:
         """Where a command belongs: its key comes first."""
         key = item.keys[0] if isinstance(item, Run) else str(item[1]) if len(item) > 1 else ""
@@ -77,8 +82,10 @@ class RedisLink:
     @property
     def is_up(self) -> bool:
         """Whether commands can be sent, and signals arrive."""
-        nodes = self.nodes
-        return nodes is not None and self.hears and all(n.usable for n in nodes.by_place.values())
+        nodes = self.nodes  # asked for every call in a session: no generator
+        if nodes is None or not self.hears:
+            return False
+        return nodes.home.usable if len(nodes.by_place) == 1 else nodes.usable
 
     @property
     def trouble(self) -> str:
@@ -180,7 +187,7 @@ class RedisLink:
 
     def _up(self) -> Nodes:
         nodes = self.nodes
-        if nodes is None or not all(node.usable for node in nodes.by_place.values()):
+        if nodes is None or not nodes.usable:
             failure = self.away
             raise away(failure.message if failure else "Redis cannot be reached")
         return nodes

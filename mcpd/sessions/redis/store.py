@@ -72,16 +72,20 @@ class RedisStore:
         return [self._forget(session_id) for session_id in dropped]
 
     async def get(self, session_id: SessionId, *, alive_since: float) -> Session | None:
-        cached = self._cache.get(session_id)
-        if (
-            cached is None
-            or not self._redis.is_up
-            or trio.current_time() - cached.read_at > CACHE_S
-        ):
-            cached = await self._read(session_id)
+        cached = self._fresh(session_id) or await self._read(session_id)
         if cached is None or cached.activity <= alive_since:
             return None
         return cached.session
+
+    def recall(self, session_id: SessionId, *, alive_since: float) -> Session | None:
+        cached = self._fresh(session_id)
+        return None if cached is None or cached.activity <= alive_since else cached.session
+
+    def _fresh(self, session_id: SessionId) -> Cached | None:
+        cached = self._cache.get(session_id)
+        if cached is None or not self._redis.is_up:
+            return None
+        return cached if trio.current_time() - cached.read_at <= CACHE_S else None
 
     async def _read(self, session_id: SessionId) -> Cached | None:
         since = self._cache.changes

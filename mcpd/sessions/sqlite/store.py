@@ -63,6 +63,12 @@ class SqliteStore:
             self._remember(session, self._dirty.get(session_id, session.last_activity))
         return session if self._activity.get(session_id, 0.0) > alive_since else None
 
+    def recall(self, session_id: SessionId, *, alive_since: float) -> Session | None:
+        session = self._cache.get(session_id)
+        if session is None or self._activity.get(session_id, 0.0) <= alive_since:
+            return None
+        return session
+
     def touch(self, session_id: SessionId, now: float) -> None:
         if session_id in self._cache:
             self._activity[session_id] = now

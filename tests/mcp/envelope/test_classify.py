@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from mcpd.errors import InvalidParams
-from mcpd.mcp.envelope.classify import BOTH_ERAS, Era, classify, hinted_era
+from mcpd.mcp.envelope.classify import BOTH_ERAS, Envelope, Era, classify, hinted_era
 from mcpd.mcp.envelope.params import META_VERSION, read_common
 from mcpd.rpc.messages import Call, RequestId
 
@@ -16,6 +16,10 @@ META_ODD = {"_meta": {META_VERSION: 7}}
 
 def call(method="tools/call", params=None) -> Call:
     return Call(RequestId(b"1"), method, msgspec.Raw(msgspec.json.encode(params or {})))
+
+
+def classified(made: Call, **options) -> Envelope:
+    return classify(made, read_common(made.params), **options)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,7 @@ def test_the_header_hints_at_the_era(version, era):
     ],
 )
 def test_the_body_decides_and_the_header_hints(params, hint, served, era):
-    envelope = classify(call(params=params), hint=hint, served=served)
+    envelope = classified(call(params=params), hint=hint, served=served)
     assert (envelope.era, envelope.begins_session) == (era, False)
 
 
@@ -58,7 +62,7 @@ def test_the_body_decides_and_the_header_hints(params, hint, served, era):
     ("params", "begins"), [({}, True), (META_OLD, True), (META_ODD, True), (META_MODERN, False)]
 )
 def test_initialize_begins_a_session_unless_its_metadata_is_modern(params, begins, hint):
-    envelope = classify(call("initialize", params), hint=hint)
+    envelope = classified(call("initialize", params), hint=hint)
     assert envelope.begins_session is begins
     assert envelope.era is (Era.HANDSHAKE if begins else Era.MODERN)
 
@@ -71,7 +75,7 @@ def test_params_are_read_once_with_all_that_methods_have_in_common():
         "inputResponses": {"k": {}},
         "requestState": "s",
     }
-    params = classify(call(params=given)).params
+    params = classified(call(params=given)).params
     assert params.text("name") == "add"
     assert bytes(params.given_arguments) == b'{"a":1}'
     assert params.meta.progress_token == 0
@@ -81,15 +85,15 @@ def test_params_are_read_once_with_all_that_methods_have_in_common():
 @pytest.mark.parametrize("member", ["name", "uri", "taskId"])
 @pytest.mark.parametrize("value", [None, 1, {}])
 def test_a_member_that_must_be_text_is_named_when_it_is_none(member, value):
-    params = classify(call(params={member: value})).params
+    params = classified(call(params={member: value})).params
     with pytest.raises(InvalidParams, match=rf"params\.{member} must be a string"):
         params.text(member)
 
 
 @pytest.mark.parametrize("meta", [1, "x", []])
 def test_metadata_that_is_no_object_is_refused(meta):
-    with pytest.raises(InvalidParams, match="params are wrong"):
-        classify(call(params={"_meta": meta}))
+    with pytest.raises(InvalidParams, match="_meta is wrong"):
+        classified(call(params={"_meta": meta}))
 
 
 def test_null_is_read_as_nothing_where_clients_send_it():
@@ -100,5 +104,5 @@ def test_null_is_read_as_nothing_where_clients_send_it():
 
 @pytest.mark.parametrize("served", [HANDSHAKE, BOTH_ERAS])
 def test_initialize_begins_a_session_unless_it_is_modern_where_that_is_served(served):
-    envelope = classify(call("initialize", META_MODERN), served=served)
+    envelope = classified(call("initialize", META_MODERN), served=served)
     assert envelope.begins_session is (Era.MODERN not in served)

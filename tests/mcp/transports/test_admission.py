@@ -8,6 +8,7 @@ from mcpd.auth.authenticator import Authenticator
 from mcpd.errors import Unauthorized
 from mcpd.server.assembly import credential_kinds
 from mcpd.server.jwt_secrets import find_secrets
+from mcpd.sessions.service import Sessions
 from tests.in_process import BOTH, META, HandshakeClient, modern, modern_headers, serving
 from tests.mcp.demo_app import make_app
 
@@ -114,6 +115,7 @@ async def test_secrets_that_are_replaced_while_the_session_is_looked_up_count(se
         return await get(*args, **options)
 
     monkeypatch.setattr(store, "get", replaced_meanwhile)
+    monkeypatch.setattr(Sessions, "recall", lambda *args: None)
     assert (await client.call("ping")).status == 401
 
 

@@ -202,13 +202,25 @@ async def test_a_client_that_reads_only_json_or_only_events(server):
     for accept, kind in (
         ("application/json", "application/json"),
         ("text/event-stream", "text/event-stream"),
-        ("text/html", "text/event-stream"),
+        ("nonsense", "text/event-stream"),
         ("*/*", "text/event-stream"),
     ):
         headers = [("accept", accept), *session.headers[1:]]
         reply = await session.peer.request("POST", "/mcp/", json=message, headers=headers)
         assert reply.headers["content-type"] == kind
         assert reply.messages()[-1]["result"]["content"][0]["text"] == "counted"
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/html", "image/png, text/plain;q=0.5", "application/json;q=0, text/html"]
+)
+async def test_a_client_that_reads_neither_json_nor_events_is_told(server, accept):
+    session = await open_session(server)
+    message = {"jsonrpc": "2.0", "id": 9, "method": "ping"}
+    headers = [("accept", accept), *session.headers[1:]]
+    reply = await session.peer.request("POST", "/mcp/", json=message, headers=headers)
+    assert reply.status == 406
+    assert "application/json, text/event-stream" in reply.json()["error"]["message"]
 
 
 async def test_a_cancelled_request_is_stopped_and_not_answered(server):

@@ -208,7 +208,8 @@ async def test_notifications_are_202_and_responses_refused(server):
 async def test_get_and_delete_are_405(server, method):
     reply = await server.user().request(method, "/mcp/", headers=[VERSION])
     assert (reply.status, "POST" in reply.headers["allow"]) == (405, True)
-    assert reply.json()["error"] == "method_not_allowed"
+    assert reply.json()["jsonrpc"] == "2.0"
+    assert "POST" in reply.json()["error"]["message"]
 
 
 async def test_nothing_is_remembered_between_requests_of_one_connection(server):
