@@ -22,7 +22,10 @@ from mcpd.sessions.sqlite.tasks import SqliteTasks
 from mcpd.sessions.sqlite.watches import SqliteWatches
 from mcpd.sessions.streams import KEEP_FINISHED_S
 
-KINDS = "memory, sqlite, sqlite:PATH or redis://HOST:6379/0"
+KINDS = (
+    "memory, sqlite, sqlite:PATH, redis://HOST:6379/0, redis+cluster://HOST:6379,… or"
+    " redis+sentinel://HOST:26379,…/SERVICE"
+)
 
 
 def open_backend(config: Config, *, alone: bool = True) -> Backend:

@@ -207,17 +207,23 @@ def test_every_command_that_is_sent_is_asked_for():
     assert {name.lower() for name in sent - others} - set(inspection._COMMANDS) == set()
 
 
-async def test_a_narrow_acl_that_will_do(redis):
-    """Without the right to ask for what is only a warning."""
-    redis.cli("ACL", "SETUSER", "careful", "reset", "on", f">{SECRET}", "~team:*", "&team:*",
-              "+@all", "-@admin", "-@dangerous")  # fmt: skip
-    url = f"redis://careful:{SECRET}@127.0.0.1:{redis.port}/0?prefix=team"
+@pytest.mark.parametrize(("kind", "more"), [("redis", ()), ("redis_cluster", ("+role",))])
+async def test_a_narrow_acl_that_will_do(request, kind, more):
+    """As docs/SCALING.md has it. Who may not ask for the policy is not warned of it."""
+    server = request.getfixturevalue(kind)
+    for node in getattr(server, "nodes", [server]):
+        node.cli("ACL", "SETUSER", "careful", "reset", "on", f">{SECRET}", "~team:*", "&team:*",
+                 "+@all", "-@admin", "-@dangerous", *more)  # fmt: skip
+    url = server.url.replace("//", f"//careful:{SECRET}@") + "?prefix=team"
     one = session(subject="alice", issuer="")
     async with opened("redis", None, url=url) as backend:
         await backend.store.create(one, max_unbound=10)
         await backend.events.begin(KeptCall(one.id, "c", b"{}", "alice"))
         assert await backend.events.append(one.id, "c", 1, b"x", last=True)
+        await backend.watches.watch(one.id, frozenset({"note://a"}))
+        assert await backend.watches.announce("note://a", b"x") == [one.id]
         assert await backend.store.get(one.id, alive_since=ALWAYS) == one
+        assert not await backend.tasks.is_gone(backend.process)
         assert await backend.store.end(one.id)
 
 

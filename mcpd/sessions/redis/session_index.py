@@ -12,7 +12,7 @@ from mcpd.sessions.redis.lua import Run
 from mcpd.sessions.redis.session_scripts import INDEX
 from mcpd.sessions.store import Counts
 
-REPAIR_BATCH = 500  # entries that one sweep looks through
+REPAIR_BATCH = 100  # entries that one sweep looks through, in a few milliseconds
 
 
 class SessionIndex:
