@@ -22,8 +22,9 @@ from mcpd.sessions.redis.failures import (
     Refused,
 )
 from mcpd.sessions.redis.inspection import check_rights, inspect, rights_key, warn_of_eviction
-from mcpd.sessions.redis.link import Nodes, RedisLink, away
+from mcpd.sessions.redis.link import RedisLink, away
 from mcpd.sessions.redis.node import CONNECT_S, Node
+from mcpd.sessions.redis.nodes import Nodes
 from mcpd.sessions.redis.probe import explain
 
 FIRST_RETRY_S = 0.05

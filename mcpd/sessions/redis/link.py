@@ -20,36 +20,19 @@ from coredis.exceptions import (
 
 from mcpd.errors import StoreError, StoreFull
 from mcpd.sessions.redis.address import Address, Kind, Place
-from mcpd.sessions.redis.discovery import Layout
 from mcpd.sessions.redis.failures import SILENT, Failure, Refused, of_reply
 from mcpd.sessions.redis.keys import Keys
 from mcpd.sessions.redis.lua import Run, Script, Value
 from mcpd.sessions.redis.node import BROKEN, Item, Node
+from mcpd.sessions.redis.nodes import Nodes, exchange, replies_of
 from mcpd.telemetry.complaints import Complaints
 
 log = logging.getLogger("mcpd.redis")
 
-MAX_REDIRECTS = 8  # of one command, while slots move in a cluster
+MOVING_S = 5.0  # that a command follows a slot that moves in a cluster
 TRY_AGAIN_S = 0.05  # until a command is sent again whose keys are on their way to another node
 
-
-@dataclass(frozen=True, slots=True)
-class Nodes:
-    """Connected servers, and which has what."""
-
-    layout: Layout
-    by_place: dict[Place, Node]
-    home: Node  # what is published is heard here
-
-    @property
-    def usable(self) -> bool:
-        """Whether commands can be sent to all."""
-        return all(node.usable for node in self.by_place.values())
-
-    def of(self, item: Item) -> Node:
-        """Where a command belongs: its key comes first."""
-        key = item.keys[0] if isinstance(item, Run) else str(item[1]) if len(item) > 1 else ""
-        return self.by_place[self.layout.place_of(key)]
+_MOVING = (AskError, MovedError, TryAgainError)
 
 
 async def _no_refresh(nodes: Nodes) -> None:
@@ -130,8 +113,7 @@ class RedisLink:
         nodes = self._up()
         asked = [nodes.of(item) for item in items]
         try:
-            sent = [node.send(item) for node, item in zip(asked, items, strict=True)]
-            replies = await _replies(sent)
+            replies = await exchange(asked, items)
             settled = [
                 reply
                 if not isinstance(reply, Exception)
@@ -175,7 +157,7 @@ class RedisLink:
         nodes = list(self._up().by_place.values())
         try:
             sent = [node.send(command) for node in nodes]
-            replies = await _replies(sent)
+            replies = await replies_of(sent)
             for node, reply in zip(nodes, replies, strict=True):
                 if isinstance(reply, Exception):
                     raise self._refused(node, command, reply)
@@ -194,24 +176,32 @@ class RedisLink:
 
     async def _settle(self, nodes: Nodes, node: Node, item: Item, reply: Any) -> Any:
         """What Redis has not carried out is sent again, to where it belongs."""
-        for _ in range(MAX_REDIRECTS):
-            if isinstance(reply, NoScriptError):  # a fresh Redis, or SCRIPT FLUSH
-                reply = await node.ask(item, with_text=True)
-            elif isinstance(reply, MovedError) and self.address.kind is Kind.CLUSTER:
-                await self.refresh(nodes)
-                nodes = self._up()
-                node = nodes.by_place.get(_place(reply, node)) or nodes.of(item)
-                reply = await node.ask(item)
-            elif isinstance(reply, AskError) and self.address.kind is Kind.CLUSTER:
-                reply = await self._ask_elsewhere(nodes, node, item, reply)
-            elif isinstance(reply, TryAgainError):
-                await trio.sleep(TRY_AGAIN_S)
-                reply = await node.ask(item)
-            else:
-                break
+        if isinstance(reply, NoScriptError):  # a fresh Redis, or SCRIPT FLUSH
+            reply = await node.ask(item, with_text=True)
+        if self.address.kind is Kind.CLUSTER:
+            deadline = trio.current_time() + MOVING_S
+            while isinstance(reply, _MOVING) and trio.current_time() < deadline:
+                nodes, reply = await self._follow(nodes, item, reply)
+                if isinstance(reply, NoScriptError):
+                    reply = await nodes.of(item).ask(item, with_text=True)
         if isinstance(reply, Exception):
             raise self._refused(node, item, reply)
         return reply
+
+    async def _follow(self, nodes: Nodes, item: Item, reply: Exception) -> tuple[Nodes, Any]:
+        """Its slot is on another node, or on its way."""
+        if isinstance(reply, MovedError):
+            await self.refresh(nodes)
+            nodes = self._up()
+            node = nodes.by_place.get(_place(reply, nodes.of(item))) or nodes.of(item)
+            again = await node.ask(item)
+            if isinstance(again, _MOVING):  # the nodes do not agree yet
+                await trio.sleep(TRY_AGAIN_S)
+            return nodes, again
+        if isinstance(reply, AskError):
+            return nodes, await self._ask_elsewhere(nodes, nodes.of(item), item, reply)
+        await trio.sleep(TRY_AGAIN_S)
+        return nodes, await nodes.of(item).ask(item)
 
     async def _ask_elsewhere(self, nodes: Nodes, node: Node, item: Item, error: AskError) -> Any:
         """A slot is on its way: the new node takes the command if it is announced."""
@@ -229,6 +219,8 @@ class RedisLink:
     def _refused(self, node: Node, item: Item, error: Exception) -> Exception:
         if not isinstance(error, ResponseError):
             return error
+        if isinstance(error, _MOVING) and self.address.kind is Kind.CLUSTER:
+            return away("the cluster is changing")
         failure = of_reply(error)
         if failure is None:
             name = "a script" if isinstance(item, Run) else str(item[0])
@@ -254,21 +246,6 @@ class RedisLink:
             if isinstance(error, TimeoutError) or failure.ends_link or not node.usable:
                 node.give_up(failure)
         return away(failure.message)
-
-
-async def _replies(sent: list[Awaitable[Any]]) -> list[Any]:
-    """Errors of Redis among them.
-
-    Raises:
-        RedisError, TimeoutError: the connection is of no use any more.
-    """
-    replies = []
-    for reply in sent:
-        got = await reply
-        if isinstance(got, Exception) and not isinstance(got, ResponseError):
-            raise got
-        replies.append(got)
-    return replies
 
 
 def away(why: str) -> StoreError:

@@ -4,8 +4,8 @@ In RESP3 what is published arrives beside the replies, so one connection carries
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Any, NamedTuple
 
 import anyio
 import trio
@@ -93,6 +93,12 @@ class Node:
             str(name).encode("ascii"), *arguments, decode=False, raise_exceptions=False
         )
 
+    def send_all(self, items: Sequence[Item]) -> Awaitable[list[Any]]:
+        """The same for several; awaiting gives their replies in order."""
+        batch = self._connection.create_request_batch([_command(item) for item in items])
+        batch.disconnect_on_cancellation = False  # its replies are read and dropped then
+        return batch
+
     async def ask(self, item: Item, *, with_text: bool = False) -> Any:
         """Send a command and wait for its reply, which may be an exception."""
         try:
@@ -172,6 +178,19 @@ class Node:
                     self._doubtful = through
                     return
         self._copied = max(self._copied, through)
+
+
+class _Command(NamedTuple):
+    """What coredis reads of a command in a batch."""
+
+    name: bytes
+    serialized_arguments: tuple[Value, ...]
+    decode: bool = False
+
+
+def _command(item: Item) -> Any:
+    name, *arguments = item.command() if isinstance(item, Run) else item
+    return _Command(str(name).encode("ascii"), tuple(arguments))
 
 
 def _connection(place: Place, address: Address, login: Login, db: int | None) -> BaseConnection:
