@@ -137,7 +137,7 @@ def main() -> None:
              "--app", f"{HERE / 'peers' / 'demo.py'}:app"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        make = [*base, "token", "create", "--sub", "bench", "--state-dir", state]
+        make = [*base, "token", "create", "--sub", "bench", "--state-dir", state, "--new-secret"]
         try:
             time.sleep(1.5)
             done = subprocess.run(make, capture_output=True, text=True, check=True)

@@ -65,7 +65,7 @@ def contestants() -> list[Contestant]:
     demo = str(HERE / "peers" / "demo.py") + ":app"
     mcpd = [sys.executable, "-m", "mcpd"]
     token = subprocess.run(
-        [*mcpd, "token", "create", "--sub", "bench", "--state-dir", state],
+        [*mcpd, "token", "create", "--sub", "bench", "--state-dir", state, "--new-secret"],
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
     found = [

@@ -80,7 +80,8 @@ def main() -> None:
     arguments = parser.parse_args()
     state = tempfile.mkdtemp(prefix="mcpd-scaling-")
     token = subprocess.run(
-        [sys.executable, "-m", "mcpd", "token", "create", "--sub", "b", "--state-dir", state],
+        [sys.executable, "-m", "mcpd", "token", "create", "--sub", "b", "--new-secret",
+         "--state-dir", state],
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
     port = free_port()

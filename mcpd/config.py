@@ -16,6 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mcpd.errors import ConfigError
 from mcpd.http.bounds import Bounds
+from mcpd.start_failures import start_failure
 
 ENV_PREFIX = "MCPD_"
 NO_SETTINGS = frozenset({"MCPD_CONFIG", "MCPD_TOKEN"})  # the latter is for ``mcpd bridge``
@@ -78,6 +79,10 @@ class Config:
     max_connections: int = _setting(_BOUNDS.max_connections, "open at once", "N")
     max_connections_per_address: int = _setting(
         _BOUNDS.max_connections_per_address, "open at once from one address", "N"
+    )
+    # Enough for a busy keep-alive connection to be used once more, and not felt at a stop by hand.
+    lame_duck_s: float = _setting(
+        1.0, "before draining: not ready, accepting, each answer ends its connection", "S"
     )
     drain_timeout_s: float = _setting(20.0, "for running requests when stopping", "S")
     # logs
@@ -147,7 +152,8 @@ def _read_file(path: Path) -> Mapping[str, Any]:
         with path.open("rb") as file:
             values = tomllib.load(file)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+        message = f"{path} cannot be read: {error.strerror}."
+        raise start_failure(error, message, fix="Check --config and MCPD_CONFIG.") from error
     except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError
         raise ConfigError(f"{path} is not TOML: {error}.") from error
     for name in values:

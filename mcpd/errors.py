@@ -21,10 +21,11 @@ UNSUPPORTED_PROTOCOL_VERSION = -32022
 # MCP up to 2025-11-25; must not be sent in later revisions.
 RESOURCE_NOT_FOUND = -32002
 
-EXIT_FAILURE = 1  # trying again may help
-# Exit codes (sysexits.h) after which a restart would not help.
-EXIT_USAGE = 2
-EXIT_CONFIG = 78
+# Exit codes, the last two from sysexits.h; ``server/exit_codes.py`` says which error has which.
+EXIT_FAILURE = 1  # what was asked for did not work out; a bug, too
+EXIT_USAGE = 2  # a flag is wrong
+EXIT_MAY_PASS = 75  # EX_TEMPFAIL: it may pass by itself, so starting again helps
+EXIT_CONFIG = 78  # EX_CONFIG: a person has to edit something first
 STORE_RETRY_S = 2  # told to clients while a store is away
 
 

@@ -20,32 +20,27 @@ _RUN = secrets.token_hex(2)  # another run of the process makes other ids
 _numbers = itertools.count(1)
 
 
-class Activity:
+class Activity(msgspec.Struct, eq=False):
     """One request or message while it is served. Members are filled in as they become known.
 
-    Args:
+    Attributes:
         kind: what it is; ids begin with it after the run's own mark.
         number: tells it from others of its kind.
-
-    Attributes:
         session: the session that it names.
         user: the subject of its principal.
         method: its JSON-RPC method.
     """
 
-    __slots__ = ("_kind", "_number", "method", "session", "user")
-
-    def __init__(self, kind: str, number: int) -> None:
-        self._kind = kind
-        self._number = number
-        self.session = ""
-        self.user = ""
-        self.method = ""
+    kind: str
+    number: int
+    session: str = ""
+    user: str = ""
+    method: str = ""
 
     @property
     def id(self) -> str:
         """Names it in the log and in what its client is told of a fault; ``-``: there is none."""
-        return f"{_RUN}-{self._kind}-{self._number:x}" if self._kind else "-"
+        return f"{_RUN}-{self.kind}-{self.number:x}" if self.kind else "-"
 
     def known(self) -> dict[str, str]:
         """The members that are known, for a line of the log; the id is not among them."""

@@ -6,22 +6,33 @@ In WAL mode a FULL commit also makes every NORMAL one before it durable.
 """
 
 import fcntl
+import logging
 import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import trio
 
-from mcpd.errors import ConfigError, StoreError
+from mcpd.errors import ConfigError, StoreError, Unavailable
+from mcpd.files import PRIVATE, open_private
+from mcpd.start_failures import may_pass
+
+log = logging.getLogger("mcpd.store")
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 
 BUSY_TIMEOUT_S = 5.0  # for another process that holds the file
 WAL_RETRY_S = 0.01
+# Primary result codes of SQLite after which opening the file may work later.
+_PASSING = frozenset({
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+})  # fmt: skip
 
 
 class _Pending(Generic[T]):
@@ -48,7 +59,8 @@ class Database:
         alone: keep other processes out; a caller that caches what it read needs that.
 
     Raises (from the constructor, which blocks):
-        ConfigError: the file is corrupt, unwritable, locked or from a newer mcpd.
+        ConfigError: the file is corrupt, unwritable or from a newer mcpd.
+        Unavailable: another process has it, or the disk is full.
     """
 
     def __init__(
@@ -64,13 +76,15 @@ class Database:
         self._limiter = trio.CapacityLimiter(1)
         self._turn = trio.Lock()
         self._pending: list[_Pending[Any]] = []
+        self._reported = ""
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _lock(path) if alone else None
             self._connection = _open(path)
             _prepare(self._connection, path, schema, version, migrations or {})
         except (sqlite3.Error, OSError) as error:
-            raise ConfigError(_explain(path, error), fix=_mend(error, path)) from error
+            kind = ConfigError if _is_lasting(error) else Unavailable
+            raise kind(f"{path}: {_explain(error)}", fix=_mend(error, path)) from error
 
     async def read(self, job: Job[T]) -> T:
         """Run a query in the database's thread.
@@ -83,7 +97,7 @@ class Database:
         try:
             return await trio.to_thread.run_sync(job, self._connection, limiter=self._limiter)
         except sqlite3.Error as error:
-            raise StoreError(_explain(self.path, error)) from error
+            raise self._refused(error) from error
 
     async def write(self, job: Job[T], *, durable: bool = True) -> T:
         """Run ``job`` in a transaction, perhaps with others; returns once it is on disk.
@@ -115,10 +129,18 @@ class Database:
         finally:
             self._turn.release()
         if isinstance(pending.error, sqlite3.Error):
-            raise StoreError(_explain(self.path, pending.error)) from pending.error
+            raise self._refused(pending.error) from pending.error
         if pending.error is not None:
             raise pending.error
+        self._reported = ""
         return pending.result  # type: ignore[return-value]  # done without error: it is set
+
+    def _refused(self, error: sqlite3.Error) -> StoreError:
+        """What clients are told, who have no business with the path; the log has it."""
+        if self._reported != str(error):  # once, not for every request
+            self._reported = str(error)
+            log.error("%s cannot be used: %s", self.path, error)
+        return StoreError(f"The store is away: {_explain(error)}", fix="Try again in a moment.")
 
     def close(self) -> None:
         """Close the file; blocks while a statement runs."""
@@ -129,12 +151,12 @@ class Database:
 
 def _lock(path: Path) -> int:
     """Keep other processes out for as long as this one lives, however it ends."""
-    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path.with_name(f"{path.name}.lock"), os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise ConfigError(
+        raise Unavailable(
             f"Another mcpd uses {path}.", fix="Stop that one, or give another --state-dir."
         ) from error
     return descriptor
@@ -170,12 +192,14 @@ def _run_in_savepoint(connection: sqlite3.Connection, pending: _Pending[Any]) ->
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    with suppress(FileExistsError):  # never readable by others, not even for a moment
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
     connection = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
     _use_wal(connection)
     connection.execute("PRAGMA foreign_keys = ON")
-    path.chmod(0o600)
+    path.chmod(PRIVATE)
     return connection
 
 
@@ -217,9 +241,17 @@ def _prepare(
     connection.execute("COMMIT")
 
 
-def _explain(path: Path, error: BaseException) -> str:
+def _explain(error: BaseException) -> str:
     reason = error.strerror if isinstance(error, OSError) else str(error)
-    return f"The database {path} cannot be used: {reason}."
+    return f"the database cannot be used: {reason}."
+
+
+def _is_lasting(error: Exception) -> bool:
+    """Whether a person has to do something about the file before it can be opened."""
+    if isinstance(error, OSError):
+        return not may_pass(error)
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # without the extension
+    return code not in _PASSING
 
 
 def _mend(error: Exception, path: Path) -> str:

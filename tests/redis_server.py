@@ -3,24 +3,26 @@
 import importlib.metadata
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from tests.end_to_end.daemon import free_port, need
 
 START_S = 10.0
+SERVERS = Path(__file__).parent.parent / ".servers"
 
 
 def packaged(distribution: str) -> str:
-    """The server that a package for tests has in it: see ``.ci/run``."""
+    """The server that a package has in it, which ``.ci/run`` installs into ``.servers``."""
     names = ("redis-server", "valkey-server")
-    try:
-        files = importlib.metadata.files(distribution) or ()
-    except importlib.metadata.PackageNotFoundError:
-        files = ()
-    found = next((str(file.locate()) for file in files if file.name in names), "")
-    need(bool(found), distribution)
-    return found
+    folders = [str(SERVERS), *sys.path]
+    for found in importlib.metadata.distributions(name=distribution, path=folders):
+        for file in found.files or ():
+            if file.name in names:
+                return str(file.locate())
+    need(False, distribution)
+    return ""
 
 
 class RedisServer:

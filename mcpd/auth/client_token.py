@@ -1,10 +1,15 @@
 """The token that we show to a server as its client, and where it came from. It is never printed."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from mcpd.errors import ConfigError
+from mcpd.auth.secrets import is_readable_by_others
+from mcpd.errors import ConfigError, Unavailable
+from mcpd.start_failures import start_failure
+
+log = logging.getLogger("mcpd.client")
 
 VARIABLE = "MCPD_TOKEN"
 MAX_TOKEN_BYTES = 16 * 1024
@@ -28,6 +33,8 @@ class ClientToken:
         if file is not None:
             self.origin = f"the file {file}"
             self.token = _read(file)
+            if is_readable_by_others(file):
+                log.warning("the token file %s can be read by others: chmod 600 %s", file, file)
         elif environ.get(VARIABLE):
             self.origin = f"the variable {VARIABLE}"
             self.token = _checked(environ[VARIABLE], self.origin)
@@ -42,7 +49,7 @@ class ClientToken:
     def read_again(self) -> None:
         """Another token may be there now; a file that cannot be read changes nothing."""
         if self._file is not None:
-            with suppress(ConfigError):
+            with suppress(ConfigError, Unavailable):
                 self.token = _read(self._file)
 
 
@@ -52,7 +59,8 @@ def _read(file: Path) -> str:
             content = opened.read(MAX_TOKEN_BYTES)
         return _checked(content.decode("ascii"), f"The file {file}")
     except OSError as error:
-        raise ConfigError(
+        raise start_failure(
+            error,
             f"The token file {file} cannot be read: {error.strerror}.",
             fix="mcpd token create --sub NAME > FILE makes one, with the server's --state-dir.",
         ) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mcpd.errors import ConfigError
+from mcpd.start_failures import start_failure
 
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: a key of at least the hash's size
 
@@ -52,6 +53,7 @@ class SecretSource:
     secrets: tuple[Secret, ...]
     origin: str
     is_new: bool = False  # made just now, so no token of before is valid
+    fixed: str = ""  # why reading it again while running finds nothing new
 
 
 def parse_secrets(text: str, origin: str) -> tuple[Secret, ...]:
@@ -82,15 +84,25 @@ def read_secret_file(path: Path) -> SecretSource:
 
     Raises:
         ConfigError: it cannot be read or holds no usable secret.
+        Unavailable: it cannot be read now.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
+        raise start_failure(
+            error,
             f"The secret file {path} cannot be read: {_reason(error)}.",
             fix="Check the path and its permissions.",
         ) from error
     return SecretSource(parse_secrets(text, str(path)), str(path))
+
+
+def is_readable_by_others(path: Path) -> bool:
+    """Whether the mode of a file lets its group or all users in; False if it is not there."""
+    try:
+        return bool(path.stat().st_mode & 0o077)
+    except OSError:
+        return False
 
 
 def create_secret_file(path: Path) -> None:

@@ -17,7 +17,7 @@ from mcpd.client.client import Client, keys_of
 from mcpd.client.errors import Undeliverable
 from mcpd.client.exchange import Exchange
 from mcpd.client.http_transport import HttpTransport
-from mcpd.client.messages import Outgoing, is_id, read_outgoing
+from mcpd.client.messages import Outgoing, id_key, is_id, read_outgoing
 from mcpd.client.mirroring import is_modern
 from mcpd.errors import ContentTooLarge, InvalidRequest, McpdError, TooManyRequests
 from mcpd.rpc.lines import LineWriter, read_lines
@@ -142,7 +142,7 @@ class Bridge:
     def _cancel(self, notification: Notification) -> bool:
         """Whether that is all there is to do."""
         given = msgspec.json.decode(notification.params).get("requestId")
-        key = msgspec.json.encode(given)
+        key = id_key(msgspec.json.encode(given))
         exchange = self._client.exchanges.get(key)
         if exchange is None:
             return False

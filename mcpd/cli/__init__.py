@@ -5,11 +5,14 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from mcpd.errors import EXIT_CONFIG, EXIT_FAILURE, McpdError, Unavailable
+from mcpd.errors import McpdError
+from mcpd.server.exit_codes import exit_code
+from mcpd.telemetry.descriptor import say
 from mcpd.version import __version__
 
 VERBS = {
     "serve": "run the server",
+    "reload": "have a running server read its settings and secrets again; fail if it cannot",
     "bridge": "connect a client that starts its servers as children to an HTTP server",
     "token": "create and inspect tokens",
     "client-config": "print, or write, what a client needs to connect",
@@ -44,10 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(modules[arguments.verb].run(arguments))
     except McpdError as error:
-        print(f"mcpd: {error.message}{_received(error)}", file=sys.stderr)
+        say(f"mcpd: {error.message}{_received(error)}")
         if error.fix:
-            print(f"mcpd: {error.fix}", file=sys.stderr)
-        return EXIT_FAILURE if isinstance(error, Unavailable) else EXIT_CONFIG
+            say(f"mcpd: {error.fix}")
+        return exit_code(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -10,12 +10,14 @@ import trio
 
 from mcpd.auth.client_token import VARIABLE, ClientToken
 from mcpd.bridge.relay import Bridge
-from mcpd.cli.settings import DEFAULT_URL, add_settings, first_error, load_settings
+from mcpd.cli.settings import DEFAULT_URL, add_settings, load_settings, run_loop
 from mcpd.client.http_transport import HttpTransport
-from mcpd.errors import ConfigError, McpdError
+from mcpd.errors import ConfigError
+from mcpd.files import open_private
 from mcpd.http.client import HttpClient
 from mcpd.http.origin import resolve_origin
 from mcpd.rpc.lines import own_stdio, suppress_gone
+from mcpd.start_failures import start_failure
 from mcpd.telemetry.logs import LogWriter, set_up
 from mcpd.version import __version__
 
@@ -64,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Carry messages until stdin ends."""
     config = load_settings(arguments).config
+    file = arguments.log_file or config.state_path / "bridge.log"
+    writer = LogWriter(_open_log(file), style=config.log_format)
+    set_up(writer, config.log_level)
     credentials = ClientToken(arguments.token_file, os.environ)
     origin, target = resolve_origin(
         arguments.url, unix=arguments.unix, ca_file=arguments.ca_file, environ=os.environ
@@ -77,13 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         socket=arguments.unix,
         headers=[_header(text) for text in arguments.header],
     )
-    file = arguments.log_file or config.state_path / "bridge.log"
-    writer = LogWriter(_open_log(file), style=config.log_format)
-    set_up(writer, config.log_level)
-    try:
-        trio.run(_run, transport, writer)
-    except* McpdError as group:
-        raise first_error(group) from None
+    run_loop(_run, transport, writer)
     return 0
 
 
@@ -97,14 +96,20 @@ def _header(text: str) -> tuple[bytes, bytes]:
 
 def _open_log(file: Path) -> int:
     """For appending, readable by its owner alone."""
+    flags = os.O_WRONLY | os.O_APPEND
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if file.exists() and file.stat().st_size > MAX_LOG_BYTES:
-            file.replace(file.with_name(f"{file.name}.1"))
-        return os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = open_private(file, flags)
+        if os.fstat(descriptor).st_size <= MAX_LOG_BYTES:
+            return descriptor
+        os.close(descriptor)
+        file.replace(file.with_name(f"{file.name}.1"))
+        return open_private(file, flags)
     except OSError as error:
-        raise ConfigError(
-            f"The log file {file} cannot be opened: {error.strerror}.", fix="Give --log-file FILE."
+        raise start_failure(
+            error,
+            f"The log file {file} cannot be opened: {error.strerror}.",
+            fix="Give --log-file FILE.",
         ) from error
 
 

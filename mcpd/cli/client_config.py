@@ -15,9 +15,12 @@ from typing import Any
 from mcpd.auth.client_token import VARIABLE
 from mcpd.auth.principals import SCOPE_EXECUTE
 from mcpd.cli.settings import add_settings, load_settings
+from mcpd.cli.signing import add_new_secret, signing_secret
 from mcpd.cli.token import sign
 from mcpd.config import Config
 from mcpd.errors import ConfigError
+from mcpd.files import PRIVATE
+from mcpd.start_failures import start_failure
 
 _SETTINGS = frozenset(
     {
@@ -102,6 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file", type=Path, help="the client's file, if it is not the usual one")
     parser.add_argument("--sub", default=None, help="a token for this user (with --write: $USER)")
     parser.add_argument("--ttl", default="30d", help="of that token (default: 30d)")
+    add_new_secret(parser)
     add_settings(parser, only=_SETTINGS)
 
 
@@ -118,7 +122,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     token, subject = _PLACEHOLDER, arguments.sub or _user()
     if arguments.write or arguments.sub:
-        token = sign(config, subject, (SCOPE_EXECUTE,), token_type="api_token", ttl=arguments.ttl)
+        source = signing_secret(config, os.environ, new_secret=arguments.new_secret)
+        scopes, ttl = (SCOPE_EXECUTE,), arguments.ttl
+        token = sign(config, source, subject, scopes, token_type="api_token", ttl=ttl)
     entry = client.entry(url, token)
     if not arguments.write:
         print(json.dumps({client.member: {arguments.name: entry}}, indent=2))
@@ -160,15 +166,22 @@ def merge(path: Path, member: str, name: str, entry: dict[str, Any]) -> Path | N
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             backup = path.with_name(f"{path.name}.{time.time_ns()}.bak")
-            shutil.copy2(path, backup)
+            _copy(path, backup)
         fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         fresh.replace(path)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
+        raise start_failure(error, f"{path} cannot be written: {error.strerror}.") from error
     return backup
+
+
+def _copy(path: Path, backup: Path) -> None:
+    """It holds tokens: never readable by others, not even for a moment."""
+    descriptor = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+    with path.open("rb") as old, os.fdopen(descriptor, "wb") as new:
+        shutil.copyfileobj(old, new)
 
 
 def _read(path: Path) -> dict[str, Any]:

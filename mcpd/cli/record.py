@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,13 +14,16 @@ from urllib.parse import urlsplit
 import trio
 
 from mcpd.auth.client_token import VARIABLE
-from mcpd.cli.settings import first_error
-from mcpd.errors import ConfigError, McpdError
+from mcpd.cli.settings import run_loop
+from mcpd.errors import ConfigError
+from mcpd.files import write_private
 from mcpd.http.client import HttpClient
-from mcpd.http.origin import resolve_origin
+from mcpd.http.origin import Origin, resolve_origin
 from mcpd.replay.recorder import Recorder
+from mcpd.replay.rewriting import Rewriter
 from mcpd.replay.transcript import write
 from mcpd.replay.transcript_writer import compose
+from mcpd.start_failures import start_failure
 
 SETTLE_S = 0.5  # for what is still on its way when the client has ended
 COMMAND_S = 60.0  # for the client
@@ -51,10 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
             raise ConfigError("Names are small letters, digits, dots and dashes.", received=name)
     origin, target = resolve_origin(arguments.upstream)
-    try:
-        code, recorder, base = trio.run(_record, arguments, HttpClient(origin), target)
-    except* McpdError as group:
-        raise first_error(group) from None
+    code, recorder, base = run_loop(_record, arguments, origin, target)
     if not recorder.seen:
         ended = f" The command ended with {code}." if arguments.command else ""
         raise ConfigError(
@@ -75,26 +76,47 @@ def run(arguments: argparse.Namespace) -> int:
         "command": " ".join(arguments.command) or "by hand",
         "server": arguments.server or "unknown",
     }
-    transcript = compose(recorder.seen, head, secrets=[os.environ.get(VARIABLE, "")], base=base)
+    transcript = compose(
+        recorder.seen,
+        head,
+        secrets=[os.environ.get(VARIABLE, "")],
+        base=base,
+        upstream=base_of(origin),
+        now=time.time(),
+    )
     file = arguments.out / arguments.client / f"{arguments.scenario}.txt"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(write(transcript), encoding="utf-8")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_private(file, write(transcript))
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be written: {error.strerror}.", fix="Give another --out DIR."
+        ) from error
     print(f"wrote {file}: {len(transcript.entries)} entries", file=sys.stderr)
     return code
 
 
+def base_of(origin: Origin) -> str:
+    """The URL of a server without its path."""
+    return f"{origin.scheme}://{origin.authority.decode('ascii')}"
+
+
 async def _record(
-    arguments: argparse.Namespace, client: HttpClient, target: str
+    arguments: argparse.Namespace, origin: Origin, target: str
 ) -> tuple[int, Recorder, str]:
-    recorder, code = Recorder(client), 0
+    code = 0
     try:
         listeners = await trio.open_tcp_listeners(arguments.listen, host="127.0.0.1")
     except OSError as error:
-        raise ConfigError(
-            f"Port {arguments.listen} cannot be listened on: {error.strerror}.",
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        raise start_failure(
+            cause,
+            f"Port {arguments.listen} cannot be listened on: {cause.strerror}.",
             fix="Give another --listen PORT, or none.",
         ) from error
     base = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+    client = HttpClient(origin)
+    recorder = Recorder(client, Rewriter(base_of(origin), base))
     url = base + (urlsplit(target).path or "/")
     print(f"recording at {url}", file=sys.stderr, flush=True)
     async with client, trio.open_nursery() as nursery:
@@ -117,4 +139,4 @@ def _run_client(command: list[str], url: str) -> int:
     except subprocess.TimeoutExpired:
         return 124
     except OSError as error:
-        raise ConfigError(f"{command[0]} cannot be run: {error.strerror}.") from error
+        raise start_failure(error, f"{command[0]} cannot be run: {error.strerror}.") from error

@@ -1,27 +1,35 @@
 """mcpd replay: play recorded conversations against a server."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import trio
-
 from mcpd.auth.client_token import VARIABLE, ClientToken
-from mcpd.cli.settings import first_error
-from mcpd.errors import EXIT_FAILURE, ConfigError, McpdError
+from mcpd.cli.settings import run_loop
+from mcpd.errors import EXIT_FAILURE, ConfigError
 from mcpd.http.origin import resolve_origin
-from mcpd.replay.player import Player, play_all
+from mcpd.replay.library import find, transcripts
+from mcpd.replay.player import Played, Player, play_all
 from mcpd.replay.report import Verdict, as_html, as_junit, as_text, read_expected
+from mcpd.replay.requirements import needs_of
+from mcpd.replay.survey import NotThere, Where, survey
 from mcpd.replay.transcript import Transcript, read
+from mcpd.start_failures import start_failure
 
 FORMS = {".xml": as_junit, ".html": as_html}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the verb."""
-    parser.add_argument("paths", nargs="+", type=Path, metavar="DIR|FILE", help="transcripts")
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        metavar="DIR|FILE|CLIENT|CLIENT/SCENARIO",
+        help="transcripts (default: all that come with mcpd)",
+    )
     parser.add_argument("--url", required=True, metavar="URL", help="the server's MCP endpoint")
     parser.add_argument(
         "--token-file",
@@ -45,23 +53,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 if everything went as expected."""
+    logging.getLogger("mcpd").addHandler(logging.NullHandler())  # the report says it
     reports = [(name, _form(name)) for name in arguments.report or ["-"]]
-    transcripts = _read_all(arguments.paths)
+    paths = [find(name) for name in arguments.paths] or [transcripts()]
+    wanted = _read_all(paths)
     expected = {}
     if arguments.expected is not None:
         expected = read_expected(_text(arguments.expected))
     credentials = ClientToken(arguments.token_file, os.environ)
-    origin, path = resolve_origin(arguments.url, ca_file=arguments.ca_file, environ=os.environ)
-    player = Player(origin, path, credentials.token)
-    try:
-        outcomes = trio.run(play_all, player, transcripts, max(1, arguments.at_once))
-    except* McpdError as group:
-        raise first_error(group) from None
-    everything = any(path.is_dir() for path in arguments.paths)
-    verdict = Verdict(outcomes, expected, everything=everything)
+    origin, target = resolve_origin(arguments.url, ca_file=arguments.ca_file, environ=os.environ)
+    where = Where(origin, target, credentials)
+    played = run_loop(_play, where, wanted, max(1, arguments.at_once))
+    everything = any(path.is_dir() for path in paths)
+    verdict = Verdict(played.outcomes, expected, everything=everything, error=played.gone)
     for name, form in reports:
         _write(name, form(verdict))
     return 0 if verdict.passed else EXIT_FAILURE
+
+
+async def _play(where: Where, wanted: list[Transcript], at_once: int) -> Played:
+    streams = {needs_of(one).stream for one in wanted} - {""}
+    try:
+        profile = await survey(where, streams)
+    except NotThere as error:
+        return Played([], f"{error.message} {error.fix}".strip())
+    player = Player(where.origin, profile.target, where.credentials.token)
+    return await play_all(player, wanted, at_once, profile=profile)
 
 
 def _read_all(paths: list[Path]) -> list[Transcript]:
@@ -102,4 +119,4 @@ def _write(name: str, text: str) -> None:
     try:
         Path(name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{name} cannot be written: {error.strerror}.") from error
+        raise start_failure(error, f"{name} cannot be written: {error.strerror}.") from error

@@ -5,20 +5,20 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from functools import partial
 
-import trio
-
-from mcpd.cli.settings import add_settings, first_error, load_settings
+from mcpd.cli.settings import add_settings, load_settings, run_loop
 from mcpd.config import Config, Loaded
-from mcpd.errors import McpdError
 from mcpd.server.assembly import Server
 from mcpd.server.daemon import Daemon, raise_file_limit
+from mcpd.server.environment import take_environment
+from mcpd.server.private_files import warn_of_readable
 from mcpd.server.stdio import run_stdio
 from mcpd.server.supervisor import Supervisor
 from mcpd.server.worker import read_inheritance
+from mcpd.telemetry.descriptor import say
 from mcpd.telemetry.logs import LogWriter, set_up
 
 log = logging.getLogger("mcpd.server")
@@ -37,26 +37,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    inheritance = read_inheritance(os.environ)
-    loaded = load_settings(arguments)
+    environ = take_environment(os.environ)  # before any code of an author runs
+    inheritance = read_inheritance(environ)
+    if inheritance is not None:
+        environ |= inheritance.variables
+    loaded = load_settings(arguments, environ)
     config = loaded.config
     if arguments.print_config:
-        print_config(loaded)
+        print_config(loaded, environ)
         return 0
-    under_systemd = "INVOCATION_ID" in os.environ or "NOTIFY_SOCKET" in os.environ
-    writer = LogWriter(style=config.log_format, journald="JOURNAL_STREAM" in os.environ)
+    under_systemd = "INVOCATION_ID" in environ or "NOTIFY_SOCKET" in environ
+    writer = LogWriter(style=config.log_format, journald="JOURNAL_STREAM" in environ)
     set_up(writer, config.log_level)
+    if inheritance is None:  # or each worker would say it
+        warn_of_readable(loaded, environ)
     if arguments.stdio:
         return _run(partial(run_stdio, config, writer))
     raise_file_limit()
+
+    def reload_config() -> Config:
+        return load_settings(arguments, environ).config
+
     if config.workers > 1 and inheritance is None:
-        return _run(Supervisor(config, os.environ, writer, _called()).run)
+        return _run(Supervisor(config, environ, writer, _called(), reload_config=reload_config).run)
     quiet = under_systemd or (inheritance is not None and not inheritance.prints_next_step)
     daemon = Daemon(
         config,
-        os.environ,
+        environ,
         writer,
-        reload_config=lambda: load_settings(arguments).config,
+        reload_config=reload_config,
         announce=_quiet if quiet else _print_next_step,
         inheritance=inheritance,
     )
@@ -64,14 +73,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(main: Callable[[], Awaitable[None]]) -> int:
-    try:
-        trio.run(main)
-    except* McpdError as group:
-        raise first_error(group) from None
+    run_loop(main)
     return 0
 
 
-def print_config(loaded: Loaded) -> None:
+def print_config(loaded: Loaded, environ: Mapping[str, str]) -> None:
     """The effective settings as TOML, each with where it came from. No setting is a secret but
     the password in the address of a store, which is masked; the others are read from files and
     from JWT_SECRET_KEY, and never shown.
@@ -87,7 +93,7 @@ def print_config(loaded: Loaded) -> None:
         text = "" if value is None else _toml(value)
         start = f"{setting.name} = {text}" if text else f"# {setting.name} is not set"
         print(f"{start}  # {origin}")
-    secret = "environment, masked" if os.environ.get("JWT_SECRET_KEY") else "not set"
+    secret = "environment, masked" if environ.get("JWT_SECRET_KEY") else "not set"
     print(f"# JWT_SECRET_KEY: {secret}")
 
 
@@ -147,7 +153,7 @@ def _print_next_step(server: Server, urls: list[str]) -> None:
             "Configure a client (claude-desktop, claude-code, cursor, vscode):",
             f"  {_me()} client-config claude-code --sub me --url {base}/mcp/{state}",
         ]
-    print("\n".join(lines), flush=True)
+    say("\n".join(lines), sys.stdout)
 
 
 def _me() -> str:

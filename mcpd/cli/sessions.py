@@ -1,6 +1,7 @@
 """mcpd sessions: look at a store, end sessions in it, and move them to another one."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,14 +13,16 @@ from typing import Any
 import msgspec
 import trio
 
-from mcpd.cli.settings import add_settings, first_error, load_settings
+from mcpd.cli.settings import add_settings, load_settings, run_loop
 from mcpd.config import Config
-from mcpd.errors import ConfigError, McpdError
+from mcpd.errors import ConfigError
+from mcpd.files import open_private
 from mcpd.operations.session_transfer import export_lines, import_lines
 from mcpd.server.backends import open_backend, sqlite_path
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.record import Session, SessionId
+from mcpd.start_failures import start_failure
 
 SETTINGS = frozenset({"store", "state_dir", "session_timeout_s"})
 PAGE = 500
@@ -58,10 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         async with _opened(config, must_exist=must_exist) as backend:
             return await acts[arguments.action](backend, arguments, alive_since)
 
-    try:
-        return trio.run(main)
-    except* McpdError as group:
-        raise first_error(group) from None
+    return run_loop(main)
 
 
 @asynccontextmanager
@@ -167,7 +167,7 @@ def _file(path: Path | None, mode: str, standard: Any) -> Any:
         return _Shared(standard)
     try:
         if mode == "wb":
-            path.touch(mode=0o600)
+            return os.fdopen(open_private(path, os.O_WRONLY | os.O_TRUNC), mode)
         return path.open(mode)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be opened: {error.strerror}.") from error
+        raise start_failure(error, f"{path} cannot be opened: {error.strerror}.") from error

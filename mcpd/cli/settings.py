@@ -3,12 +3,17 @@
 import argparse
 import os
 import types
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import trio
 
 from mcpd.config import HINTS, Config, Loaded, load
 from mcpd.errors import McpdError
+
+T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8000/mcp/"  # where ``mcpd serve`` is without settings
 
@@ -48,22 +53,45 @@ def _flag_type(hint: Any) -> Any:
     return str if get_origin(hint) is tuple else hint
 
 
-def load_settings(arguments: argparse.Namespace) -> Loaded:
+def load_settings(
+    arguments: argparse.Namespace, environ: Mapping[str, str] | None = None
+) -> Loaded:
     """The effective settings of this command line.
+
+    Args:
+        environ: in the place of this process's environment.
 
     Raises:
         ConfigError: see config.load.
     """
     given = {f.name: getattr(arguments, f.name, None) for f in fields(Config)}
     flags = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
-    return load(flags=flags, environ=os.environ, file=arguments.config)
+    environ = os.environ if environ is None else environ
+    return load(flags=flags, environ=environ, file=arguments.config)
 
 
-def first_error(group: BaseExceptionGroup[McpdError]) -> McpdError:
-    """What to tell of a group: the first of our own errors in it."""
+def run_loop(main: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """Run Trio until ``main`` is done.
+
+    Raises:
+        McpdError: as it is, where nurseries made a group of it.
+        KeyboardInterrupt: it was in a group.
+        BaseExceptionGroup: there is a bug in it.
+    """
+    try:
+        return trio.run(main, *args)
+    except BaseExceptionGroup as group:
+        error = _first_error(group)
+    # Not in the clause above: the group would stand in its traceback, and tells nothing.
+    raise error
+
+
+def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What to tell of a group: the first of our own errors, if there is nothing else in it."""
+    if group.subgroup(KeyboardInterrupt) is not None:
+        return KeyboardInterrupt()
+    _, bugs = group.split(McpdError)
     error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
+    while bugs is None and isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if not isinstance(error, McpdError):
-        raise error
     return error

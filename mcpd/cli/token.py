@@ -11,8 +11,10 @@ import jwt
 import trio
 
 from mcpd.auth.principals import SCOPE_EXECUTE
+from mcpd.auth.secrets import SecretSource
 from mcpd.auth.tokens import TOKEN_TYPES, TokenRules, Verifier, create_token
 from mcpd.cli.settings import add_settings, load_settings
+from mcpd.cli.signing import add_new_secret, signing_secret
 from mcpd.config import Config
 from mcpd.errors import ConfigError, McpdError
 from mcpd.server.jwt_secrets import find_secrets
@@ -32,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     create.add_argument("--type", choices=TOKEN_TYPES, default="access")
     create.add_argument("--ttl", default="24h", help="like 90s, 15m, 24h, 30d (default: 24h)")
+    add_new_secret(create)
     add_settings(create, only=_SETTINGS)
     told = "read a token from standard input; show its claims and whether it is valid"
     inspect = actions.add_parser("inspect", help=told, description=told.capitalize() + ".")
@@ -46,23 +49,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _create(arguments: argparse.Namespace, config: Config) -> int:
     scopes = tuple(arguments.scope or (SCOPE_EXECUTE,))
-    print(sign(config, arguments.sub, scopes, token_type=arguments.type, ttl=arguments.ttl))
+    source = signing_secret(config, os.environ, new_secret=arguments.new_secret)
+    token_type, ttl = arguments.type, arguments.ttl
+    print(sign(config, source, arguments.sub, scopes, token_type=token_type, ttl=ttl))
     return 0
 
 
 def sign(
-    config: Config, subject: str, scopes: tuple[str, ...], *, token_type: str, ttl: str
+    config: Config,
+    source: SecretSource,
+    subject: str,
+    scopes: tuple[str, ...],
+    *,
+    token_type: str,
+    ttl: str,
 ) -> str:
     """A token of this server's; ``ttl`` is a text like 24h.
 
     Raises:
-        ConfigError: the subject, the time or the secret is not usable.
+        ConfigError: the subject or the time is not usable.
     """
     if not subject or not subject.isprintable():
         raise ConfigError("--sub must name a user.", received=subject)
-    source = find_secrets(config, os.environ, create=True)
-    if source.is_new:
-        print(f"mcpd: made a new secret, {source.origin}", file=sys.stderr)
     return create_token(
         source.secrets[0],
         subject=subject,

@@ -15,7 +15,13 @@ from mcpd.client.exchange import Exchange, Transport
 from mcpd.client.http_sse import Fallback
 from mcpd.client.http_transport import HttpTransport
 from mcpd.client.listening import listen
-from mcpd.client.messages import Outgoing, ServerMessage, id_key, read_messages
+from mcpd.client.messages import (
+    Outgoing,
+    ServerMessage,
+    id_key,
+    number_in,
+    read_messages,
+)
 from mcpd.client.mirroring import ParameterMirrors
 from mcpd.client.pending import Emit
 from mcpd.client.responses import POST_HEADERS, read_quietly
@@ -152,7 +158,10 @@ class Client:
             elif stream.pending.is_news(message):
                 await stream.pending.emit(message.line)
             return
-        exchange = self.exchanges.get(message.key)
+        key = message.key
+        exchange = self.exchanges.get(key) or self.exchanges.get(number_in(key) or key)
+        if exchange is not None:
+            message = exchange.pending.as_asked(message)
         if exchange is None or message.key not in exchange.pending.waiting:
             log.info("an answer that is not waited for is dropped")
             return

@@ -167,6 +167,7 @@ class Exchange:
 
     async def _pass_on_refusal(self, message: ServerMessage) -> None:
         """An error that names no request is about each of ours."""
+        message = self.pending.as_asked(message)
         if message.key is not None and message.key in self.pending.waiting:
             await self.pending.settle(message.key, message.line)
         elif message.is_error:

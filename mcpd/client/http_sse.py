@@ -3,12 +3,12 @@ that its first event names.
 """
 
 import logging
-from urllib.parse import urljoin, urlsplit
 
 import trio
 
 from mcpd.client.errors import Undeliverable
 from mcpd.client.http_transport import HttpTransport
+from mcpd.client.redirects import target_at
 from mcpd.client.responses import (
     ACCEPT_EVENT_STREAM,
     OnMessage,
@@ -70,23 +70,18 @@ class HttpSseStream:
             while piece := await response.receive():
                 for event in reader.feed(piece):
                     if event.name == "endpoint":
-                        self._name(event.data.decode("utf-8", "replace"))
+                        self._name(event.data.decode("utf-8", "replace"), response.target)
                     elif event.name == "message":
                         await self._receive(event.data)
 
-    def _name(self, told: str) -> None:
+    def _name(self, told: str, here: str) -> None:
         """The endpoint may be relative; another origin is not followed, since it gets the token."""
         self._named.set()
-        here = self._transport.url
-        try:
-            url = urlsplit(urljoin(here, told))
-        except ValueError:
-            log.error("the server names an endpoint that is no URL")
+        endpoint = target_at(self._transport.url_of(here), told)
+        if endpoint is None:
+            log.error("the server names an endpoint that is no URL, or of another origin")
             return
-        if (url.scheme, url.netloc) == urlsplit(here)[:2]:
-            self._endpoint = url.path + (f"?{url.query}" if url.query else "")
-        else:
-            log.error("the server names an endpoint of another origin: %s", url.netloc)
+        self._endpoint = endpoint
 
     async def post(self, body: bytes) -> None:
         """Send a message.

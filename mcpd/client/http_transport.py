@@ -6,12 +6,14 @@ Whatever comes back is either a response that says something about MCP, or an er
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
 from mcpd.auth.client_token import VARIABLE, ClientToken
 from mcpd.client.backoff import Backoff
-from mcpd.client.errors import Undeliverable
+from mcpd.client.errors import TokenRefused, Undeliverable
+from mcpd.client.redirects import REDIRECTS, next_target
 from mcpd.errors import McpdError
 from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected, retry_after_s
 
@@ -67,6 +69,12 @@ class HttpTransport:
         self._headers = list(headers)
         self._secrets = [value.decode("latin-1") for _, value in headers]
         self._secrets += filter(None, [url.partition("?")[2]])
+        self._told_redirect = False
+
+    def url_of(self, target: str) -> str:
+        """The URL of a target at this server; it is what relative references are relative to."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}{target}"
 
     async def begin(
         self,
@@ -77,7 +85,8 @@ class HttpTransport:
         target: str | None = None,
         repeatable: bool,
     ) -> IncomingResponse:
-        """Send a request until the server has something to say to it. The caller closes what is
+        """Send a request until the server has something to say to it, and where it says that the
+        request has to go, as long as that is at the same origin. The caller closes what is
         returned.
 
         Args:
@@ -87,7 +96,7 @@ class HttpTransport:
             Undeliverable: it cannot be delivered; the text says what was tried.
         """
         backoff = Backoff(self.wait_s, f"{method} {self.shown}")
-        where = self.target if target is None else target
+        where, followed = self.target if target is None else target, 0
         while True:
             token = self._credentials.token
             sent = [*self._headers, *headers, *self._credentials.headers]
@@ -105,9 +114,29 @@ class HttpTransport:
                     ) from error
                 await self._wait(backoff, str(error))
                 continue
-            if await self._settle(response, backoff, token, repeatable=repeatable):
+            if response.status in REDIRECTS:
+                where = await self._redirected(response, where, followed)
+                followed += 1
+            elif await self._settle(response, backoff, token, repeatable=repeatable):
                 self.trouble = ""
                 return response
+
+    async def _redirected(self, response: IncomingResponse, where: str, followed: int) -> str:
+        """The target to ask in the place of ``where``."""
+        await self.explain(response)  # to its end: the connection is used again
+        location = response.headers.joined(b"location")
+        there = next_target(
+            response.status,
+            location,
+            shown=self.shown,
+            base=self.url_of(where),
+            followed=followed,
+        )
+        if not self._told_redirect:
+            self._told_redirect = True
+            shown = there.partition("?")[0]
+            log.info("%s is redirected to %s: that URL saves a round trip", self.shown, shown)
+        return there
 
     async def _settle(
         self, response: IncomingResponse, backoff: Backoff, token: str, *, repeatable: bool
@@ -138,11 +167,11 @@ class HttpTransport:
     def _unauthorized(self, words: str) -> McpdError:
         origin = self._credentials.origin
         if not origin:
-            return Undeliverable(
+            return TokenRefused(
                 f"{self.shown} wants a token (401), and none was given.",
                 fix=f"Give --token-file FILE, or set {VARIABLE}.",
             )
-        return Undeliverable(
+        return TokenRefused(
             f"{self.shown} refuses the token from {origin} (401): {words}",
             fix="Put a valid token there; a file is read again with the next request.",
         )

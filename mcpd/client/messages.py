@@ -1,5 +1,6 @@
 """What goes to a server and what it sends, as far as a client must read them. Pure."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from mcpd.rpc.messages import (
 )
 
 MAX_BATCH = 1000
+MAX_EXACT = 2**53  # beyond it a float is not one number alone
 NOT_REPEATABLE = frozenset({"tools/call"})  # everything else can be asked twice
 
 
@@ -65,6 +67,8 @@ class _Members(msgspec.Struct):
 
 
 _members = msgspec.json.Decoder(_Members)
+_raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_SPELT = re.compile(rb'"(0|-?[1-9]\d{0,18})"')  # a text that is a number, and in one way alone
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -104,7 +108,10 @@ def _message(body: bytes) -> ServerMessage:
     error = _error(head) if failed else head.error
     if error is not head.error or error is None:
         line = _with_error(line, error)
-    key = b"" if isinstance(head.id, msgspec.UnsetType) else id_key(bytes(head.id))
+    written = b"" if isinstance(head.id, msgspec.UnsetType) else bytes(head.id)
+    key = id_key(written) if written else b""
+    if key != written and not written.startswith(b'"'):
+        line = with_id(line, key)  # 1.0 is 1, and not every client knows
     result = b"" if isinstance(head.result, msgspec.UnsetType) else bytes(head.result)
     if not failed and not result:
         raise msgspec.DecodeError("neither a request nor an answer")
@@ -139,8 +146,19 @@ def _with_error(line: bytes, error: dict[str, Any] | None) -> bytes:
 
 
 def id_key(raw: bytes) -> bytes:
-    """One form for every way to write the same id."""
-    return msgspec.json.encode(msgspec.json.decode(raw))
+    """One form for every way to write the same id: 1.0 and 1e0 are the number 1."""
+    value = msgspec.json.decode(raw)
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT:
+        value = int(value)
+    return msgspec.json.encode(value)
+
+
+def number_in(key: bytes) -> bytes | None:
+    """The number that an id spells as a text, as the form of an id; None: it spells none. Servers
+    answer the request 1 with the id "1", and the clients of others take that.
+    """
+    found = _SPELT.fullmatch(key)
+    return found[1] if found else None
 
 
 def is_id(raw: bytes) -> bool:
@@ -152,6 +170,8 @@ def is_id(raw: bytes) -> bool:
 
 
 def with_id(line: bytes, request_id: bytes) -> bytes:
-    """An error that names no request, as the answer to this one."""
-    message = msgspec.json.decode(line)
-    return msgspec.json.encode({**message, "jsonrpc": "2.0", "id": msgspec.Raw(request_id)})
+    """A message as the answer to this request; everything else in it stays as it is written."""
+    members = _raw_members.decode(line)
+    return msgspec.json.encode(
+        {**members, "jsonrpc": "2.0", "id": msgspec.Raw(request_id)},
+    )

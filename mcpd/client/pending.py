@@ -1,10 +1,11 @@
 """Requests that wait for their answers: each gets one, and the last one ends the wait."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import trio
 
-from mcpd.client.messages import Outgoing, ServerMessage, id_key
+from mcpd.client.messages import Outgoing, ServerMessage, id_key, number_in, with_id
 from mcpd.client.responses import LINGER_S
 from mcpd.errors import McpdError
 from mcpd.rpc.messages import Call, encode_error
@@ -42,6 +43,13 @@ class Pending:
     def call_of(self, key: bytes) -> Call | None:
         """The request behind an id."""
         return next((call for call in self._calls if id_key(call.id) == key), None)
+
+    def as_asked(self, message: ServerMessage) -> ServerMessage:
+        """An answer with the id as it was asked, a number, where the server spelt it as a text."""
+        number = number_in(message.key or b"")
+        if message.key in self.waiting or number is None or number not in self.waiting:
+            return message
+        return replace(message, key=number, line=with_id(message.line, self.waiting[number]))
 
     async def settle(self, key: bytes, answer: bytes) -> None:
         """One of the requests has its answer, which goes to the caller; a second one is dropped.

@@ -3,9 +3,13 @@
 import ipaddress
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from mcpd.doctor.authorization import OUR_STATE, has_oauth, oauth, unauthorized
+from mcpd.client.refusals import may_be_old
+from mcpd.doctor.answers import answers
+from mcpd.doctor.authorization import OUR_STATE, refusal, unauthorized
+from mcpd.doctor.conversation import conversation, streams
+from mcpd.doctor.facts import MODERN, Facts
 from mcpd.doctor.finding import (
     ALL,
     BRIDGE,
@@ -19,23 +23,34 @@ from mcpd.doctor.finding import (
     VSCODE,
     Finding,
 )
-from mcpd.doctor.probes import MODERN, Facts, Seen
+from mcpd.doctor.login import login
+from mcpd.doctor.seen import Seen
 
 MAX_SKEW_S = 30.0
 SLOW_S = 5.0
-_NO_ENDPOINT = "Is the URL that of an MCP endpoint? mcpd has it at /mcp/."
+CLAUDE_CODE_WAITS_S = 30.0  # its MCP_TIMEOUT, unless it is set
+_NO_ENDPOINT = "Is the URL that of an MCP endpoint? Many servers have it at /mcp."
 
 
 def find(facts: Facts, now: float, token: str = "") -> list[Finding]:
     """What is to be said, the worst first."""
     first = facts.initialize
-    if first.error:
+    if not first.status:
         return [Finding(f"The server does not answer: {first.error}.", _reach(first), ALL)]
     found = list(_refusals(facts, now, token))
     if facts.version:
-        found += _conversation(facts)
-    found += [*_clock(facts), *oauth(facts), *_ways(facts), *_reachable(facts)]
-    return sorted(found, key=lambda finding: (not finding.fails, not finding.limited))
+        found += conversation(facts)
+    elif facts.speaks_modern:
+        found += streams(facts)
+    found += [*answers(facts), *_clock(facts), *refusal(facts), *login(facts)]
+    found += [*_speed(facts), *_reachable(facts)]
+    return sorted(found, key=_severity)
+
+
+def _severity(finding: Finding) -> int:
+    """What fails claude.ai alone comes late: it is seldom what one is here for."""
+    kinds = (set(finding.fails) - {CLAUDE}, finding.login, finding.limited, finding.fails)
+    return next((rank for rank, clients in enumerate(kinds) if clients), len(kinds))
 
 
 def _reach(seen: Seen) -> str:
@@ -43,42 +58,25 @@ def _reach(seen: Seen) -> str:
         return "This port speaks no TLS: write http://, or the port that does."
     if "certificate" in seen.error:
         return "Give --ca-file, or a certificate that the system trusts."
-    return "Is it running, and the URL right? Behind a proxy: is the proxy's upstream up?"
+    return "Is it running, and the URL right?"
 
 
 def _refusals(facts: Facts, now: float, token: str) -> Iterator[Finding]:
     first = facts.initialize
-    if facts.speaks_modern and not facts.version and first.status in (200, 400, 404):
+    if facts.speaks_modern and not facts.version:
+        yield _modern_alone(facts)
+    elif first.error:
         yield Finding(
-            f"The server speaks {MODERN} alone. Clients of the revisions before cannot connect; of"
-            " these, the ones without a limit know both, and the SDKs do from 2.x on.",
-            "With mcpd: leave out --no-handshake.",
-            (CURSOR, VSCODE, REMOTE),
-            (PYTHON, TYPESCRIPT, INSPECTOR, BRIDGE),
-        )
-    elif first.status in (403, 421):
-        yield _forbidden(facts)
-    elif first.status == 401:
-        yield unauthorized(facts, now, token)
-    elif first.status in (301, 302, 303, 307, 308):
-        where = first.fields.get("location", "elsewhere")
-        keeps_post = first.status in (307, 308)  # otherwise a GET arrives there
-        yield Finding(
-            f"The endpoint is redirected to {where} ({first.status}).",
-            "Give clients the URL it leads to.",
-            (CLAUDE_CODE, CLAUDE, CURSOR, BRIDGE) if keeps_post else ALL,
-            (VSCODE,) if keeps_post else (),
-        )
-    elif first.status in (404, 405):
-        yield _no_endpoint(facts)
-    elif first.status in (502, 503, 504):
-        yield Finding(
-            f"The server is away or busy ({first.status}): {first.says}",
-            "See its log, and the proxy's.",
+            f"initialize is answered {first.status}, and not to its end: {first.error}.",
+            _see_logs(facts),
             ALL,
         )
+    elif facts.old_sse:
+        yield _old_sse(facts)
+    elif first.status == 401:
+        yield from unauthorized(facts, now, token)
     elif first.status != 200:
-        yield Finding(f"initialize is answered {first.status}: {first.says}", _NO_ENDPOINT, ALL)
+        yield _BY_STATUS.get(first.status, _otherwise)(facts)
     elif not facts.version:
         yield Finding(
             f"initialize is answered 200 and names no protocol version: {first.says}",
@@ -87,43 +85,121 @@ def _refusals(facts: Facts, now: float, token: str) -> Iterator[Finding]:
         )
 
 
+def _see_logs(facts: Facts) -> str:
+    return (
+        "See its log, and the proxy's: is its upstream up?" if facts.has_proxy else "See its log."
+    )
+
+
+def _away(facts: Facts) -> Finding:
+    first = facts.initialize
+    text = f"The server is away or busy ({first.status}): {first.says}"
+    return Finding(text, _see_logs(facts), ALL)
+
+
+def _no_endpoint(facts: Facts) -> Finding:
+    first = facts.initialize
+    at = f"{_NO_ENDPOINT} Servers that know HTTP+SSE alone: /sse."
+    return Finding(
+        f"There is no MCP endpoint ({first.status}): {first.says}",
+        "mcpd has it at /mcp/." if facts.is_ours else at,
+        ALL,
+    )
+
+
+def _otherwise(facts: Facts) -> Finding:
+    first = facts.initialize
+    return Finding(f"initialize is answered {first.status}: {first.says}", _NO_ENDPOINT, ALL)
+
+
+def _modern_alone(facts: Facts) -> Finding:
+    fix = "Let it speak a revision with the handshake as well."
+    return Finding(
+        f"The server speaks {MODERN} alone. The Python SDK speaks it from 2.0 on by itself; the"
+        " TypeScript SDK from 2.0 on, MCP Inspector and mcp-remote only when they are told; mcpd"
+        " bridge carries what its client speaks.",
+        "With mcpd: leave out --no-handshake." if facts.is_ours else fix,
+        (CURSOR, VSCODE),
+        (TYPESCRIPT, INSPECTOR, REMOTE, BRIDGE),
+    )
+
+
+def _redirected(facts: Facts) -> Finding:
+    first = facts.initialize
+    where = urljoin(facts.url, first.fields.get("location", "").partition("?")[0])
+    is_same = urlsplit(where)[:2] == urlsplit(facts.url)[:2]
+    if first.status not in (307, 308):  # a GET arrives there
+        clients: tuple[str, ...] = ALL
+    elif is_same:
+        clients = (CLAUDE_CODE, CLAUDE, CURSOR)
+    else:  # the SDKs do not take a token elsewhere
+        clients = tuple(client for client in ALL if client != VSCODE)
+    return Finding(
+        f"The endpoint is redirected to {where} ({first.status}).",
+        "Give clients the URL it leads to.",
+        clients,
+        (VSCODE,) if clients != ALL else (),
+    )
+
+
+def _old_sse(facts: Facts) -> Finding:
+    first = facts.initialize
+    told = [CLAUDE_CODE, CLAUDE, INSPECTOR, PYTHON, TYPESCRIPT]
+    if first.status not in (404, 405):
+        told.append(REMOTE)
+    if not may_be_old(first.status, speaks_json_rpc=bool(first.answer)):
+        told.append(BRIDGE)
+    return Finding(
+        "This is an endpoint of HTTP+SSE, the transport of 2024-11-05.",
+        "Set the client's transport to sse, or give it the URL of Streamable HTTP, if there is one"
+        + (" (mcpd has it at /mcp/)." if facts.is_ours else "."),
+        limited=tuple(told),
+    )
+
+
 def _forbidden(facts: Facts) -> Finding:
     first = facts.initialize
-    if "insufficient_scope" in first.fields.get("www-authenticate", "") or "scope" in first.says:
+    challenge = first.fields.get("www-authenticate", "")
+    if "insufficient_scope" in challenge or "scope" in first.says:
+        named = re.search(r'scope="([^" ]+)', challenge)
+        scope = named[1] if named else "SCOPE"
         return Finding(
             f"The token does not allow it (403): {first.says}",
-            f"Make one that does: mcpd token create --sub NAME --scope {_scope(first)}{OUR_STATE}.",
+            f"Make one that does: mcpd token create --sub NAME --scope {scope}{OUR_STATE}."
+            if facts.is_ours
+            else f"It needs the scope {scope}."
+            if named
+            else "It needs a scope that it lacks.",
+            ALL,
+        )
+    if first.status == 403 and not facts.is_ours and facts.had_token:
+        return Finding(
+            f"The request is refused (403): {first.says}",
+            "May this token do that? Or is it the name that it was sent to, Host?",
             ALL,
         )
     sure = "" if first.status == 421 else ", most likely"
     host = urlsplit(facts.url).netloc
+    fixes = []
+    if facts.has_proxy or facts.is_ours:
+        fixes.append("In the proxy: pass the Host header on (nginx: proxy_set_header Host $host).")
+    if facts.is_ours:
+        fixes.append(f"At the server: --public-url or --allow-host with its name, like {host}.")
+    else:
+        fixes.append(f"At the server: allow the host it is called by, {host}.")
     return Finding(
         f"The request is refused{sure} by the name it was sent to ({first.status}): {first.says}",
-        f"In the proxy: pass the Host header on (nginx: proxy_set_header Host $host). At the"
-        f" server: --public-url or --allow-host with the name it is called by, like {host}.",
+        " ".join(fixes),
         ALL,
     )
 
 
-def _scope(seen: Seen) -> str:
-    named = re.search(r'scope="([^" ]+)', seen.fields.get("www-authenticate", ""))
-    return named[1] if named else "SCOPE"
-
-
-def _no_endpoint(facts: Facts) -> Finding:
-    if facts.old_sse:
-        return Finding(
-            "This is an endpoint of HTTP+SSE, the transport of 2024-11-05.",
-            "Set the client's transport to sse, or give it the URL of Streamable HTTP (mcpd has it"
-            " at /mcp/).",
-            limited=(CLAUDE_CODE, CLAUDE, INSPECTOR, PYTHON, TYPESCRIPT),
-        )
-    first = facts.initialize
-    return Finding(
-        f"There is no MCP endpoint ({first.status}): {first.says}",
-        "mcpd has it at /mcp/; others at /mcp. Servers that know HTTP+SSE alone: /sse.",
-        ALL,
-    )
+_BY_STATUS = {
+    **dict.fromkeys((403, 421), _forbidden),
+    **dict.fromkeys((404, 405), _no_endpoint),
+    **dict.fromkeys((502, 503, 504), _away),
+    **dict.fromkeys((301, 302, 303, 307, 308), _redirected),
+}
 
 
 def _clock(facts: Facts) -> Iterator[Finding]:
@@ -137,63 +213,18 @@ def _clock(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _conversation(facts: Facts) -> Iterator[Finding]:
-    notified = facts.initialized
-    if notified.status not in (200, 202, 204):
-        told = f"answered {notified.status}, not 202" if notified.status else notified.error
+def _speed(facts: Facts) -> Iterator[Finding]:
+    took_s = facts.initialize.seconds
+    if took_s > CLAUDE_CODE_WAITS_S:
         yield Finding(
-            f"notifications/initialized is not taken: {told}.",
-            "",
-            ALL,
+            f"initialize took {took_s:.1f} s; Claude Code waits {CLAUDE_CODE_WAITS_S:g} s.",
+            "Keep the server warm, or set MCP_TIMEOUT (milliseconds) for Claude Code.",
+            (CLAUDE_CODE,),
         )
-    elif facts.initialized.status != 202:
-        yield Finding(
-            f"notifications/initialized is answered {facts.initialized.status}; claude.ai stops"
-            " there.", "Answer 202.", (CLAUDE,),
-        )  # fmt: skip
-    yield from _streams(facts)
-    if facts.ended.status in (200, 202, 204) and facts.lost.status not in (0, 404):
-        yield Finding(
-            f"A session that is over is answered {facts.lost.status}, not 404: clients do not learn"
-            " that they must begin again.", "", limited=ALL,
-        )  # fmt: skip
-
-
-def _streams(facts: Facts) -> Iterator[Finding]:
-    stream, listen = facts.stream, facts.listen
-    held = listen.is_stream and not listen.events
-    if held or "no answer" in stream.error:
-        yield Finding(
-            "Events are held back on the way: one that the server sends at once did not arrive.",
-            "In nginx: proxy_buffering off; gzip off; proxy_http_version 1.1; proxy_read_timeout"
-            " 1h; and no proxy_ignore_headers X-Accel-Buffering for this location.",
-            (CLAUDE_CODE, CURSOR, VSCODE),
-            (CLAUDE, INSPECTOR, REMOTE, PYTHON, TYPESCRIPT, BRIDGE),
-        )
-    if stream.status == 200 and not stream.is_stream:
-        yield Finding(
-            "GET is answered 200 without an event stream: clients reconnect for ever.",
-            "Answer 405, or a stream.",
-            limited=(CURSOR, TYPESCRIPT, PYTHON),
-        )
-    elif stream.status in (400, 404):
-        yield Finding(
-            f"GET is answered {stream.status}: Cursor reconnects in a loop, Claude Code takes it as"
-            " the end of the session.", "Answer 405, or a stream.", (CURSOR, CLAUDE_CODE),
-        )  # fmt: skip
-
-
-def _ways(facts: Facts) -> Iterator[Finding]:
-    other = facts.other_slash
-    if other.status in (301, 302, 307, 308):
-        yield Finding(
-            "With or without its last slash the URL is redirected to the other: Claude, ChatGPT and"
-            " Cursor do not follow that.",
-            "Give clients exactly this URL.",
-            limited=(CLAUDE_CODE, CLAUDE, CURSOR),
-        )
-    if facts.initialize.seconds > SLOW_S:
-        yield Finding(f"initialize took {facts.initialize.seconds:.1f} s.", limited=ALL)
+    elif took_s > SLOW_S:
+        yield Finding(f"initialize took {took_s:.1f} s.", "Clients wait that long, and users mind.")
+    if facts.cut_short:
+        yield Finding(f"Not everything was asked: {facts.cut_short}.")
 
 
 def _reachable(facts: Facts) -> Iterator[Finding]:
@@ -210,7 +241,7 @@ def _reachable(facts: Facts) -> Iterator[Finding]:
             " Desktop with mcpd bridge.",
             (CLAUDE,),
         )
-    elif facts.anonymous.status == 401 and not has_oauth(facts):
+    elif facts.wants_login and not facts.has_oauth:
         yield Finding(
             "The server wants a token and has no OAuth: claude.ai cannot be given one.",
             "Use Claude Desktop with mcpd bridge, or put an authorization server before it.",

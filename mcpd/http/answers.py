@@ -10,35 +10,30 @@ from mcpd.errors import McpdError
 from mcpd.http.messages import JSON_HEADERS, HeaderPairs, Response
 
 NO_BODY_STATUSES = frozenset({204, 304})
-_PREFIX_CACHE_ENTRIES = 256
+KNOWN_PREFIXES = 256
 
 _prefixes: dict[tuple[int, HeaderPairs], bytes] = {}
-_date: tuple[int, bytes] = (0, b"")
+_starts: dict[tuple[int, HeaderPairs], bytes] = {}  # prefix and Date, in this second
+_second = 0
 
 
 def response_bytes(response: Response, *, close: bool, head_only: bool, http_10: bool) -> bytes:
     """The whole answer, framed by Content-Length (RFC 9112, section 6.2)."""
-    start = _prefix(response.status, response.headers)
+    start, body = _start(response.status, response.headers), response.body
     if response.status in NO_BODY_STATUSES:
-        return b"%b%b%b\r\n" % (start, _date_line(), _connection_line(close, http_10))
-    head = b"%b%bcontent-length: %d\r\n%b\r\n" % (
-        start,
-        _date_line(),
-        len(response.body),
-        _connection_line(close, http_10),
-    )
-    return head if head_only else head + response.body
+        return b"%b%b\r\n" % (start, _connection_line(close, http_10))
+    if close or http_10 or head_only:
+        line = _connection_line(close, http_10)
+        head = b"%bcontent-length: %d\r\n%b\r\n" % (start, len(body), line)
+        return head if head_only else head + body
+    return b"%bcontent-length: %d\r\n\r\n%b" % (start, len(body), body)
 
 
 def stream_head_bytes(headers: HeaderPairs, *, close: bool, http_10: bool) -> bytes:
     """The head of an answer without a known length; chunked, or until close for HTTP/1.0."""
     framing = b"" if http_10 else b"transfer-encoding: chunked\r\n"
-    return b"%b%b%b%b\r\n" % (
-        _prefix(200, headers),
-        _date_line(),
-        framing,
-        _connection_line(close or http_10, False),
-    )
+    start = _start(200, headers)
+    return b"%b%b%b\r\n" % (start, framing, _connection_line(close or http_10, False))
 
 
 def chunk(data: bytes, *, http_10: bool) -> bytes:
@@ -76,12 +71,27 @@ def _connection_line(close: bool, http_10: bool) -> bytes:
     return b"connection: keep-alive\r\n" if http_10 else b""
 
 
+def _start(status: int, headers: HeaderPairs) -> bytes:
+    """Status line, given fields and Date; the same few occur again and again."""
+    global _second
+    now = int(time.time())
+    if now != _second:
+        _starts.clear()
+        _second = now
+    start = _starts.get((status, headers))
+    if start is None:
+        if len(_starts) >= KNOWN_PREFIXES:
+            _starts.clear()
+        date = b"date: %b\r\n" % formatdate(now, usegmt=True).encode("ascii")  # RFC 9110, 6.6.1
+        start = _starts[(status, headers)] = _prefix(status, headers) + date
+    return start
+
+
 def _prefix(status: int, headers: HeaderPairs) -> bytes:
-    """Status line and given fields; the same few occur again and again, so they are kept."""
     prefix = _prefixes.get((status, headers))
     if prefix is None:
         prefix = _build_prefix(status, headers)
-        if len(_prefixes) >= _PREFIX_CACHE_ENTRIES:
+        if len(_prefixes) >= KNOWN_PREFIXES:
             _prefixes.clear()
         _prefixes[(status, headers)] = prefix
     return prefix
@@ -94,12 +104,3 @@ def _build_prefix(status: int, headers: HeaderPairs) -> bytes:
             raise ValueError(f"header field {name!r} would split the response")
         lines.append(name + b": " + value)
     return b"\r\n".join(lines) + b"\r\n"
-
-
-def _date_line() -> bytes:
-    """RFC 9110, section 6.6.1; made once a second."""
-    global _date
-    now = int(time.time())
-    if _date[0] != now:
-        _date = (now, b"date: " + formatdate(now, usegmt=True).encode("ascii") + b"\r\n")
-    return _date[1]

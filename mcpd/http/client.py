@@ -34,11 +34,13 @@ class IncomingResponse:
     Attributes:
         status: RFC 9110, section 15.
         headers: names in lower case.
+        target: what was asked for: path and query.
     """
 
     def __init__(
-        self, client: "HttpClient", connection: "_Connection", event: h11.Response
+        self, client: "HttpClient", connection: "_Connection", event: h11.Response, target: str
     ) -> None:
+        self.target = target
         self.status = event.status_code
         self.headers = Headers((bytes(name), bytes(value)) for name, value in event.headers)
         self.fields = [(bytes(name), bytes(value)) for name, value in event.headers.raw_items()]
@@ -199,13 +201,17 @@ class HttpClient:
             event = await connection.next_event()
             if not isinstance(event, h11.Response):
                 raise Broken("the server sent no response")
-            return IncomingResponse(self, connection, event)
+            return IncomingResponse(self, connection, event, target)
         except BaseException:
             await trio.aclose_forcefully(connection.stream)
             raise
 
     def _request(self, method: str, target: str, headers: Pairs, body: bytes) -> h11.Request:
-        """Servers make up targets, ids and versions that go into the next request."""
+        """Servers make up targets, ids and versions that go into the next request. A target that
+        is no path would be read as more of the host's name by a proxy, which gets both in one.
+        """
+        if not target.startswith("/"):
+            raise BadRequest("The request cannot be sent: its target does not begin with a slash.")
         try:
             return h11.Request(
                 method=method,

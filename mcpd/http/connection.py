@@ -18,6 +18,7 @@ from mcpd.http.messages import EventStream, Peer, Request, Response
 from mcpd.http.parser import RequestParser
 from mcpd.http.peer_stream import PeerStream
 from mcpd.http.phases import TIMEOUTS, Phase
+from mcpd.http.routes import Verdict
 from mcpd.http.state import ServerState
 from mcpd.http.stream_sink import StreamSink
 from mcpd.observer import RequestServed, begin
@@ -31,9 +32,9 @@ class Connection:
     """Serve one stream until it closes, idles out, breaks a bound, or the server drains."""
 
     __slots__ = (
-        "_answer_begun", "_began", "_body", "_ended", "_head", "_instead", "_name", "_number",
-        "_open_ended",
-        "_parser", "_peer", "_server", "_stream", "_unlogged", "id",
+        "_answer_begun", "_body", "_ended", "_head", "_instead", "_interrupted", "_name",
+        "_number", "_open_ended", "_parser", "_peer", "_server", "_stream", "_unlogged", "began",
+        "id",
     )  # fmt: skip
 
     def __init__(
@@ -48,10 +49,12 @@ class Connection:
         self._head: Head | None = None  # of the request being served
         self._number = 0
         self._name = f"{connection_id:x}"
-        self._began = self._ended = 0.0  # of the last request, Trio clock
+        self.began = trio.current_time()  # of the last request, or of the connection
+        self._ended = 0.0  # of the last request
         self._answer_begun = False
         self._unlogged: Request | None = None
-        self._instead: Response | None = None  # the answer to a request that was cancelled
+        self._instead: tuple[Request, Response] | None = None  # of a request that was cancelled
+        self._interrupted = False  # its scope was cancelled, and the connection goes on
         self._open_ended: trio.CancelScope | None = None
 
     # --- its life ------------------------------------------------------------------------------
@@ -62,9 +65,11 @@ class Connection:
         try:
             async with trio.open_nursery() as nursery:
                 stream.nursery = nursery
+                stream.now = trio.lowlevel.current_clock().current_time
                 with stream.scope:
                     await self._serve()
-                while self._instead is not None and not stream.over:
+                while self._interrupted and not stream.over:
+                    self._interrupted = False
                     with stream.begin_again():
                         await self._serve()
                 stream.disarm()
@@ -99,19 +104,16 @@ class Connection:
 
     def cancel(self, answer: Response) -> None:
         """See Request.cancel."""
-        self._instead = answer
-        self._stream.scope.cancel()
+        if self._unlogged is not None:
+            self._instead, self._interrupted = (self._unlogged, answer), True
+            self._stream.scope.cancel()
 
     async def _serve(self) -> None:
         try:
-            if self._instead is not None and self._unlogged is not None:
-                answer, self._instead = self._instead, None
-                if not await self._respond(self._unlogged, answer):
-                    return
-            while True:
+            goes_on = self._instead is None or await self._respond(*self._instead)
+            while goes_on:
                 head = await self._next_head()
-                if head is None or not await self._exchange(head):
-                    return
+                goes_on = head is not None and await self._exchange(head)
         except PeerError as error:  # no request came out of it, and nothing after it can
             self._head = None
             await self._refuse(error)
@@ -140,35 +142,39 @@ class Connection:
         if self._number:
             stream.arm(Phase.IDLE, self._ended + bounds.idle_timeout_s)
         else:
-            stream.allow(Phase.IDLE, self._fresh_s())
+            draining_s, fresh_s = fixed.DRAIN_FRESH_S, bounds.head_timeout_s
+            stream.allow(Phase.IDLE, draining_s if self._server.draining else fresh_s)
         head = parser.next_head()
+        if head is not None:  # requests that came together take turns with other connections
+            await trio.lowlevel.checkpoint()
         while head is None:
             if parser.has_bytes:
                 if stream.phase is Phase.IDLE:
                     stream.allow(Phase.HEAD, bounds.head_timeout_s)
             elif self._server.draining and self._number:
                 return None
-            data = await stream.receive(fixed.READ_BYTES)
+            kept = stream.take_kept()
+            data = await stream.io.receive(fixed.READ_BYTES) if kept is None else kept
             if not data:
                 return None
             parser.feed(data)
             head = parser.next_head()
         return head
 
-    def _fresh_s(self) -> float:
-        return fixed.DRAIN_FRESH_S if self._server.draining else self._server.bounds.head_timeout_s
-
     async def _exchange(self, head: Head) -> bool:
         """One request and its answer; False: the connection is over."""
         self._head = head
         self._number += 1
-        self._began = now = trio.current_time()
+        self.began = now = self._stream.now()
         request = self._unlogged = self._request(head)
         stream = self._stream
         stream.keep = False
         stream.run_until(now + self._server.bounds.request_timeout_s, now)
+        verdict: Verdict | None = head.memory.get(Verdict)
+        known = verdict is not None and not verdict.cors
+        endpoint = verdict.endpoint if verdict is not None and known else self._server.endpoint
         try:
-            answer = await self._server.endpoint(request)
+            answer = await endpoint(request)
         except McpdError as error:
             answer = answers.error_response(error)
         except Exception:
@@ -192,12 +198,14 @@ class Connection:
 
     async def _respond(self, request: Request, response: Response) -> bool:
         stream, parser = self._stream, self._parser
-        await stream.stop_watch()
+        self._instead = None  # what is sent now is the answer
+        if stream.is_watched:
+            await stream.stop_watch()
         head, complete = self._head, parser.body_complete
         close = (
             head is None
             or head.wants_close
-            or self._server.draining
+            or self._server.closes
             or stream.gone
             or not (complete or parser.can_skip_body)
         )
@@ -218,7 +226,7 @@ class Connection:
         close = (
             head.wants_close
             or head.http_10
-            or self._server.draining
+            or self._server.closes
             or stream.gone
             or not self._parser.body_complete
         )
@@ -253,11 +261,11 @@ class Connection:
 
     def _log(self, request: Request, status: int, size: int) -> None:
         self._unlogged = None
-        self._ended = now = trio.current_time()
+        self._ended = now = self._stream.now()
         self._server.observer.tell(
             RequestServed(
                 request.activity, request.method, request.path, request.peer.address,
-                status, size, now - self._began,
+                status, size, now - self.began,
             )
         )  # fmt: skip
 
@@ -286,10 +294,7 @@ class Connection:
         return whole
 
     def _bytes_of(self, response: Response, *, close: bool) -> bytes:
-        head = self._head
-        return answers.response_bytes(
-            response,
-            close=close,
-            head_only=head is not None and head.method == "HEAD",
-            http_10=head is not None and head.http_10,
-        )
+        head, only, http_10 = self._head, False, False
+        if head is not None:
+            only, http_10 = head.method == "HEAD", head.http_10
+        return answers.response_bytes(response, close=close, head_only=only, http_10=http_10)

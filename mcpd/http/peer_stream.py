@@ -4,6 +4,7 @@ The watch for a peer that goes away is a second task; it starts only when a requ
 WATCH_AFTER_S, so that ordinary requests pay nothing for it. Deadlines live on the shared wheel.
 """
 
+from collections.abc import Callable
 from math import inf
 
 import trio
@@ -17,6 +18,7 @@ from mcpd.http.bounds import (
     Bounds,
 )
 from mcpd.http.phases import MOVES, Phase
+from mcpd.http.stream_io import io_of
 from mcpd.http.timers import Timed, Timers
 
 
@@ -25,12 +27,14 @@ class PeerStream(Timed):
 
     __slots__ = (
         "_bounds", "_limit", "_pending", "_shielded", "_timers", "_watch_done", "_watch_scope",
-        "broken", "gone", "keep", "nursery", "over", "phase", "raw", "scope",
+        "broken", "gone", "io", "keep", "now", "nursery", "over", "phase", "raw", "scope",
     )  # fmt: skip
 
     def __init__(self, stream: trio.abc.Stream, timers: Timers, bounds: Bounds) -> None:
         super().__init__()
         self.raw = stream
+        self.io = io_of(stream)
+        self.now: Callable[[], float] = trio.current_time  # Trio clock, seconds
         self.phase = Phase.IDLE
         self.scope = trio.CancelScope()
         self.nursery: trio.Nursery | None = None  # of the connection; owns the watch
@@ -53,11 +57,13 @@ class PeerStream(Timed):
         if phase not in MOVES[self.phase]:
             raise RuntimeError(f"a connection does not go from {self.phase} to {phase}")
         self.phase = phase
-        self._timers.arm(self, due)
+        self.due = due  # as Timers.arm does it; most deadlines only move later
+        if due < self.looked_at:
+            self._timers.arm(self, due)
 
     def allow(self, phase: Phase, seconds: float) -> None:
         """Enter a phase that may take this long from now on."""
-        self.arm(phase, trio.current_time() + seconds)
+        self.arm(phase, self.now() + seconds)
 
     def run_until(self, limit: float, now: float) -> None:
         """Enter RUNNING until ``limit`` (Trio clock); watch the peer if it takes long."""
@@ -68,7 +74,7 @@ class PeerStream(Timed):
 
     def resume(self) -> None:
         """Go back to RUNNING after a read or a write in between."""
-        self.run_until(self._limit, trio.current_time())
+        self.run_until(self._limit, self.now())
 
     def disarm(self) -> None:
         """No deadline any more."""
@@ -90,12 +96,17 @@ class PeerStream(Timed):
         """Read while a request runs: bytes are kept for later, the end is the peer's leaving."""
         with scope:
             while len(self._pending) < PIPELINE_BYTES:
-                data = await self._receive_some(READ_BYTES)
+                data = await self.io.receive(READ_BYTES)
                 if not data:
                     self._lose_peer()
                     break
                 self._pending += data
         done.set()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the watch runs, or has run and was not stopped."""
+        return self._watch_scope is not None
 
     async def stop_watch(self) -> None:
         """The socket is the caller's again; cheap when there was no watch."""
@@ -129,18 +140,17 @@ class PeerStream(Timed):
 
     # --- bytes --------------------------------------------------------------------------------
 
-    async def _receive_some(self, max_bytes: int) -> bytes:
-        try:
-            return bytes(await self.raw.receive_some(max_bytes))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return b""
-
-    async def receive(self, max_bytes: int) -> bytes:
-        """What the watch kept, then the socket's bytes; b"": the peer has left."""
+    def take_kept(self) -> bytes | None:
+        """What the watch kept, or b"" for a peer that has left; None: read the socket."""
         if self._pending:
             data, self._pending = self._pending, b""
             return data
-        return b"" if self.gone else await self._receive_some(max_bytes)
+        return b"" if self.gone else None
+
+    async def receive(self, max_bytes: int) -> bytes:
+        """What the watch kept, then the socket's bytes; b"": the peer has left."""
+        kept = self.take_kept()
+        return await self.io.receive(max_bytes) if kept is None else kept
 
     async def receive_or_end(self, max_bytes: int) -> bytes:
         """Like ``receive``, but a peer that has left ends the connection by cancellation."""
@@ -170,11 +180,11 @@ class PeerStream(Timed):
         for start in range(0, size, WRITE_PIECE_BYTES):
             if self.broken or (self.gone and not self.keep):
                 return
-            self.arm(Phase.WRITING, trio.current_time() + self._bounds.write_timeout_s)
+            self.arm(Phase.WRITING, self.now() + self._bounds.write_timeout_s)
             whole = size <= WRITE_PIECE_BYTES
             piece = data if whole else data[start : start + WRITE_PIECE_BYTES]
             try:
-                await self.raw.send_all(piece)
+                await self.io.send(piece)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self.broken = True
                 self._lose_peer()

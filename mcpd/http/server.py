@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
+from math import inf
 
 import trio
 
@@ -36,6 +37,7 @@ class HttpServer:
         self._numbers = itertools.count(1)
         self._connections: set[Connection] = set()
         self._per_address: Counter[str] = Counter()
+        self._last_request = -inf  # of connections that have ended
 
     @property
     def connection_count(self) -> int:
@@ -72,9 +74,23 @@ class HttpServer:
                 handler_nursery.start_soon(self._handle, raw)
             listener.socket.close()
 
+    @property
+    def last_request(self) -> float:
+        """When the last request or connection came (Trio clock); -inf: none ever did."""
+        return max([self._last_request, *(one.began for one in self._connections)])
+
+    def end_keep_alive(self, *, ready: bool) -> None:
+        """Let every answer end its connection, so that clients let go of them by themselves.
+
+        Args:
+            ready: whether health checks go on to succeed.
+        """
+        self._server.closes = True
+        self._server.ready = ready
+
     def drain(self) -> None:
         """Let running requests finish; everything else ends now."""
-        self._server.draining = True
+        self._server.draining = self._server.closes = True
         for connection in list(self._connections):
             connection.drain()
 
@@ -107,6 +123,7 @@ class HttpServer:
                 raise cancelled from None
         finally:
             self._connections.discard(connection)
+            self._last_request = max(self._last_request, connection.began)
             self._forget_address(peer.address)
 
     def _one_too_many(self, peer: Peer) -> Unavailable | None:

@@ -18,4 +18,7 @@ class ServerState:
     observer: Observer = field(default_factory=Observer)
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     timers: Timers = field(default_factory=Timers)
-    draining: bool = False  # on the way out; once true it stays so
+    # On the way out. Once one of these has changed it stays so; they change in this order.
+    ready: bool = True  # to be sent new clients
+    closes: bool = False  # every answer ends its connection
+    draining: bool = False  # what is idle ends

@@ -115,28 +115,25 @@ async def serve(
 
     Cancellation: reaches the tool, and there is no outcome.
     """
-    observer = request.runtime.observer
-    if not observer.hears(CallServed):
-        return await _run(request, outlet, stop)
-    began, outcome = trio.current_time(), CANCELLED
-    try:
-        outcome = await _run(request, outlet, stop)
-    finally:
-        observer.tell(_served(request, outcome, trio.current_time() - began))
-    return outcome
-
-
-async def _run(request: McpRequest, outlet: Outlet | None, stop: Stop | None) -> Outcome:
-    """In a session a call can be found by its id, to be cancelled."""
     session, in_flight = request.caller.session, request.runtime.in_flight
-    if session is None or not request.method.may_stream:
-        return await _respond(request, outlet)
-    if stop is None:
+    tracked = session is not None and request.method.may_stream
+    if tracked and stop is None:
         with trio.CancelScope() as scope:
-            return await _run(request, outlet, scope.cancel)
+            return await serve(request, outlet, stop=scope.cancel)
         return CANCELLED
-    with in_flight.track(session.id, request.call.id, stop):
-        return await _respond(request, outlet)
+    observer = request.runtime.observer
+    began = trio.current_time() if observer.hears(CallServed) else 0.0
+    outcome = CANCELLED
+    if session is not None and stop is not None:
+        in_flight.begin(session.id, request.call.id, stop)
+    try:
+        outcome = await _respond(request, outlet)
+    finally:
+        if session is not None and stop is not None:
+            in_flight.end(session.id, request.call.id, stop)
+        if observer.hears(CallServed):
+            observer.tell(_served(request, outcome, trio.current_time() - began))
+    return outcome
 
 
 def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed:

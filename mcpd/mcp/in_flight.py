@@ -79,9 +79,16 @@ class CallsInFlight:
             if key[0] == session_id:
                 stop()
 
-    def track(self, session_id: SessionId, request_id: RequestId, stop: Stop) -> "_Tracked":
-        """A context manager for one call; ``stop`` is called when it is cancelled."""
-        return _Tracked(self._stops, (session_id, request_id), stop, self._active)
+    def begin(self, session_id: SessionId, request_id: RequestId, stop: Stop) -> None:
+        """A call is served from here on; ``stop`` is called when it is cancelled."""
+        self._active.enter(session_id)
+        self._stops[session_id, request_id] = stop
+
+    def end(self, session_id: SessionId, request_id: RequestId, stop: Stop) -> None:
+        """It is served no more. Another of the same id may have begun meanwhile."""
+        if self._stops.get((session_id, request_id)) is stop:
+            del self._stops[session_id, request_id]
+        self._active.leave(session_id)
 
     def cancel(self, session_id: SessionId, request_id: RequestId) -> bool:
         """Cancel a call, wherever it runs; False: not here, which is no error (MCP,
@@ -112,26 +119,3 @@ async def _contain(job: Callable[..., Awaitable[None]], *args: Any) -> None:
             log.error("call failed", exc_info=failure)
         if cancelled is not None:
             raise cancelled from None
-
-
-class _Tracked:
-    """Written as a class because a generator would cost more than the bookkeeping."""
-
-    __slots__ = ("_active", "_key", "_stop", "_stops")
-
-    def __init__(
-        self, stops: dict[_Key, Stop], key: _Key, stop: Stop, active: ActiveSessions
-    ) -> None:
-        self._stops = stops
-        self._key = key
-        self._stop = stop
-        self._active = active
-
-    def __enter__(self) -> None:
-        self._active.enter(self._key[0])
-        self._stops[self._key] = self._stop
-
-    def __exit__(self, *_: object) -> None:
-        if self._stops.get(self._key) is self._stop:
-            del self._stops[self._key]
-        self._active.leave(self._key[0])

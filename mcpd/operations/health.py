@@ -1,6 +1,7 @@
 """GET /health: for load balancers and people."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mcpd.errors import StoreError
@@ -12,17 +13,22 @@ from mcpd.sessions.service import Sessions
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Liveness and readiness. A store that is away is told, but stateless requests go on."""
+    """Liveness and readiness. A store that is away is told, but stateless requests go on.
+
+    Args:
+        is_ready: False from the moment on at which the server begins to stop.
+    """
 
     sessions: Sessions
     description: Description
+    is_ready: Callable[[], bool]
     started: float = field(default_factory=time.monotonic)
 
     async def get(self, request: Request) -> Answer:
-        """200 while requests are served at all."""
+        """200 while new clients are welcome, 503 once the server begins to stop."""
         store_state = await self._store_state()
         body = {
-            "status": "ok" if store_state == "ok" else "degraded",
+            "status": self._status(store_state),
             "server": self.description.name,
             "version": self.description.version,
             "mcp_endpoint": self.description.endpoints(request)["mcp"],
@@ -30,7 +36,13 @@ class Health:
             "uptime_s": round(time.monotonic() - self.started, 3),
             "store": self._store(store_state),
         }
-        return json_response(body, headers=((b"cache-control", b"no-store"),))
+        status = 200 if self.is_ready() else 503
+        return json_response(body, status=status, headers=((b"cache-control", b"no-store"),))
+
+    def _status(self, store_state: str) -> str:
+        if not self.is_ready():
+            return "draining"
+        return "ok" if store_state == "ok" else "degraded"
 
     async def _store_state(self) -> str:
         try:

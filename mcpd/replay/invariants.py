@@ -1,36 +1,15 @@
 """What no server may do, whatever a transcript expects of it. Pure.
 
-A transcript says what one client went on to use. This holds for every answer: its form (JSON-RPC
-2.0, sections 4 to 6), what its method owes (the schema of MCP), and that it comes once.
+A transcript says what one client went on to use. This holds for every answer: what a message owes
+(``client/message_rules.py``), and that it comes once and where it was asked for.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
+from mcpd.client.message_rules import form_faults, result_faults
 from mcpd.replay.received import PlayedRequest
 
-_KINDS = {str: "a string", dict: "an object", list: "an array", int: "an integer"}
-_ITEMS: dict[str, dict[str, type]] = {
-    "tools": {"name": str, "inputSchema": dict},
-    "resources": {"uri": str, "name": str},
-    "resourceTemplates": {"uriTemplate": str, "name": str},
-    "prompts": {"name": str},
-    "contents": {"uri": str},
-    "messages": {"role": str, "content": dict},
-    "content": {"type": str},
-}
-_RESULTS: dict[str, dict[str, type]] = {
-    "initialize": {"protocolVersion": str, "capabilities": dict, "serverInfo": dict},
-    "server/discover": {"supportedVersions": list, "capabilities": dict},
-    "tools/list": {"tools": list},
-    "tools/call": {"content": list},
-    "resources/list": {"resources": list},
-    "resources/templates/list": {"resourceTemplates": list},
-    "resources/read": {"contents": list},
-    "prompts/list": {"prompts": list},
-    "prompts/get": {"messages": list},
-    "completion/complete": {"completion": dict},
-}
 _MESSAGES = ("application/json", "text/event-stream")
 
 
@@ -46,7 +25,7 @@ def faults(exchange: PlayedRequest) -> Iterator[str]:
     answered: set[str] = set()
     for message in exchange.seen:
         if isinstance(message, dict) and speaks:
-            yield from _form(message)
+            yield from (fault.text for fault in form_faults(message))
             yield from _place(message, asked, answered)
             yield from _result(message, asked)
 
@@ -63,20 +42,6 @@ def _calls(sent: Any) -> dict[str, dict[str, Any]]:
 
 def _key(request_id: Any) -> str:
     return f"{type(request_id).__name__} {request_id}"
-
-
-def _form(message: dict[str, Any]) -> Iterator[str]:
-    said = [name for name in ("method", "result", "error") if name in message]
-    if message.get("jsonrpc") != "2.0":
-        yield 'a message without "jsonrpc": "2.0"'
-    if len(said) != 1:
-        yield f"a message with {' and '.join(said) or 'no method, result or error'}"
-    if "error" in said:
-        error = message["error"]
-        if not isinstance(error, dict):
-            yield "error is no object"
-        else:
-            yield from _members(error, {"code": int, "message": str}, "error")
 
 
 def _place(message: dict[str, Any], asked: dict[str, Any], answered: set[str]) -> Iterator[str]:
@@ -102,27 +67,6 @@ def _token(call: dict[str, Any]) -> Any:
 
 
 def _result(message: dict[str, Any], asked: dict[str, Any]) -> Iterator[str]:
-    call, result = asked.get(_key(message.get("id"))), message.get("result")
-    if call is None or "result" not in message:
-        return
-    if not isinstance(result, dict):
-        yield "result is no object"
-        return
-    if result.get("resultType", "complete") != "complete" or "task" in result:
-        return  # not the result yet
-    yield from _members(result, _RESULTS.get(call["method"], {}), "result")
-    for name, members in _ITEMS.items():
-        items = result.get(name)
-        for item in items if isinstance(items, list) else ():
-            if isinstance(item, dict):
-                yield from _members(item, members, f"result.{name}[]")
-            else:
-                yield f"result.{name}[] is no object"
-
-
-def _members(found: dict[str, Any], wanted: dict[str, type], where: str) -> Iterator[str]:
-    for name, kind in wanted.items():
-        if name not in found:
-            yield f"{where}.{name} is missing"
-        elif not isinstance(found[name], kind) or (kind is int and found[name] is True):
-            yield f"{where}.{name} is not {_KINDS[kind]}"
+    call = asked.get(_key(message.get("id")))
+    if call is not None and "result" in message:
+        yield from (fault.text for fault in result_faults(call["method"], message["result"]))

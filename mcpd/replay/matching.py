@@ -7,15 +7,23 @@ an array that ends in ``...`` may have more items, in any order.
 """
 
 import re
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcpd.replay.scrub import ANY, MORE, OPTIONAL, is_time
+from mcpd.replay.expectation import ANY, MORE, OPTIONAL
+from mcpd.replay.texts import match_parts
+from mcpd.replay.varying import is_moment
 
 _NAMED = re.compile(r"<[a-z]+-\d+>")
 _FREE = (ANY, OPTIONAL)
 _TEXTS = ("<secret>", "<token>", "<base>")
 DEFAULTS: dict[str, Any] = {"isError": False, "hasMore": False, "resultType": "complete"}
+
+
+def is_named(text: str) -> bool:
+    """Whether it is a placeholder for what a server made up."""
+    return _NAMED.fullmatch(text) is not None
 
 
 class Unbound(Exception):
@@ -50,6 +58,8 @@ class Bindings:
         """See ``fill``."""
 
         def known(match: re.Match[str]) -> str:
+            if match[0].startswith("<made-"):  # the client made it up, and does so again
+                self.values.setdefault(match[0], uuid.uuid4().hex)
             try:
                 return str(self.values[match[0]])
             except KeyError:
@@ -69,17 +79,22 @@ class Bindings:
         if expected in _FREE:
             return True
         if expected == "<time>":
-            return isinstance(got, str) and is_time(got)
+            return is_moment(got)
         if expected in _TEXTS:
             return isinstance(got, str | int | float) and not isinstance(got, bool)
         if not _NAMED.fullmatch(expected):
-            return bool(got == expected)
+            return bool(got == expected) or self._match_parts(expected, got)
         if expected in self.values:
             return is_same(self.values[expected], got)
         if not isinstance(got, str | int | float) or isinstance(got, bool):
             return False
         self.values[expected] = got
         return True
+
+    def _match_parts(self, expected: str, got: Any) -> bool:
+        found = match_parts(expected, got, self.values) if isinstance(got, str) else None
+        self.values.update(found or {})
+        return found is not None
 
 
 def differences(expected: Any, got: Any, bindings: Bindings, path: str = "") -> list[str]:
@@ -104,7 +119,7 @@ def _in_object(expected: dict[str, Any], got: Any, bindings: Bindings, path: str
         return [f"{path or 'the message'} is {_show(got)}, not an object"]
     found: list[str] = []
     for name, value in expected.items():
-        if _NAMED.fullmatch(name):
+        if _NAMED.fullmatch(name) or name in _TEXTS:
             name = _choose(name, value, got, expected, bindings)
         where = f"{path}.{name}" if path else name
         if name in got:
@@ -118,14 +133,16 @@ def _choose(
     name: str, value: Any, got: dict[str, Any], expected: dict[str, Any], bindings: Bindings
 ) -> str:
     """The member that a placeholder stands for: one that fits, and that nothing else is."""
-    if name not in bindings.values:
+    if name not in bindings.values or name in _TEXTS:
         taken = {bindings.values.get(other, other) for other in expected}
         for key in got:
             trial = Bindings(dict(bindings.values))
             if key not in taken and not differences(value, got[key], trial):
+                if name in _TEXTS:
+                    return key
                 bindings.values[name] = key
                 break
-    return str(bindings.values.get(name, name))
+    return name if name in _TEXTS else str(bindings.values.get(name, name))
 
 
 def _may_be_absent(name: str, expected: Any) -> bool:

@@ -26,13 +26,42 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+class Otherwise(Exception):
+    """The server did not do what was expected."""
+
+    def __init__(self, expected: str, got: str) -> None:
+        super().__init__(got)
+        self.expected = expected
+        self.got = got
+
+
+class NotOffered(Exception):
+    """The transcript needs what a server need not have, and this one has not. The text says what;
+    behind a colon may be details.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class PlayOutcome:
-    """How a transcript went."""
+    """How a transcript went.
+
+    Attributes:
+        skipped: why it was not played to its end, though nothing is wrong; empty: it was played.
+        silent: it ended with a request that got no answer of any kind: is the server there?
+        connected: False: not even a connection could be had for that request.
+    """
 
     transcript: Transcript
     mismatch: Mismatch | None
     seconds: float
+    skipped: str = ""
+    silent: bool = False
+    connected: bool = True
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was played, and everything was as expected."""
+        return self.mismatch is None and not self.skipped
 
     @property
     def name(self) -> str:

@@ -43,11 +43,18 @@ class PlayedRequest:
     endpoint: str = ""
     text: bytes = b""
     ended: bool = False
+    unmade: bool = False  # a client of this server would not have sent it
     answered: bool = False  # its answer was taken
     broken: str = ""
     never_connected: bool = False
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     changed: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def streams(self) -> bool:
+        """Whether events come, and no body."""
+        kind = self.fields.get("content-type", "").partition(";")[0].strip().lower()
+        return kind == "text/event-stream"
 
     def news(self) -> None:
         """Something came; those who wait look again."""

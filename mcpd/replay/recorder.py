@@ -1,10 +1,12 @@
-"""A proxy that writes down what passes: everything goes on as it came, at once.
+"""A proxy that writes down what passes: everything goes on as it came, at once, but the server's
+own URL, which is the proxy's to the client.
 
 client ── requests ──► Recorder ── the same ──► server
                           └─► observations ──► transcript
 """
 
 import logging
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +18,9 @@ from mcpd.errors import McpdError
 from mcpd.http.client import Broken, HttpClient, IncomingResponse, NotConnected
 from mcpd.http.event_reader import EventReader
 from mcpd.mcp.failures import first_failure
+from mcpd.replay.received import speaks_mcp
+from mcpd.replay.rewriting import Rewriter
+from mcpd.replay.scrub import read_json
 
 log = logging.getLogger("mcpd.record")
 
@@ -26,8 +31,15 @@ IDLE_S = 300.0  # for a client to send its next request
 WRITE_S = 60.0  # for a client to read
 HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"transfer-encoding", b"te", b"trailer", b"upgrade", b"host",
-     b"content-length", b"proxy-connection"}
-)  # fmt: skip
+     b"content-length", b"proxy-connection", b"accept-encoding"}
+)  # fmt: skip  # what is compressed cannot be read
+SENT_URLS = (b"origin", b"referer")
+GIVEN_URLS = (b"www-authenticate", b"location", b"content-location", b"link",
+    b"access-control-allow-origin")  # fmt: skip
+NOT_MCP = ("application/json", "application/x-www-form-urlencoded")  # OAuth's documents and forms
+ENDPOINT = re.compile(rb"event: ?endpoint")  # of HTTP+SSE: its data is a URL
+
+_EMPTY = [(b"content-length", b"0"), (b"connection", b"close")]
 
 
 @dataclass(slots=True)
@@ -47,10 +59,15 @@ class Observation:
 
 
 class Recorder:
-    """Serves one upstream. ``seen`` grows while it runs."""
+    """Serves one upstream. ``seen`` grows while it runs.
 
-    def __init__(self, client: HttpClient) -> None:
+    Args:
+        rewriter: puts the URL of the one in the place of the other's; None: nothing is changed.
+    """
+
+    def __init__(self, client: HttpClient, rewriter: Rewriter | None = None) -> None:
         self.seen: list[Observation] = []
+        self._rewriter = rewriter
         self._client = client
         self._count = 0
 
@@ -83,6 +100,9 @@ class Recorder:
         if found is None:
             return False
         head, body = found
+        if not head.target.startswith(b"/"):  # a proxy's form of it: that would be another server
+            await _send(stream, connection, h11.Response(status_code=400, headers=_EMPTY))
+            return False
         self._count += 1
         number = self._count
         fields = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in head.headers]
@@ -94,6 +114,18 @@ class Recorder:
             ended = await self._answer(stream, connection, number, head, body)
             nursery.cancel_scope.cancel()
         return ended and connection.our_state is h11.DONE and connection.their_state is h11.DONE
+
+    def _to_server(self, data: bytes) -> bytes:
+        """Bytes with the server's URL in the place of the proxy's."""
+        if self._rewriter is None:
+            return data
+        return self._rewriter.to_server(data.decode("latin-1")).encode("latin-1")
+
+    def _to_client(self, data: bytes) -> bytes:
+        """The other way."""
+        if self._rewriter is None:
+            return data
+        return self._rewriter.to_client(data.decode("latin-1")).encode("latin-1")
 
     async def _watch(self, stream: trio.SocketStream, number: int, scope: trio.CancelScope) -> None:
         """A client that hangs up before the end of the response."""
@@ -116,8 +148,11 @@ class Recorder:
         head: h11.Request,
         body: bytes,
     ) -> bool:
-        passed = [(n, v) for n, v in head.headers if n not in HOP_BY_HOP]
-        target = head.target.decode("latin-1")
+        fields = [(n, v) for n, v in head.headers if n not in HOP_BY_HOP]
+        passed = [(n, self._to_server(v) if n in SENT_URLS else v) for n, v in fields]
+        if _kind(fields) in NOT_MCP and not speaks_mcp(read_json(body)):
+            body = self._to_server(body)
+        target = self._to_server(head.target).decode("latin-1")
         try:
             response = await self._client.begin(head.method.decode("ascii"), target, passed, body)
         except (NotConnected, Broken) as error:
@@ -138,13 +173,16 @@ class Recorder:
         response: IncomingResponse,
     ) -> bool:
         streams = response.header(b"content-type") == "text/event-stream"
-        passed = [(n, v) for n, v in response.fields if n.lower() not in HOP_BY_HOP]
+        fields = [(n, v) for n, v in response.fields if n.lower() not in HOP_BY_HOP]
+        passed = [(n, self._to_client(v) if n.lower() in GIVEN_URLS else v) for n, v in fields]
         shown = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in passed]
         body = b""
         if streams:
             self._see("response", number, status=response.status, fields=shown)
         else:
             body = await response.read(MAX_BODY_BYTES)
+            if _kind(passed) in NOT_MCP and not speaks_mcp(read_json(body)):
+                body = self._to_client(body)
             self._see("response", number, status=response.status, fields=shown, body=body)
             if response.status != 204:
                 passed.append((b"content-length", b"%d" % len(body)))
@@ -167,6 +205,8 @@ class Recorder:
         reader, last_id = EventReader(MAX_BODY_BYTES), ""
         try:
             while piece := await response.receive():
+                if ENDPOINT.search(piece):
+                    piece = self._to_client(piece)
                 for event in reader.feed(piece):
                     self._see("event", number, body=event.data, event_id=event.id,
                               event_name=event.name)  # fmt: skip
@@ -178,6 +218,12 @@ class Recorder:
         finally:
             if not _hung_up(self.seen, number):
                 self._see("end", number)
+
+
+def _kind(fields: list[tuple[bytes, bytes]]) -> str:
+    """The media type of a body."""
+    found = next((value for name, value in fields if name.lower() == b"content-type"), b"")
+    return found.partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def _hung_up(seen: list[Observation], number: int) -> bool:

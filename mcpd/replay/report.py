@@ -1,6 +1,7 @@
 """What came of playing: for people, for CI, for a browser. Pure."""
 
 import html
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +10,8 @@ from xml.etree import ElementTree
 from mcpd.errors import ConfigError
 from mcpd.replay.outcome import Mismatch, PlayOutcome
 
-Kind = Literal["ok", "known", "FAIL", "STALE"]
+Kind = Literal["ok", "known", "skip", "FAIL", "STALE", "ERROR"]
+SERVER = "server"  # what an error that is of no transcript goes by
 _STALE = "passes, and is listed as a failure"
 _UNKNOWN = "is listed as a failure, and was not played"
 
@@ -26,7 +28,7 @@ class Judged:
     @property
     def passed(self) -> bool:
         """Whether it is as it was expected."""
-        return self.kind in ("ok", "known")
+        return self.kind in ("ok", "known", "skip")
 
 
 class Verdict:
@@ -35,6 +37,7 @@ class Verdict:
     Args:
         expected: names of transcripts that are known to fail, with the reason.
         everything: whether all there are were played, so that a name of none is stale as well.
+        error: why there is no server to play against, or none any more; it counts once.
     """
 
     def __init__(
@@ -43,9 +46,14 @@ class Verdict:
         expected: Mapping[str, str],
         *,
         everything: bool = False,
+        error: str = "",
     ) -> None:
         judged = [_judge(outcome, expected) for outcome in outcomes]
-        if everything:
+        if not error and judged and all(one.kind == "skip" for one in judged):
+            error = "nothing was played: no transcript is for this server"
+        if error:
+            judged.append(Judged(SERVER, "ERROR", [error]))
+        elif everything:
             missing = set(expected) - {outcome.name for outcome in outcomes}
             judged += [Judged(name, "STALE", [_UNKNOWN]) for name in missing]
         self.judged = sorted(judged, key=lambda one: one.name)
@@ -63,12 +71,23 @@ class Verdict:
     def summary(self) -> str:
         """How many did what."""
         failed = self.count("FAIL", "STALE")
-        known = self.count("known")
-        return f"{self.count('ok')} passed, {failed} failed, {known} known failures"
+        known, skipped = self.count("known"), self.count("skip")
+        told = f"{self.count('ok')} passed, {failed} failed, {known} known failures"
+        told += f", {skipped} skipped" if skipped else ""
+        return told + (", and the server is not there" if self.count("ERROR") else "")
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why transcripts were skipped, each with how many."""
+        skipped = (one for one in self.judged if one.kind == "skip")
+        counts = Counter(one.words[0].partition(":")[0] for one in skipped)
+        return [f"{count} skipped: {reason}" for reason, count in counts.most_common()]
 
 
 def _judge(outcome: PlayOutcome, expected: Mapping[str, str]) -> Judged:
     name, mismatch = outcome.name, outcome.mismatch
+    if outcome.skipped:
+        return Judged(name, "skip", [outcome.skipped], outcome.seconds)
     if mismatch is None:
         kind: Kind = "STALE" if name in expected else "ok"
         return Judged(name, kind, [_STALE] if kind == "STALE" else [], outcome.seconds)
@@ -102,7 +121,7 @@ def as_text(verdict: Verdict) -> str:
             lines += [f"FAIL  {one.name}", *(f"      {line}" for line in one.words)]
         else:
             lines.append(f"{one.kind:<5} {one.name} {': '.join(one.words[:1])}".rstrip())
-    return "\n".join([*lines, verdict.summary]) + "\n"
+    return "\n".join([*lines, *verdict.reasons, verdict.summary]) + "\n"
 
 
 def explain(mismatch: Mismatch) -> list[str]:
@@ -119,7 +138,8 @@ def as_junit(verdict: Verdict) -> str:
     """JUnit's XML, as CI systems read it."""
     suite = ElementTree.Element(
         "testsuite", name="mcpd replay", tests=str(len(verdict.judged)),
-        failures=str(verdict.count("FAIL", "STALE")), skipped=str(verdict.count("known")),
+        failures=str(verdict.count("FAIL", "STALE")), errors=str(verdict.count("ERROR")),
+        skipped=str(verdict.count("known", "skip")),
     )  # fmt: skip
     for one in verdict.judged:
         client, _, scenario = one.name.rpartition("/")
@@ -127,7 +147,8 @@ def as_junit(verdict: Verdict) -> str:
             suite, "testcase", classname=client, name=scenario, time=f"{one.seconds:.3f}"
         )
         if one.kind != "ok":
-            found = ElementTree.SubElement(case, "skipped" if one.passed else "failure")
+            bad = "error" if one.kind == "ERROR" else "failure"
+            found = ElementTree.SubElement(case, "skipped" if one.passed else bad)
             said = one.words[1:3] if one.kind == "FAIL" else one.words[:1]
             found.set("message", "; ".join(said))
             found.text = "\n".join(one.words)
@@ -145,7 +166,9 @@ def as_html(verdict: Verdict) -> str:
     return (
         '<!doctype html><meta charset="utf-8"><title>mcpd replay</title>'
         "<style>body{font:15px sans-serif}td{vertical-align:top;padding:2px 12px}"
-        ".FAIL td,.STALE td{background:#fdd}.known td{background:#ffd}pre{margin:0}</style>"
+        ".FAIL td,.STALE td,.ERROR td{background:#fdd}.skip td{color:#666}"
+        ".known td{background:#ffd}pre{margin:0}</style>"
         f"<h1>mcpd replay</h1><table>{''.join(rows)}</table>"
+        f"{''.join(f'<p>{html.escape(reason)}</p>' for reason in verdict.reasons)}"
         f"<p>{html.escape(verdict.summary)}</p>\n"
     )

@@ -1,42 +1,39 @@
-"""What is written down of a conversation: no secrets, nothing that is another the next time, and of
-lists only what the client went on to use. Pure.
-"""
+"""What is written down of a conversation: no secrets, and names for what a server made up. Pure."""
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import parse_qsl, quote, unquote_plus, urlsplit
 
-from mcpd.mcp.envelope.params import META_VERSION
+from mcpd.replay.secrets import (
+    HIDDEN,
+    hide,
+    holds_secrets,
+    is_number_of_secret,
+    is_secret,
+    is_weak,
+    spellings,
+)
 
-# Names of secrets, without case, dashes and underscores: they are written in every way.
-_SECRET_NAMES = frozenset({"code", "codeverifier", "codechallenge", "state", "jwt"})
-_SECRET_ENDS = ("token", "secret", "password", "passwd", "authorization", "assertion", "cookie",
-    "credential", "credentials", "jwt", "apikey", "privatekey", "secretkey", "accesskey",
-    "subscriptionkey", "signingkey")  # fmt: skip
-_NO_SECRETS = frozenset({"progresstoken"})
 BAD_TOKEN = "not-a-token"  # what recordings show as a wrong one; it is no secret
 SENT_FIELDS_LEFT_OUT = frozenset({"host", "content-length", "connection", "transfer-encoding"})
 KEPT_FIELDS = ("content-type", "mcp-session-id", "www-authenticate", "allow", "retry-after",
     "location")  # fmt: skip
-LISTS = {"tools": "name", "resources": "uri", "resourceTemplates": "uriTemplate",
-    "prompts": "name"}  # fmt: skip
-MORE = "..."
-ANY = "<any>"
-OPTIONAL = "<optional>"
 
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-_NUMBERED = {"taskId": "task", "requestState": "state", "nextCursor": "cursor", "cursor": "cursor",
+NUMBERED = {"taskId": "task", "requestState": "state", "nextCursor": "cursor", "cursor": "cursor",
     "client_id": "client"}  # fmt: skip
+_SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")  # perhaps Base64
+_RUN = re.compile(r"[^\s\"'<>&#]+")  # perhaps percent-encoded
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
+_SAFE = "/:?=,;@<>-._~!$'()*+"
 MIN_LEARNT = 6  # characters: shorter ones would be found in every text
-_CREDENTIALS = re.compile(r"""\b(Bearer|Basic) (?!<|\w+=")[^\s"'\\,]{12,}""", re.I)
-_USER = re.compile(r"//[^/\s@\"']+@")
-_PAIRS = (  # NAME=VALUE and "NAME": "VALUE", wherever they stand
-    re.compile(r"""(?<!\w)([A-Za-z][\w-]*)(=)(<[\w-]+>|[^&\s"'<>]+)"""),
-    re.compile(r"""(?<!\w)([A-Za-z][\w-]*)(\\*"\s*:\s*\\*")([^"\\]+)"""),
-    re.compile(r"""(?<!\S)--([a-z][\w-]*)( +)(<[\w-]+>|[^\s"'<>]+)"""),
-)
+MIN_NAMED = 8
+MAX_LAYERS = 3  # of encodings in encodings
 
 
 class Scrubber:
@@ -45,22 +42,62 @@ class Scrubber:
     Args:
         secrets: values that must not be written, whatever they are part of.
         base: the URL that the client was given, without its path.
+        also: other names of that, which the server may use.
     """
 
-    def __init__(self, secrets: Iterable[str], base: str) -> None:
-        self._fixed = {secret: "<token>" for secret in secrets if secret}
-        self._fixed[base] = "<base>"
+    def __init__(self, secrets: Iterable[str], base: str, also: Iterable[str] = ()) -> None:
+        self._fixed: dict[str, str] = {}
+        self._plain: set[bytes] = set()
         self._names: dict[str, str] = {}
         self._counts: dict[str, int] = {}
+        for secret in filter(None, secrets):
+            self._fix(secret, "<token>")
+        for url in (base, *also):
+            self._fixed.update({url: "<base>", quote(url, safe=""): "<base>"})
+
+    def _fix(self, value: str, shown: str) -> None:
+        self._plain.add(value.encode("utf-8", "surrogatepass"))
+        for spelt in spellings(value):
+            self._fixed.setdefault(spelt, shown)
+
+    # --- learning -------------------------------------------------------------------------------
 
     def learn(self, name: str, value: str) -> None:
         """A header of the client: what is secret in it is so wherever it comes again."""
         if name == "authorization":
-            value = value.partition(" ")[2] or value
+            scheme, _, credentials = value.partition(" ")
+            value = credentials or value
+            if scheme.lower() == "basic":
+                self._learn_value(_decoded(value).partition(b":")[2].decode("utf-8", "replace"))
+        elif name == "cookie":
+            for pair in value.split(";"):
+                self._learn_value(pair.partition("=")[2].strip())
         elif not is_secret(name):
             return
         if len(value) >= MIN_LEARNT and value != BAD_TOKEN:
-            self._fixed.setdefault(value, "<token>" if name == "authorization" else "<secret>")
+            self._fix(value, "<token>" if name == "authorization" else HIDDEN)
+
+    def learn_body(self, value: Any, member: str = "") -> None:
+        """Secrets by name in a JSON body, as in ``learn``."""
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                self.learn_body(inner, key)
+        elif isinstance(value, list):
+            for inner in value:
+                self.learn_body(inner, member)
+        elif isinstance(value, str) and holds_secrets(member):
+            self._learn_value(value)
+
+    def learn_query(self, query: str) -> None:
+        """Secrets by name in a query or a form, as in ``learn``."""
+        for name, value in parse_qsl(query):
+            if holds_secrets(name):
+                self._learn_value(value)
+
+    def _learn_value(self, value: str) -> None:
+        """Not each value of such a name is a secret: ``required`` is a word."""
+        if len(value) >= MIN_NAMED and any(c.isdigit() for c in value) and " " not in value:
+            self._fix(value, HIDDEN)
 
     def name(self, kind: str, value: str) -> str:
         """The placeholder for a value that is another one the next time."""
@@ -69,18 +106,49 @@ class Scrubber:
             self._names[value] = f"<{kind}-{self._counts[kind]}>"
         return self._names[value]
 
-    def text(self, text: str) -> str:
-        """A field value, a target, or a body that is no JSON."""
-        for value, shown in self._fixed.items():
-            text = text.replace(value, shown)
-        text = _JWT.sub("<token>", text)
-        text = _USER.sub("//<secret>@", _CREDENTIALS.sub(r"\1 <token>", text))
+    # --- writing --------------------------------------------------------------------------------
+
+    def text(self, text: str, layer: int = 0) -> str:
+        """A field value, a target, a member's name, or a body that is no JSON."""
+        text = self._without_encoded(text, layer)
+        for value in sorted(self._fixed, key=len, reverse=True):
+            text = text.replace(value, self._fixed[value])
         for value, shown in self._names.items():
-            if len(value) > 8:
+            if len(value) > MIN_NAMED:
                 text = text.replace(value, shown)
-        for pair in _PAIRS:
-            text = pair.sub(_hide, text)
-        return text
+        return hide(text)
+
+    def _without_encoded(self, text: str, layer: int) -> str:
+        """A text without what is secret once it is decoded."""
+        if layer == MAX_LAYERS:
+            return text
+
+        def from_base64(run: re.Match[str]) -> str:
+            parts = [run[0], *(part for part in run[0].split("/") if len(part) >= MIN_NAMED)]
+            return HIDDEN if any(self._is_secret_encoded(part, layer) for part in parts) else run[0]
+
+        def from_percent(run: re.Match[str]) -> str:
+            if not _PERCENT.search(run[0]):
+                return run[0]
+            decoded = unquote_plus(run[0])
+            shown = self.text(decoded, layer + 1)
+            return run[0] if shown == decoded else quote(shown, safe=_SAFE)
+
+        return _ENCODED.sub(from_base64, _RUN.sub(from_percent, text))
+
+    def _is_secret_encoded(self, run: str, layer: int) -> bool:
+        data = _decoded(run)
+        if any(secret in data for secret in self._plain):
+            return True
+        try:
+            decoded = data.decode("utf-8")
+        except UnicodeDecodeError:
+            return False
+        return bool(decoded) and decoded.isprintable() and self._tells(decoded, layer + 1)
+
+    def _tells(self, text: str, layer: int) -> bool:
+        """Whether a text holds a secret, and not only what has another name the next time."""
+        return HIDDEN in (shown := self.text(text, layer)) or "<token>" in shown
 
     def field(self, name: str, value: str) -> tuple[str, str]:
         """A header field."""
@@ -93,26 +161,58 @@ class Scrubber:
         if name == "mcp-session-id":
             return name, self.name("session", value)
         if is_secret(name):
-            return name, "<secret>"
+            return name, HIDDEN
         return name, self.text(value)
 
-    def body(self, value: Any, member: str = "") -> Any:
-        """A JSON body."""
+    def body(
+        self, value: Any, member: str = "", *, sent: bool = False, hidden: bool = False
+    ) -> Any:
+        """A JSON body.
+
+        Args:
+            sent: by the client: a moment in it is what it says.
+            hidden: whatever is in it is secret.
+        """
         if isinstance(value, dict):
-            if member in ("inputRequests", "inputResponses"):  # the server names these
-                return {self.name("input", key): self.body(v, key) for key, v in value.items()}
-            return {key: self.body(inner, key) for key, inner in value.items()}
+            return self._object(value, member, sent=sent, hidden=hidden)
         if isinstance(value, list):
-            return [self.body(inner, member) for inner in value]
+            return [self.body(inner, member, sent=sent, hidden=hidden) for inner in value]
         if not isinstance(value, str):
-            return "<secret>" if _is_number_of_secret(value, member) else value
-        if is_secret(member):
-            return "<secret>"
-        if member in _NUMBERED:
-            return self.name(_NUMBERED[member], value)
-        if is_time(value):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            return HIDDEN if is_number and is_number_of_secret(member) else value
+        if hidden or is_secret(member):
+            # The same value in the same place again: two rows have two keys
+            return self.name("made", value) if is_weak(member) and not hidden else HIDDEN
+        if member in NUMBERED:
+            return self.name(NUMBERED[member], value)
+        if is_time(value) and not sent:
             return "<time>"
         return self._names.get(value) or self.text(value)
+
+    def _object(
+        self, value: dict[str, Any], member: str, *, sent: bool, hidden: bool
+    ) -> dict[str, Any]:
+        if member in ("inputRequests", "inputResponses"):  # the server names these
+            return {self.name("input", k): self.body(v, k, sent=sent) for k, v in value.items()}
+        hidden = hidden or (holds_secrets(member) and not _is_schema(value))
+        return {
+            self.text(key): self.body(inner, key, sent=sent, hidden=hidden)
+            for key, inner in value.items()
+        }
+
+
+def _is_schema(value: dict[str, Any]) -> bool:
+    """Whether an object describes a secret, and holds none."""
+    return isinstance(value.get("type"), str) and value["type"] in _SCHEMA_TYPES
+
+
+def _decoded(run: str) -> bytes:
+    """What Base64 holds, in either alphabet, with padding or without; empty: it is none."""
+    plain = run.rstrip("=").translate(str.maketrans("-_", "+/"))
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def is_time(text: str) -> bool:
@@ -120,87 +220,12 @@ def is_time(text: str) -> bool:
     return _TIME.fullmatch(text) is not None
 
 
-def is_secret(name: str) -> bool:
-    """Whether what goes by this name must not be written."""
-    plain = name.lower().replace("-", "").replace("_", "")
-    return plain in _SECRET_NAMES or (plain.endswith(_SECRET_ENDS) and plain not in _NO_SECRETS)
-
-
-def _is_number_of_secret(value: Any, member: str) -> bool:
-    """Other numbers go by such names as well: codes, states, counts of tokens."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and member.lower().endswith(("password", "passwd"))
-
-
-def _hide(pair: re.Match[str]) -> str:
-    value = pair.start(3) - pair.start(0)
-    return f"{pair[0][:value]}<secret>" if is_secret(pair[1]) else pair[0]
-
-
-def expectation(body: Any, used: set[str], *, strict_errors: bool) -> Any:
-    """What any good server would say in the place of this answer.
-
-    Args:
-        used: names and URIs that the client asked for later.
-        strict_errors: the code of an error is told by the specification.
-    """
-    if isinstance(body, list):
-        return [expectation(one, used, strict_errors=strict_errors) for one in body]
-    if not isinstance(body, dict):
-        return body
-    if isinstance(body.get("error"), dict):
-        code = body["error"].get("code") if strict_errors else ANY
-        return {**body, "error": {"code": code, "message": ANY}}
-    if isinstance(body.get("result"), dict):
-        return {**body, "result": _result(body["result"], used)}
-    if body.get("method") == "notifications/message":
-        return {**body, "params": {**body.get("params", {}), "data": ANY}}
-    return body
-
-
-def _result(result: dict[str, Any], used: set[str]) -> dict[str, Any]:
-    kept = {
-        name: value
-        for name, value in result.items()
-        if name not in ("_meta", "instructions", "ttlMs", "cacheScope", "description")
-    }
-    for name in ("pollIntervalMs", "pollInterval", "ttl"):
-        if name in kept:
-            kept[name] = OPTIONAL
-    if "serverInfo" in kept:
-        kept["serverInfo"] = ANY
-    if "capabilities" in kept:
-        kept["capabilities"] = {}  # what is missing shows when it is used
-    for name, key in LISTS.items():
-        if isinstance(kept.get(name), list):
-            kept[name] = _items(kept[name], key, used)
-    if isinstance(kept.get("supportedVersions"), list):
-        kept["supportedVersions"] = [*(v for v in kept["supportedVersions"] if v in used), MORE]
-    if kept.get("isError") is True:
-        kept["content"] = ANY
-    elif "structuredContent" in kept:
-        kept["content"] = ANY  # each server puts it into text in its own way
-    return kept
-
-
-def _items(items: list[dict[str, Any]], key: str, used: set[str]) -> list[Any]:
-    return [{key: item.get(key)} for item in items if item.get(key) in used] + [MORE]
-
-
-def used_names(bodies: Iterable[Any]) -> set[str]:
-    """Names, URIs and versions in the requests of a client."""
-    found: set[str] = set()
-    for body in bodies:
-        params = body.get("params") if isinstance(body, dict) else None
-        if isinstance(params, dict):
-            found |= {v for k, v in params.items() if k in ("name", "uri") and isinstance(v, str)}
-            meta = params.get("_meta")
-            if isinstance(meta, dict) and isinstance(meta.get(META_VERSION), str):
-                found.add(meta[META_VERSION])
-            reference = params.get("ref")
-            if isinstance(reference, dict):
-                found |= {v for v in reference.values() if isinstance(v, str)}
-    return found
+def query_of(target: str) -> str:
+    """The query of a target; empty: it has none, or is none."""
+    try:
+        return urlsplit(target).query
+    except ValueError:
+        return ""
 
 
 def read_json(data: bytes) -> Any:

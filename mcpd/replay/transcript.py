@@ -35,6 +35,7 @@ Kind = Literal["request", "response", "event", "end", "close", "forget"]
 
 _ENTRY = re.compile(r"([<>]) (\d+)(?: (soon|later|late))? (.+)")
 _REQUEST = re.compile(r"([A-Z]+) (\S+)")
+_PATH = re.compile(r"/(?!/)")  # origin-form (RFC 9112, section 3.2.1)
 _STATUSES = re.compile(r"\d{3}(?:\|\d{3})*")
 
 
@@ -180,6 +181,11 @@ def _titled(mark: str, number: int, words: str) -> Entry:
         if words in ("close", "forget"):
             return Entry("close" if words == "close" else "forget", number)
         if found := _REQUEST.fullmatch(words):
+            if not _PATH.match(found[2]):
+                raise ValueError(
+                    f"the target {found[2]!r} is no path that begins with one slash; it could lead"
+                    " to another server, which would get the token"
+                )
             return Entry("request", number, method=found[1], target=found[2])
     elif words in ("event", "end"):
         return Entry("event" if words == "event" else "end", number)

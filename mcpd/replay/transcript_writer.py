@@ -1,35 +1,52 @@
 """From what a recorder saw to a transcript. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from mcpd.errors import INVALID_PARAMS
 from mcpd.mcp.revisions import BY_NAME
+from mcpd.replay.expectation import expectation, used_names
 from mcpd.replay.received import speaks_mcp
 from mcpd.replay.recorder import Observation
 from mcpd.replay.scrub import (
     KEPT_FIELDS,
+    NUMBERED,
     SENT_FIELDS_LEFT_OUT,
     Scrubber,
-    expectation,
+    query_of,
     read_json,
-    used_names,
 )
+from mcpd.replay.secrets import HIDDEN
 from mcpd.replay.transcript import Entry, Transcript
+from mcpd.replay.varying import UUID
 
 BOUNDS_S = ((0.1, ""), (1.0, "soon"), (10.0, "later"))  # and "late" beyond
 STREAM_OR_NONE = (200, 405)  # MCP, "Listening for Messages": a server may have no such stream
 ENDING = (200, 202, 204, 405)  # and need not let clients end sessions
 PROBED = (200, 401, 404)  # a server may or may not have an authorization server
 NOT_REGISTERED = (400, 401, 403, 404, 405)
+SPENT = (400, 401, 403)  # what a code, a state or a refresh token is answered with that is no more
 
 
 def compose(
-    seen: Sequence[Observation], head: dict[str, str], *, secrets: Iterable[str], base: str
+    seen: Sequence[Observation],
+    head: dict[str, str],
+    *,
+    secrets: Iterable[str],
+    base: str,
+    upstream: str = "",
+    now: float = 0.0,
 ) -> Transcript:
-    """The transcript of a recording."""
-    scrubber = Scrubber(secrets, base)
+    """The transcript of a recording.
+
+    Args:
+        secrets: values that are not written, wherever they stand.
+        base: the URL that the client was given, without its path.
+        upstream: that of the server behind it; it is the same one in a transcript.
+        now: when it was recorded, in seconds since 1970; 0: it is not known.
+    """
+    scrubber = Scrubber(secrets, base, filter(None, [upstream]))
     _name_what_changes(seen, scrubber)
     bodies = [read_json(o.body) for o in seen if o.kind == "request"]
     used = used_names(bodies)
@@ -42,7 +59,7 @@ def compose(
             continue  # there was nothing left to hang up
         if observation.kind == "end":
             ended.add(observation.number)
-        entry = _entry(observation, requests[observation.number], scrubber, used)
+        entry = _entry(observation, requests[observation.number], scrubber, used, now)
         if raced and entry.statuses == (404,) and requests[observation.number].method == "GET":
             entry.statuses = (200, 404, 405)  # it came beside the end of the session
         entry.timing = _timing(observation.when - before)
@@ -82,32 +99,64 @@ def _with_losses(entries: list[Entry]) -> list[Entry]:
 
 def _name_what_changes(seen: Sequence[Observation], scrubber: Scrubber) -> None:
     """Values that servers make up, and secrets, before anything is written that may hold them."""
+    sent: set[str] = set()  # ids that the client made up: they are as it made them
     for observation in seen:
+        body = read_json(observation.body)
+        scrubber.learn_body(body)
+        if observation.kind == "request":
+            sent |= _learn_from_client(observation, scrubber, is_json=body is not None)
+            continue
         for name, value in observation.fields:
-            if observation.kind == "request":
-                scrubber.learn(name, value)
-            if observation.kind == "response" and name == "mcp-session-id":
+            if name == "mcp-session-id":
                 scrubber.name("session", value)
         if observation.event_id:
             scrubber.name("event", observation.event_id)
         if observation.event_name == "endpoint":
-            for values in parse_qs(urlsplit(observation.body.decode("utf-8")).query).values():
+            for values in parse_qs(query_of(_text(observation))).values():
                 scrubber.name("session", values[0])
-        if observation.kind in ("event", "response"):
-            body = read_json(observation.body)
-            if isinstance(body, dict) and "method" in body and isinstance(body.get("id"), str):
-                scrubber.name("ask", body["id"])
+        for made in _made_up(body, sent):
+            scrubber.name("uuid", made)
+        if isinstance(body, dict) and "method" in body and isinstance(body.get("id"), str):
+            scrubber.name("ask", body["id"])
+
+
+def _learn_from_client(request: Observation, scrubber: Scrubber, *, is_json: bool) -> set[str]:
+    """Its secrets; returns the ids that it says."""
+    for name, value in request.fields:
+        scrubber.learn(name, value)
+    scrubber.learn_query(query_of(request.target))
+    scrubber.learn_query("" if is_json else _text(request))
+    return set(UUID.findall(f"{request.target} {_text(request)}"))
+
+
+def _text(observation: Observation) -> str:
+    return observation.body.decode("utf-8", "replace")
+
+
+def _made_up(body: Any, sent: set[str], member: str = "") -> Iterator[str]:
+    """Ids in what a server said, within texts as well, that the client did not say before."""
+    if isinstance(body, dict):
+        for key, inner in body.items():
+            yield from (one for one in UUID.findall(key) if one not in sent)
+            yield from _made_up(inner, sent, key)
+    elif isinstance(body, list):
+        for inner in body:
+            yield from _made_up(inner, sent, member)
+    elif isinstance(body, str) and member not in NUMBERED and member != "id":
+        yield from (one for one in UUID.findall(body) if one not in sent)
 
 
 def _timing(seconds: float) -> str:
     return next((name for bound, name in BOUNDS_S if seconds < bound), "late")
 
 
-def _entry(o: Observation, request: Observation, scrubber: Scrubber, used: set[str]) -> Entry:
+def _entry(
+    o: Observation, request: Observation, scrubber: Scrubber, used: set[str], now: float
+) -> Entry:
     if o.kind == "request":
         return _request(o, scrubber)
     if o.kind == "response":
-        return _response(o, request, scrubber, used)
+        return _response(o, request, scrubber, used, now)
     entry = Entry(o.kind, o.number)
     if o.kind == "event":
         if o.event_name not in ("", "message"):
@@ -115,7 +164,7 @@ def _entry(o: Observation, request: Observation, scrubber: Scrubber, used: set[s
         if o.event_id:
             entry.fields.append(("id", scrubber.name("event", o.event_id)))
         _put_body(entry, o.body, scrubber)
-        entry.body = expectation(entry.body, used, strict_errors=True)
+        entry.body = expectation(entry.body, used, strict_errors=True, now=now)
     return entry
 
 
@@ -131,18 +180,26 @@ def _request(o: Observation, scrubber: Scrubber) -> Entry:
     return entry
 
 
-def _response(o: Observation, request: Observation, scrubber: Scrubber, used: set[str]) -> Entry:
-    statuses = _statuses(o, request)
+def _response(
+    o: Observation, request: Observation, scrubber: Scrubber, used: set[str], now: float
+) -> Entry:
+    statuses = _statuses(o, request, spent=_shows_secret(request, scrubber))
     if statuses == (400,) and is_modern(request.fields) and INVALID_PARAMS in _codes(o.body):
         statuses = (200, 400)  # the specification names the status of other errors alone
     entry = Entry("response", o.number, statuses=statuses)
     entry.fields = [scrubber.field(n, v) for n, v in o.fields if n in KEPT_FIELDS]
     _put_body(entry, o.body, scrubber)
     if o.status == 200 or is_modern(request.fields):
-        entry.body = expectation(entry.body, used, strict_errors=True)
+        entry.body = expectation(entry.body, used, strict_errors=True, now=now)
     elif speaks_mcp(entry.body):
         entry.body = None  # before 2026-07-28 nothing is told of it
     return entry
+
+
+def _shows_secret(request: Observation, scrubber: Scrubber) -> bool:
+    if request.target.startswith("/mcp") or speaks_mcp(read_json(request.body)):
+        return False
+    return any(HIDDEN in scrubber.text(part) for part in (request.target, _text(request)))
 
 
 def _codes(data: bytes) -> list[Any]:
@@ -151,8 +208,12 @@ def _codes(data: bytes) -> list[Any]:
     return [error.get("code")] if isinstance(error, dict) else []
 
 
-def _statuses(o: Observation, request: Observation) -> tuple[int, ...]:
-    """What the specification allows beside what was seen."""
+def _statuses(o: Observation, request: Observation, *, spent: bool) -> tuple[int, ...]:
+    """What the specification allows beside what was seen.
+
+    Args:
+        spent: the request is no message and shows a secret, which is not the same the next time.
+    """
     names = {name for name, _ in request.fields}
     if "/.well-known/" in request.target and o.status in PROBED:
         return PROBED
@@ -161,6 +222,8 @@ def _statuses(o: Observation, request: Observation) -> tuple[int, ...]:
     if request.method == "GET" and o.status in STREAM_OR_NONE and "last-event-id" not in names:
         unknown = "mcp-session-id" not in names and request.target.startswith("/mcp")
         return (200, 400, 405) if unknown else STREAM_OR_NONE
+    if spent and o.status in (200, 201, 302, 303, 307, 308):
+        return (o.status, *SPENT)
     if request.method == "DELETE" and o.status in ENDING:
         return ENDING
     return (o.status,)
@@ -176,6 +239,6 @@ def is_modern(fields: Iterable[tuple[str, str]]) -> bool:
 def _put_body(entry: Entry, data: bytes, scrubber: Scrubber) -> None:
     body: Any = read_json(data)
     if isinstance(body, dict | list):
-        entry.body = scrubber.body(body)
+        entry.body = scrubber.body(body, sent=entry.kind == "request")
     elif data:
         entry.text = scrubber.text(data.decode("utf-8", "replace"))

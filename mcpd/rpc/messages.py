@@ -62,7 +62,7 @@ _batch = msgspec.json.Decoder(list[msgspec.Raw])
 
 def is_batch(body: bytes) -> bool:
     """Whether the body is an array of messages."""
-    return body.lstrip()[:1] == b"["
+    return body[:1] != b"{" and body.lstrip()[:1] == b"["
 
 
 def decode(body: bytes) -> Message:

@@ -14,6 +14,7 @@ from mcpd.app.app import App
 from mcpd.app.environment import set_state_dir
 from mcpd.errors import ConfigError, McpdError
 from mcpd.mcp.catalog.catalog import Catalog
+from mcpd.start_failures import may_pass, start_failure
 
 BUILT_IN = "mcpd.toolkits.tasks:app"
 
@@ -23,6 +24,7 @@ def load_apps(names: tuple[str, ...]) -> list[App]:
 
     Raises:
         ConfigError: there is no such file, module or name, it is no App, or it cannot be imported.
+        Unavailable: it cannot be imported now.
     """
     return [_load_or_explain(name) for name in names or (BUILT_IN,)]
 
@@ -35,9 +37,10 @@ def _load_or_explain(name: str) -> App:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit, for one, where a script parses its arguments
-        raise ConfigError(
+        raise start_failure(
+            error,
             f"--app {name} cannot be imported: {type(error).__name__}: {error}.",
-            fix=f"Fix {_where(error)}.",
+            fix=f"Look at {_where(error)}." if may_pass(error) else f"Fix {_where(error)}.",
         ) from error
 
 
@@ -112,7 +115,8 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(
+        raise start_failure(
+            error,
             f"The state directory {path} cannot be made: {error.strerror}.",
             fix="Give another --state-dir.",
         ) from error
@@ -122,7 +126,8 @@ async def enter_lifespans(stack: AsyncExitStack, catalog: Catalog, state_path: P
     """Enter each app's lifespan and keep what it yields for ``ctx.state``.
 
     Raises:
-        ConfigError: one failed.
+        ConfigError: one failed, by a mistake in it.
+        Unavailable: one failed, and may not the next time.
     """
     set_state_dir(state_path)
     if catalog.providers:
@@ -133,7 +138,8 @@ async def enter_lifespans(stack: AsyncExitStack, catalog: Catalog, state_path: P
         except (McpdError, trio.Cancelled):
             raise
         except BaseException as error:
-            raise ConfigError(
+            raise start_failure(
+                error,
                 f"The lifespan of {provider.name} failed: {type(error).__name__}: {error}.",
-                fix=f"Fix {_where(error)}.",
+                fix=f"Look at {_where(error)}." if may_pass(error) else f"Fix {_where(error)}.",
             ) from error

@@ -97,7 +97,8 @@ def build(
     description = _describe(config, catalog, authenticator)
     registrations = Registrations(runtime.sessions, description, runtime.limits)
     routes = _mcp_routes(runtime, authenticator, config)
-    routes += _health_routes(Health(runtime.sessions, description))
+    health = Health(runtime.sessions, description, lambda: state.ready)
+    routes += _health_routes(health)
     if config.handshake:
         routes += _registration_routes(registrations, any_origin=not config.production)
         listing = RegistrationListing(

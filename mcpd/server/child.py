@@ -1,5 +1,6 @@
 """One worker process, as its supervisor sees it."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -7,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import trio
 
-from mcpd.server.worker import READY, VARIABLE, to_environ
+from mcpd.server.environment import seal
+from mcpd.server.worker import READY, REFUSED, RELOADED, RETIRE, VARIABLE, to_environ
 
 END_S = 5.0  # for a killed process to be gone
 
@@ -20,6 +22,9 @@ class Child:
         self.ended = trio.Event()
         self.is_ready = False
         self.told_to_stop = False
+        self.reloads = 0  # how often it answered to SIGHUP
+        self.refused_reload = False  # the last time
+        self.answered = trio.Event()  # replaced each time
         self._lifeline = lifeline
         self._settled = trio.Event()  # ready or ended
         self._born = self._heard = trio.current_time()
@@ -63,6 +68,7 @@ class Child:
             await trio.aclose_forcefully(self._lifeline)
             self._died = trio.current_time()
             self.ended.set()
+            self.answered.set()
             self._settled.set()
 
     async def _listen(self) -> None:
@@ -72,8 +78,26 @@ class Child:
                 if READY in data:
                     self.is_ready = True
                     self._settled.set()
+                if RELOADED in data or REFUSED in data:
+                    self._note_reload(data)
         except trio.BrokenResourceError:
             return
+
+    def _note_reload(self, data: bytes) -> None:
+        self.reloads += data.count(RELOADED) + data.count(REFUSED)
+        self.refused_reload = data.rfind(REFUSED) > data.rfind(RELOADED)
+        self.answered.set()
+        self.answered = trio.Event()
+
+    async def reload(self) -> bool:
+        """Have it read its settings again; False: it refused them. Its end counts as an answer,
+        since its successor reads them anyway.
+        """
+        before = self.reloads
+        self.send(signal.SIGHUP)
+        while self.reloads == before and not self.ended.is_set():
+            await self.answered.wait()
+        return self.ended.is_set() or not self.refused_reload
 
     async def wait_ready(self, limit_s: float) -> bool:
         """Whether it serves, within a time; False: it ended, or takes longer."""
@@ -92,6 +116,12 @@ class Child:
             self.told_to_stop = True
             self.send(signal.SIGTERM)
 
+    def retire(self) -> None:
+        """Tell it to drain while others go on accepting in its place."""
+        if not self.told_to_stop:
+            self.told_to_stop = True
+            self.send(RETIRE)
+
     def kill(self) -> None:
         """End it now."""
         if self.process.returncode is None:
@@ -103,24 +133,33 @@ async def spawn(
     environ: Mapping[str, str],
     sockets: Sequence[trio.socket.SocketType],
     *,
+    secret: Mapping[str, str],
     prints_next_step: bool,
 ) -> Child:
     """Start a worker that serves these sockets.
 
     It has a session of its own: Ctrl-C in a terminal reaches the supervisor alone.
 
+    Args:
+        secret: variables that go to it in memory, not in its environment.
+
     Raises:
         OSError: the system has no room for another process, or the program is not there.
     """
-    ours, theirs = socket.socketpair()
+    sealed = seal(secret)
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError:
+        os.close(sealed)
+        raise
     try:
         numbers = [sock.fileno() for sock in sockets]
-        inherited = to_environ(numbers, theirs.fileno(), prints_next_step=prints_next_step)
+        inherited = to_environ(numbers, theirs.fileno(), sealed, prints_next_step=prints_next_step)
         process = await trio.lowlevel.open_process(
             list(command),
             stdin=subprocess.DEVNULL,
             env={**environ, VARIABLE: inherited},
-            pass_fds=(*numbers, theirs.fileno()),
+            pass_fds=(*numbers, theirs.fileno(), sealed),
             start_new_session=True,
         )
     except OSError:
@@ -128,5 +167,6 @@ async def spawn(
         raise
     finally:
         theirs.close()
+        os.close(sealed)
     ours.setblocking(False)
     return Child(process, trio.SocketStream(trio.socket.from_stdlib_socket(ours)))

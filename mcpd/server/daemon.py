@@ -9,16 +9,16 @@ import os
 import resource
 import signal
 from collections.abc import Callable, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import trio
 
 from mcpd.config import Config
-from mcpd.errors import ConfigError
+from mcpd.errors import Unavailable
 from mcpd.http.server import HttpServer
 from mcpd.observer import Observer, RequestServed
 from mcpd.server.assembly import Server, build, credential_kinds
-from mcpd.server.jwt_secrets import find_secrets
 from mcpd.server.listeners import (
     addresses,
     are_local,
@@ -27,17 +27,19 @@ from mcpd.server.listeners import (
     open_listeners,
     remove_unix,
 )
+from mcpd.server.neighbours import Presence, present, state_in_use, unit_of
+from mcpd.server.reload import InForce, Reload
 from mcpd.server.running import running
 from mcpd.server.stopping import Stopping
 from mcpd.server.systemd import Notifier
 from mcpd.server.tls import Tls
-from mcpd.server.worker import READY, Inheritance
+from mcpd.server.worker import READY, REFUSED, RELOADED, RETIRE, Inheritance
 from mcpd.telemetry.logs import LogWriter, set_level
 
 log = logging.getLogger("mcpd.server")
 
 Announce = Callable[[Server, list[str]], None]
-Reload = Callable[[], Config]
+ReadConfig = Callable[[], Config]
 
 
 class Daemon:
@@ -58,7 +60,7 @@ class Daemon:
         environ: MutableMapping[str, str],
         writer: LogWriter,
         *,
-        reload_config: Reload,
+        reload_config: ReadConfig,
         announce: Announce,
         inheritance: Inheritance | None = None,
     ) -> None:
@@ -68,14 +70,15 @@ class Daemon:
         self._reload_config = reload_config
         self._announce = announce
         self._inheritance = inheritance
+        self._unit = unit_of(environ)
         self._notifier = Notifier(environ)
-        self._needs_secrets = config.auth != "none"
 
     async def run(self) -> None:
         """Serve until told to stop.
 
         Raises:
-            ConfigError: it could not start.
+            ConfigError: it cannot start before a person has edited something.
+            Unavailable: it could not start now.
         """
         given = self._inheritance
         if given is None:
@@ -93,7 +96,9 @@ class Daemon:
         observer = Observer()
         if config.access_log:
             observer.listen(RequestServed, self._writer.access)
-        server = build(config, self._environ, observer, local=are_local(listeners))
+        server = self._build(observer, local=are_local(listeners))
+        in_force = InForce.read(config, self._environ)
+        urls = addresses(listeners, "https" if tls else "http")
         try:
             async with trio.open_nursery() as outer:
                 await outer.start(self._writer.run)
@@ -101,7 +106,9 @@ class Daemon:
                 async with running(
                     server.backend, server.runtime, config.state_path, server.state.timers.run
                 ) as calls:
-                    await self._serve(server, listeners, tls, calls)
+                    with self._presence_on(urls) as presence:
+                        reload = self._make_reload(in_force, server, tls, presence)
+                        await self._serve(server, listeners, urls, tls, calls, reload)
                 log.info("stopped")
                 outer.cancel_scope.cancel()
             if self._inheritance is None:
@@ -109,15 +116,28 @@ class Daemon:
         finally:
             server.backend.store.close()
 
+    def _build(self, observer: Observer, *, local: bool) -> Server:
+        try:
+            return build(self._config, self._environ, observer, local=local)
+        except Unavailable as error:
+            raise state_in_use(self._config.state_path, error) from error
+
+    def _presence_on(self, urls: list[str]) -> AbstractContextManager[Presence | None]:
+        """A worker's supervisor is present for all of them."""
+        if self._inheritance is not None:
+            return nullcontext()
+        return present(self._config.state_path, urls, self._unit, self._environ)
+
     async def _serve(
         self,
         server: Server,
         listeners: list[trio.SocketListener],
+        urls: list[str],
         tls: Tls | None,
         calls: trio.CancelScope,
+        reload: Callable[[], None],
     ) -> None:
         http = HttpServer(server.state, wrap_tls=tls.wrap if tls else None)
-        urls = addresses(listeners, "https" if tls else "http")
         async with trio.open_nursery() as signals:
             async with trio.open_nursery() as connections:
                 stopping = Stopping(
@@ -125,10 +145,11 @@ class Daemon:
                     server.runtime.streams,
                     connections.cancel_scope,
                     calls,
-                    self._config.drain_timeout_s,
+                    limit_s=self._config.drain_timeout_s,
+                    lame_duck_s=self._config.lame_duck_s,
                 )
-                reload = partial(self._reload, server, tls)
                 await signals.start(self._receive_signals, stopping, reload)
+                signals.start_soon(stopping.run)
                 with stopping.accepting:
                     async with trio.open_nursery() as accept:
                         await accept.start(
@@ -136,6 +157,7 @@ class Daemon:
                         )
                         self._ready(server, urls, signals, stopping)
                 await http.close_after_waiting(listeners, handler_nursery=connections)
+                await stopping.lame_duck_over.wait()
                 http.drain()
                 signals.start_soon(stopping.end_streams, server.state.bounds.retry_hint_ms)
             with trio.CancelScope(deadline=connections.cancel_scope.deadline):
@@ -161,10 +183,10 @@ class Daemon:
         log.warning("the supervisor is gone")
         self._begin_to_stop(stopping)
 
-    def _begin_to_stop(self, stopping: Stopping) -> None:
+    def _begin_to_stop(self, stopping: Stopping, *, others_accept: bool = False) -> None:
         if not stopping.has_begun:
             self._notifier.stopping()
-            stopping.begin()
+            stopping.begin(others_accept=others_accept)
 
     # --- signals ------------------------------------------------------------------------------
 
@@ -175,7 +197,7 @@ class Daemon:
         *,
         task_status: trio.TaskStatus[None],
     ) -> None:
-        watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+        watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, RETIRE)
         asked = False  # the end of the supervisor may have begun it without
         with trio.open_signal_receiver(*watched) as received:
             task_status.started()
@@ -184,31 +206,39 @@ class Daemon:
                     reload()
                 elif number == signal.SIGUSR2:
                     log.warning("a rolling restart takes --workers 2 or more")
+                elif number == RETIRE:
+                    if self._inheritance is not None:
+                        asked = True
+                        self._begin_to_stop(stopping, others_accept=True)
                 elif asked:
                     stopping.force()
                 else:
                     asked = True
                     self._begin_to_stop(stopping)
 
-    def _reload(self, server: Server, tls: Tls | None) -> None:
-        """Secrets, certificates and log level; what cannot be read stays as it was."""
-        self._notifier.reloading()
-        try:
-            config = self._reload_config()
-            source = (
-                find_secrets(config, self._environ, create=False) if self._needs_secrets else None
-            )
+    def _make_reload(
+        self, in_force: InForce, server: Server, tls: Tls | None, presence: Presence | None
+    ) -> Callable[[], None]:
+        def apply(fresh: InForce) -> None:
             if tls is not None:
                 tls.reload()  # the last step that can fail
-        except ConfigError as error:
-            log.error("reload failed, the old settings stay: %s %s", error.message, error.fix)
-        else:
-            if source is not None:
-                server.authenticator.use(credential_kinds(self._config, source))
-                server.runtime.sealer.use(source.secrets)
-            set_level(config.log_level)
-            log.info("reloaded secrets, certificates and log level")
-        self._notifier.ready("reloaded")
+            if fresh.secrets is not None:
+                server.authenticator.use(credential_kinds(fresh.config, fresh.secrets))
+                server.runtime.sealer.use(fresh.secrets.secrets)
+            set_level(fresh.config.log_level)
+
+        reload = Reload(in_force, self._reload_config, self._environ, apply)
+
+        def run() -> None:
+            self._notifier.reloading()
+            outcome = reload()
+            if self._inheritance is not None:
+                self._inheritance.say(RELOADED if outcome.succeeded else REFUSED)
+            if presence is not None:
+                presence.reloaded(outcome.told, failed=not outcome.succeeded)
+            self._notifier.ready("reloaded" if outcome.succeeded else "reload failed")
+
+        return run
 
 
 def _tls(config: Config) -> Tls | None:

@@ -8,10 +8,22 @@ from pathlib import Path
 from mcpd.auth.secrets import SecretSource, create_secret_file, parse_secrets, read_secret_file
 from mcpd.config import Config
 from mcpd.errors import ConfigError
+from mcpd.start_failures import start_failure
 
 ENV_SECRET = "JWT_SECRET_KEY"
 CREDENTIAL = "jwt-secret"  # LoadCredential=jwt-secret:...
 STATE_FILE = "jwt-secret"
+_INSTEAD = "restart to change it, or give jwt_secret_file"
+
+
+def has_secret(config: Config, environ: Mapping[str, str]) -> bool:
+    """Whether ``find_secrets`` would find one, usable or not."""
+    if config.jwt_secret_file is not None or environ.get(ENV_SECRET):
+        return True
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    if directory and (Path(directory) / CREDENTIAL).exists():
+        return True
+    return (config.state_path / STATE_FILE).exists()
 
 
 def find_secrets(config: Config, environ: Mapping[str, str], *, create: bool) -> SecretSource:
@@ -22,15 +34,19 @@ def find_secrets(config: Config, environ: Mapping[str, str], *, create: bool) ->
 
     Raises:
         ConfigError: one was found that cannot be used, or none and ``create`` is False.
+        Unavailable: one cannot be read or made now.
     """
     if config.jwt_secret_file is not None:
         return read_secret_file(config.jwt_secret_file)
     if environ.get(ENV_SECRET):
-        return SecretSource(parse_secrets(environ[ENV_SECRET], f"${ENV_SECRET}"), f"${ENV_SECRET}")
+        secrets = parse_secrets(environ[ENV_SECRET], f"${ENV_SECRET}")
+        fixed = f"a variable is read at the start alone; {_INSTEAD}"
+        return SecretSource(secrets, f"${ENV_SECRET}", fixed=fixed)
     if directory := environ.get("CREDENTIALS_DIRECTORY"):
         credential = Path(directory) / CREDENTIAL
         if credential.exists():
-            return read_secret_file(credential)
+            fixed = f"systemd reads a credential at the start alone; {_INSTEAD}"
+            return replace(read_secret_file(credential), fixed=fixed)
     path, is_new = config.state_path / STATE_FILE, False
     if create and not path.exists():
         try:
@@ -39,7 +55,8 @@ def find_secrets(config: Config, environ: Mapping[str, str], *, create: bool) ->
         except FileExistsError:
             pass
         except OSError as error:
-            raise ConfigError(
+            raise start_failure(
+                error,
                 f"A secret cannot be made in {path.parent}: {os.strerror(error.errno or 0)}.",
                 fix="Give another --state-dir, or a --jwt-secret-file.",
             ) from error

@@ -11,8 +11,10 @@ from pathlib import Path
 import trio
 
 from mcpd.config import Config
-from mcpd.errors import ConfigError
+from mcpd.errors import ConfigError, McpdError
+from mcpd.server.neighbours import in_use
 from mcpd.server.systemd import passed_sockets
+from mcpd.start_failures import start_failure
 
 BACKLOG = 1024
 _PROBE_S = 1.0  # for a server on a Unix socket to answer
@@ -24,17 +26,22 @@ async def open_listeners(
     """Sockets that systemd passed win over the settings.
 
     Raises:
-        ConfigError: the address cannot be had; says why.
+        ConfigError: the address will never be had; says why.
+        Unavailable: it is in use, or not there yet.
     """
     passed = passed_sockets(environ)
     if passed:
         return listen_on(passed)
     if config.unix is not None:
-        return [await _open_unix(config.unix)]
+        return [await _open_unix(config.unix, config.state_path)]
     try:
         return await trio.open_tcp_listeners(config.port, host=config.host, backlog=BACKLOG)
     except OSError as error:
-        raise _cannot_listen(f"{config.host} port {config.port}", error) from error
+        where = f"{config.host} port {config.port}"
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        if errno.EADDRINUSE in (error.errno, cause.errno):
+            raise await in_use(where, config.state_path, config.host, config.port) from error
+        raise _cannot_listen(where, error) from error
 
 
 def listen_on(sockets: Sequence[socket.socket]) -> list[trio.SocketListener]:
@@ -42,8 +49,8 @@ def listen_on(sockets: Sequence[socket.socket]) -> list[trio.SocketListener]:
     return [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
 
 
-async def _open_unix(path: Path) -> trio.SocketListener:
-    await _remove_stale(path)
+async def _open_unix(path: Path, state_path: Path) -> trio.SocketListener:
+    await _remove_stale(path, state_path)
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         await sock.bind(str(path))
@@ -55,7 +62,7 @@ async def _open_unix(path: Path) -> trio.SocketListener:
     return trio.SocketListener(sock)
 
 
-async def _remove_stale(path: Path) -> None:
+async def _remove_stale(path: Path, state_path: Path) -> None:
     """Remove a socket file that no server listens on, and nothing else."""
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
@@ -69,18 +76,17 @@ async def _remove_stale(path: Path) -> None:
             path.unlink(missing_ok=True)
             return
         await stream.aclose()
-    raise ConfigError(f"Another process listens on {path}.", fix="Stop it, or give another --unix.")
+    raise await in_use(str(path), state_path, str(path))
 
 
-def _cannot_listen(where: str, error: OSError) -> ConfigError:
+def _cannot_listen(where: str, error: OSError) -> McpdError:
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    number = cause.errno or error.errno
-    if number == errno.EADDRINUSE:
-        return ConfigError(
-            f"Another process listens on {where}.", fix="Stop it, or give another --port."
-        )
+    if cause.errno is None and error.errno is not None:
+        cause = error
     reason = cause.strerror or str(error)
-    return ConfigError(f"Cannot listen on {where}: {reason}.", fix="Check --host and --port.")
+    return start_failure(
+        cause, f"Cannot listen on {where}: {reason}.", fix="Check --host and --port."
+    )
 
 
 def addresses(listeners: list[trio.SocketListener], scheme: str) -> list[str]:

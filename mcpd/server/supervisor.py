@@ -15,9 +15,13 @@ from mcpd.config import Config
 from mcpd.errors import EXIT_CONFIG, EXIT_USAGE, ConfigError, Unavailable
 from mcpd.server.backends import is_shared
 from mcpd.server.child import Child, spawn
+from mcpd.server.environment import secrets_of
 from mcpd.server.jwt_secrets import find_secrets
 from mcpd.server.listeners import addresses, log_addresses, open_listeners, remove_unix
+from mcpd.server.neighbours import present, unit_of
+from mcpd.server.reload import InForce, ReadConfig, Reload
 from mcpd.server.systemd import Notifier
+from mcpd.server.workers_reload import WorkersReload
 from mcpd.telemetry.logs import LogWriter
 
 log = logging.getLogger("mcpd.supervisor")
@@ -54,6 +58,7 @@ class Supervisor:
 
     Args:
         command: how this program was called; a worker is called the same.
+        reload_config: reads the settings again on SIGHUP.
     """
 
     def __init__(
@@ -62,8 +67,13 @@ class Supervisor:
         environ: MutableMapping[str, str],
         writer: LogWriter,
         command: list[str],
+        *,
+        reload_config: ReadConfig,
     ) -> None:
         self._config = config
+        self._reload_config = reload_config
+        self._unit = unit_of(environ)
+        self._secret = secrets_of(environ)
         self._environ = environ
         self._writer = writer
         self._command = command
@@ -90,7 +100,11 @@ class Supervisor:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._writer.run)
                 nursery.start_soon(self._notifier.feed_watchdog)
-                await self._run(nursery, listeners)
+                urls = addresses(listeners, "https" if self._config.tls_certificate else "http")
+                state_path = self._config.state_path
+                with present(state_path, urls, self._unit, self._environ) as presence:
+                    reload = WorkersReload(self._make_reload(), presence, self._notifier)
+                    await self._run(nursery, listeners, urls, reload)
                 nursery.cancel_scope.cancel()
             remove_unix(self._config, listeners)
         finally:
@@ -99,14 +113,24 @@ class Supervisor:
             for listener in listeners:
                 await trio.aclose_forcefully(listener)
 
-    async def _run(self, upkeep: trio.Nursery, listeners: list[trio.SocketListener]) -> None:
+    def _make_reload(self) -> Reload:
+        """What workers would refuse is refused here, before any of them is told."""
+        in_force = InForce.read(self._config, self._environ)
+        return Reload(in_force, self._reload_config, self._environ, lambda _: None)
+
+    async def _run(
+        self,
+        upkeep: trio.Nursery,
+        listeners: list[trio.SocketListener],
+        urls: list[str],
+        reload: WorkersReload,
+    ) -> None:
         self._sockets = [listener.socket for listener in listeners]
         async with trio.open_nursery() as workers:
-            await workers.start(self._receive_signals, workers)
+            await workers.start(self._receive_signals, workers, reload)
             for place in range(self._config.workers):
                 self._children.append(await self._spawn(workers, prints_next_step=place == 0))
             await self._wait_for_start()
-            urls = addresses(listeners, "https" if self._config.tls_certificate else "http")
             log_addresses(log, urls)
             self._notifier.ready(f"{self._config.workers} workers on {', '.join(urls)}")
             upkeep.start_soon(self._watch_for_hangs)
@@ -121,7 +145,11 @@ class Supervisor:
 
     async def _spawn(self, workers: trio.Nursery, *, prints_next_step: bool = False) -> Child:
         child = await spawn(
-            self._command, self._environ, self._sockets, prints_next_step=prints_next_step
+            self._command,
+            {name: value for name, value in self._environ.items() if name not in self._secret},
+            self._sockets,
+            secret=self._secret,
+            prints_next_step=prints_next_step,
         )
         self._all.add(child)
         workers.start_soon(self._follow, child)
@@ -206,7 +234,7 @@ class Supervisor:
                 fresh.kill()
                 return False
             old, self._children[place] = self._children[place], fresh
-        old.stop()
+        old.retire()
         return True
 
     async def _watch_for_hangs(self) -> None:
@@ -221,14 +249,14 @@ class Supervisor:
     # --- signals ------------------------------------------------------------------------------
 
     async def _receive_signals(
-        self, workers: trio.Nursery, *, task_status: trio.TaskStatus[None]
+        self, workers: trio.Nursery, reload: WorkersReload, *, task_status: trio.TaskStatus[None]
     ) -> None:
         watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
         with trio.open_signal_receiver(*watched) as received:
             task_status.started()
             async for number in received:
                 if number == signal.SIGHUP:
-                    self._send_all(signal.SIGHUP)
+                    workers.start_soon(reload.run, list(self._all))
                 elif number == signal.SIGUSR2:
                     workers.start_soon(self._roll, workers)
                 else:
@@ -239,7 +267,7 @@ class Supervisor:
         if self._stops == 1:
             log.info("stopping %d workers", len(self._all))
             self._notifier.stopping()
-            limit_s = self._config.drain_timeout_s + STOP_SLACK_S
+            limit_s = self._config.lame_duck_s + self._config.drain_timeout_s + STOP_SLACK_S
             workers.start_soon(partial(self._kill_after, limit_s))
             self._stopping.set()
             for child in list(self._all):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import trio
 
-from mcpd.errors import ConfigError
+from mcpd.errors import ConfigError, Unavailable
+from mcpd.start_failures import may_pass
 
 
 def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -13,6 +14,7 @@ def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
     Raises:
         ConfigError: the files cannot be read, or do not belong together.
+        Unavailable: they cannot be read now.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -21,7 +23,8 @@ def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         reason = error.strerror or getattr(error, "reason", None) or "not PEM"
-        raise ConfigError(
+        lasting = isinstance(error, ssl.SSLError) or not may_pass(error)
+        raise (ConfigError if lasting else Unavailable)(
             f"The certificate {certificate} with the key {key} cannot be used: {reason}.",
             fix="Both are PEM files; the key must belong to the certificate.",
         ) from error
@@ -40,7 +43,7 @@ class Tls:
         """Read the files again; connections that are open keep what they have.
 
         Raises:
-            ConfigError: nothing was changed.
+            ConfigError, Unavailable: nothing was changed.
         """
         self._context = load_context(self._certificate, self._key)
 

@@ -1,11 +1,13 @@
 """What a worker process gets from its supervisor, and what it says to it.
 
-The supervisor passes listening sockets and one end of a socket pair, the lifeline. The worker
-writes READY once it serves and a BEAT every few seconds, which tells that its event loop turns;
-when the other end closes, the supervisor is gone, and the worker drains.
+The supervisor passes listening sockets, one end of a socket pair, the lifeline, and memory that
+holds the secrets of its environment. The worker writes READY once it serves and a BEAT every few
+seconds, which tells that its event loop turns; RELOADED or REFUSED answers each SIGHUP. When the
+other end closes, the supervisor is gone, and the worker drains.
 """
 
 import os
+import signal
 import socket
 from collections.abc import MutableMapping
 from dataclasses import dataclass
@@ -13,10 +15,14 @@ from dataclasses import dataclass
 import trio
 
 from mcpd.errors import ConfigError
+from mcpd.server.environment import unseal
 
 VARIABLE = "MCPD_WORKER"
 READY = b"R"
 BEAT = b"."
+RELOADED = b"L"
+REFUSED = b"X"  # the settings: the old ones stay
+RETIRE = signal.SIGUSR1  # from the supervisor: stop, while other workers go on accepting
 BEAT_S = 2.0  # between signs of life
 
 
@@ -26,6 +32,7 @@ class Inheritance:
 
     sockets: list[socket.socket]
     lifeline: socket.socket
+    variables: dict[str, str]  # of the environment, which are secret
     prints_next_step: bool  # whether it is the one that prints what to do next
 
     def say(self, word: bytes) -> None:
@@ -51,9 +58,9 @@ class Inheritance:
                 return
 
 
-def to_environ(sockets: list[int], lifeline: int, *, prints_next_step: bool) -> str:
+def to_environ(sockets: list[int], lifeline: int, sealed: int, *, prints_next_step: bool) -> str:
     """The value of VARIABLE for these descriptors."""
-    return f"{','.join(map(str, sockets))};{lifeline};{int(prints_next_step)}"
+    return f"{','.join(map(str, sockets))};{lifeline};{sealed};{int(prints_next_step)}"
 
 
 def read_inheritance(environ: MutableMapping[str, str]) -> Inheritance | None:
@@ -66,10 +73,11 @@ def read_inheritance(environ: MutableMapping[str, str]) -> Inheritance | None:
     if value is None:
         return None
     try:
-        sockets, lifeline, prints_next_step = value.split(";")
+        sockets, lifeline, sealed, prints_next_step = value.split(";")
         return Inheritance(
             [_adopt(int(number)) for number in sockets.split(",")],
             _adopt(int(lifeline)),
+            unseal(int(sealed)),
             prints_next_step == "1",
         )
     except (ValueError, OSError) as error:

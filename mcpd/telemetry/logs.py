@@ -1,13 +1,13 @@
 """Logs: text or JSON lines, written in batches by a thread, never by the event loop.
 
 A line costs the request a few hundred nanoseconds; formatting and writing happen later. When
-the reader of our output stalls, lines beyond MAX_LINES are dropped and counted, not waited for.
+the reader of our output stalls, lines beyond MAX_LINES are dropped and counted, not waited for; no
+write takes longer than WRITE_S, so a reader that stalls for ever keeps no thread.
 """
 
 import functools
 import json
 import logging
-import os
 import re
 import threading
 import time
@@ -19,8 +19,11 @@ import msgspec
 import trio
 
 from mcpd.observer import RequestServed, current
+from mcpd.telemetry.descriptor import Descriptor
 
 FLUSH_EVERY_S = 0.05  # short, so that a batch never holds the interpreter for long
+STALLED_S = 0.5  # between looks at a reader that has stalled
+WRITE_S = 1.0  # for the reader to take something; then the lines wait for the next flush
 FLUSH_AT_END_S = 2.0
 MAX_LINES = 20_000
 STDERR = 2
@@ -60,7 +63,9 @@ class LogWriter(logging.Handler):
         self, descriptor: int = STDERR, *, style: str = "text", journald: bool = False
     ) -> None:
         super().__init__()
-        self._descriptor = descriptor
+        self._descriptor = Descriptor(descriptor)
+        self._unwritten = b""  # formatted, and not taken by the reader so far
+        self._is_stalled = False  # it took nothing the last time: one is not waited for again
         self._style = style
         self._journald = journald
         self._waiting: deque[_Line | _Access] = deque(maxlen=MAX_LINES)
@@ -107,11 +112,11 @@ class LogWriter(logging.Handler):
         task_status.started()
         try:
             while True:
-                if not self._waiting:
+                if not (self._waiting or self._unwritten):
                     self._wake = trio.Event()
                     await self._wake.wait()
                     self._wake = None
-                await trio.sleep(FLUSH_EVERY_S)
+                await trio.sleep(STALLED_S if self._is_stalled else FLUSH_EVERY_S)
                 await trio.to_thread.run_sync(self.flush, abandon_on_cancel=True)
         finally:
             self._token = self._wake = None
@@ -119,29 +124,50 @@ class LogWriter(logging.Handler):
 
     def _flush_within(self, seconds: float) -> None:
         """Flush, unless the reader of our output has stalled: a daemon must be able to stop."""
-        thread = threading.Thread(target=self.flush, daemon=True)
-        thread.start()
-        thread.join(seconds)
+        end = time.monotonic() + seconds
+        while (self._waiting or self._unwritten) and time.monotonic() < end:
+            self.flush()
+            if self._is_stalled:
+                return
 
     def flush(self) -> None:
-        """Write what is waiting; blocks while the stream does."""
-        with self._writing:
-            lines = []
-            while self._waiting:
-                lines.append(self._format(self._waiting.popleft()))
-            if self._dropped:
-                dropped, self._dropped = self._dropped, 0
-                text = f"{dropped} log lines dropped: the log is read too slowly"
-                lines.append(self._format(_Line(time.time(), "WARNING", "mcpd.log", text, {})))
-            self._write("".join(lines).encode("utf-8", "backslashreplace"))
+        """Write what is waiting, for WRITE_S at most; from any thread. ``logging.shutdown`` calls
+        it as well, when the process ends.
+        """
+        if not self._writing.acquire(timeout=2 * WRITE_S):
+            return  # another thread writes, and gives up in time
+        try:
+            if not self._unwritten:
+                self._unwritten = self._next_batch()
+            if self._unwritten:
+                self._write()
+        finally:
+            self._writing.release()
 
-    def _write(self, data: bytes) -> None:
+    def _next_batch(self) -> bytes:
+        lines = []
+        while self._waiting:
+            lines.append(self._format(self._waiting.popleft()))
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            text = f"{dropped} log lines dropped: the log is read too slowly"
+            lines.append(self._format(_Line(time.time(), "WARNING", "mcpd.log", text, {})))
+        return "".join(lines).encode("utf-8", "backslashreplace")
+
+    def _write(self) -> None:
         """Past Python's buffers, which a stalled reader would lock at exit."""
         try:
-            while data:
-                data = data[os.write(self._descriptor, data) :]
+            taken = self._descriptor.write(self._unwritten, 0 if self._is_stalled else WRITE_S)
         except OSError:
-            return  # the reader is gone; there is nowhere to say so
+            self._unwritten = b""  # the reader is gone; there is nowhere to say so
+            return
+        self._unwritten = self._unwritten[taken:]
+        self._is_stalled = taken == 0
+
+    def close(self) -> None:
+        """Write what can be written; ``logging.shutdown`` calls it."""
+        self._descriptor.close()
+        super().close()
 
     def _format(self, item: _Line | _Access) -> str:
         if not isinstance(item, _Line):

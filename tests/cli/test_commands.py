@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mcpd.cli import EXIT_CONFIG, main
+from mcpd.auth.secrets import create_secret_file, read_secret_file
+from mcpd.cli import main, signing
 from mcpd.cli.token import parse_duration
-from mcpd.errors import ConfigError
+from mcpd.errors import EXIT_CONFIG, ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,8 @@ def run(*argv: str) -> int:
 
 
 def test_a_token_is_all_that_is_printed_and_can_be_inspected(capsys, monkeypatch):
-    assert run("token", "create", "--sub", "alice", "--ttl", "15m", "--scope", "a") == 0
+    flags = ("--ttl", "15m", "--scope", "a", "--new-secret")
+    assert run("token", "create", "--sub", "alice", *flags) == 0
     token = capsys.readouterr().out
     assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+\n", token)
     monkeypatch.setattr(sys, "stdin", io.StringIO(token))
@@ -75,7 +77,10 @@ def test_client_config_prints_json_without_a_secret(capsys, client):
 
 def test_client_config_merges_and_keeps_a_backup(capsys, tmp_path):
     file = tmp_path / "deep" / "mcp.json"
-    assert run("client-config", "claude-code", "--write", "--file", str(file), "--sub", "me") == 0
+    flags = ("--write", "--file", str(file), "--sub", "me")
+    assert run("client-config", "claude-code", *flags) == EXIT_CONFIG  # with no secret to sign
+    assert "--new-secret" in capsys.readouterr().err
+    assert run("client-config", "claude-code", *flags, "--new-secret") == 0
     assert file.stat().st_mode & 0o777 == 0o600
     file.write_text(json.dumps({"other": 1, "mcpServers": {"a": {"url": "x"}}}))
     assert run("client-config", "claude-code", "--write", "--file", str(file)) == 0
@@ -145,11 +150,56 @@ def test_python_dash_m_is_the_command():
     assert Path(sys.executable).exists()
 
 
-def test_a_new_secret_is_told(capsys, tmp_path):
-    assert run("token", "create", "--sub", "me", "--state-dir", "typo") == 0
-    assert capsys.readouterr().err == f"mcpd: made a new secret, {Path('typo') / 'jwt-secret'}\n"
-    assert run("token", "create", "--sub", "me", "--state-dir", "typo") == 0
-    assert capsys.readouterr().err == ""
+def test_no_secret_is_made_but_where_that_was_asked_for(capsys, tmp_path):
+    create = ("token", "create", "--sub", "me", "--state-dir", "typo")
+    assert run(*create) == EXIT_CONFIG
+    assert "There is no secret in typo yet" in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()
+    assert run(*create, "--new-secret") == 0
+    assert "made just now" in capsys.readouterr().err
+    assert run(*create) == 0
+    kid = read_secret_file(tmp_path / "typo" / "jwt-secret").secrets[0].kid
+    told = f"mcpd: signed with key {kid} of {Path('typo') / 'jwt-secret'}\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.fixture
+def service(monkeypatch, tmp_path):
+    """A machine on which mcpd runs as a service of the system."""
+    unit, state = tmp_path / "mcpd.service", tmp_path / "var-lib-mcpd"
+    unit.touch()
+    state.mkdir()
+    monkeypatch.setattr(signing, "UNITS", (unit,))
+    monkeypatch.setattr(signing, "SERVICE_STATE", state)
+    monkeypatch.setattr(signing, "SERVICE_CREDENTIAL", tmp_path / "credstore")
+    return state
+
+
+def test_a_token_that_the_service_would_not_take_is_not_made(capsys, monkeypatch, service):
+    """Root's own state directory is not the service's."""
+    assert run("token", "create", "--sub", "me", "--state-dir", "mine", "--new-secret") == 0
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    capsys.readouterr()
+    assert run("token", "create", "--sub", "me", "--new-secret") == EXIT_CONFIG
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert f"For the service give --state-dir {service};" in shown.err
+    signing.SERVICE_CREDENTIAL.write_text("x" * 40)
+    assert run("token", "create", "--sub", "me") == EXIT_CONFIG
+    assert f"give --jwt-secret-file {signing.SERVICE_CREDENTIAL};" in capsys.readouterr().err
+    flags = ("--jwt-secret-file", str(signing.SERVICE_CREDENTIAL))
+    assert run("token", "create", "--sub", "me", *flags) == 0
+
+
+def test_a_user_with_a_server_of_their_own_beside_the_service_is_left_alone(
+    capsys, monkeypatch, service, tmp_path
+):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert run("token", "create", "--sub", "me") == EXIT_CONFIG
+    assert "(with sudo)" in capsys.readouterr().err
+    create_secret_file(tmp_path / "state" / "mcpd" / "jwt-secret")
+    assert run("token", "create", "--sub", "me") == 0
+    assert str(tmp_path / "state") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "told"), [("", "No token came"), ("x", "not a JSON Web Token")])

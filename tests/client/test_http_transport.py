@@ -341,3 +341,119 @@ async def test_sloppy_answers_reach_the_client_in_good_form(talk, message, shown
     body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, **message})
     _, (found,) = await talk(reply("200 OK", body), lines=[CALL])
     assert found == {"jsonrpc": "2.0", "id": 1, **shown}
+
+
+def redirect(status, location):
+    return reply(status, b"moved", kind="text/plain", location=location)
+
+
+@pytest.mark.parametrize("status", ["307 Temporary Redirect", "308 Permanent Redirect"])
+@pytest.mark.parametrize("location", ["/mcp/", "mcp/", "http://127.0.0.1:{port}/mcp/?x=1"])
+async def test_a_redirect_to_the_same_origin_is_followed(talk, tmp_path, status, location):
+    (tmp_path / "token").write_text("the-token")
+    answers = [None, reply("200 OK", ANSWER)]
+
+    def point(server):
+        server.answers[0] = redirect(status, location.format(port=server.port))
+
+    server, (found,) = await talk(*answers, lines=[CALL], on_start=point, token=tmp_path / "token")
+    assert found["result"] == {"n": 1}
+    assert [seen.method for seen in server.seen] == ["POST", "POST"]
+    assert server.seen[1].target.startswith("/mcp/")
+    assert server.seen[1].body == CALL
+    assert server.seen[1].headers["authorization"] == "Bearer the-token"
+
+
+@pytest.mark.parametrize(
+    ("status", "location", "told"),
+    [
+        ("307 Temporary Redirect", "http://localhost:{port}/mcp/", "http://localhost:"),
+        ("307 Temporary Redirect", "https://127.0.0.1:{port}/mcp/", "https://127.0.0.1:"),
+        ("308 Permanent Redirect", "//evil.example/?key=hidden", "http://evil.example/."),
+        ("307 Temporary Redirect", "http://me:hidden@evil.example/", "http://evil.example/."),
+        ("307 Temporary Redirect", "http://127.0.0.1:{port}@evil.example/", "evil.example/."),
+        ("307 Temporary Redirect", "http://[x", "what is no URL"),
+        ("307 Temporary Redirect", "", "names no place"),
+        ("301 Moved Permanently", "/mcp/", "may turn a POST into a GET"),
+        ("302 Found", "/login", "may turn a POST into a GET"),
+    ],
+)
+async def test_another_redirect_is_an_error_that_says_where_it_leads(
+    talk, tmp_path, status, location, told
+):
+    (tmp_path / "token").write_text("the-token")
+
+    def point(server):
+        server.answers[0] = redirect(status, location.format(port=server.port))
+
+    server, (found,) = await talk(None, PONG, on_start=point, token=tmp_path / "token")
+    assert told in found["error"]["message"]
+    assert "hidden" not in str(found)
+    assert len(server.seen) == 1
+
+
+async def test_redirects_in_a_circle_end(talk):
+    server, (found,) = await talk(redirect("307 Temporary Redirect", "/mcp"))
+    assert "5 redirects were followed" in found["error"]["message"]
+    assert len(server.seen) == 6
+
+
+async def test_the_endpoint_of_http_sse_is_relative_to_where_a_redirect_led(talk):
+    async def play(stream):
+        seen = server_of[0].seen[-1]
+        if seen.target == "/mcp":
+            status = "404 Not Found" if seen.method == "POST" else "307 Temporary Redirect"
+            await stream.send_all(redirect(status, "/old/sse"))
+        elif seen.method == "GET":
+            await stream.send_all(stream_head() + chunk(b"event: endpoint\ndata: messages?x=1\n\n"))
+            streams.append(stream)
+            await trio.sleep(20)
+        else:
+            await stream.send_all(reply("202 Accepted"))
+            answer = b'{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2024-11-05"}}'
+            await streams[0].send_all(chunk(b"data: " + answer + b"\n\n"))
+
+    server_of, streams = [], []
+    server, (found,) = await talk(play, lines=[HELLO], on_start=server_of.append)
+    assert "result" in found
+    assert server.seen[-1].target == "/old/messages?x=1"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply("200 OK", b'{"jsonrpc":"2.0","id":"1","result":{"big":12345678901234567890123}}'),
+        reply("200 OK", b'{"jsonrpc":"2.0","id":1.0,"result":{"big":12345678901234567890123}}'),
+        reply("400 Bad Request", b'{"jsonrpc":"2.0","id":"1","error":{"code":-1,"message":"n"}}'),
+        reply("200 OK", b'[{"jsonrpc":"2.0","id":"1","result":{}}]'),
+        stream_head() + chunk(b'data: {"jsonrpc":"2.0","id":"1","result":{}}\n\n'),
+    ],
+)
+async def test_an_id_that_the_server_spelt_otherwise_is_the_same_id(talk, answer):
+    async def play(stream):
+        await stream.send_all(answer)
+        await stream.send_eof()
+
+    _, (found,) = await talk(play, lines=[CALL])
+    assert type(found["id"]) is int
+    assert found["id"] == 1
+    assert "error" not in found or found["error"]["message"] == "n"
+
+
+async def test_two_requests_that_differ_in_the_kind_of_their_ids_keep_their_answers(talk):
+    text = PING.replace(b'"id":1', b'"id":"1"')
+
+    async def play(stream):
+        is_text = server_of[0].seen[-1].body == text
+        request_id = b'"1"' if is_text else b"1"
+        body = b'{"jsonrpc":"2.0","id":%b,"result":{"text":%b}}'
+        await stream.send_all(
+            reply("200 OK", body % (request_id, b"true" if is_text else b"false"))
+        )
+
+    server_of = []
+    _, found = await talk(play, lines=[PING, text], count=2, on_start=server_of.append)
+    assert {(type(one["id"]), one["result"]["text"]) for one in found} == {
+        (int, False),
+        (str, True),
+    }

@@ -1,71 +1,26 @@
 """What the doctor says of servers that are not ours."""
 
-import msgspec
+import re
+
 import pytest
-import trio
 
-from mcpd.doctor.finding import ALL, BRIDGE, CLAUDE, CURSOR, REMOTE, VSCODE
+from mcpd.doctor.facts import Facts
+from mcpd.doctor.finding import ALL, BRIDGE, CLAUDE, CLAUDE_CODE, CURSOR, REMOTE, VSCODE
 from mcpd.doctor.findings import find
-from mcpd.doctor.probes import Doctor, Facts, Seen
-from mcpd.http.client import HttpClient
-from mcpd.http.origin import resolve_origin
-from tests.scripted_server import ScriptedServer, chunk, reply, stream_head
+from mcpd.doctor.seen import Seen
+from tests.doctor.other_server import (
+    HELLO,
+    Other,
+    answering,
+    hello,
+    refusal,
+    result,
+)
+from tests.scripted_server import chunk, reply, stream_head
 
-HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "x"}}
 METADATA = {"issuer": "https://a", "authorization_endpoint": "https://a/authorize"}
-
-
-class Other:
-    """A server without tokens and OAuth that does what one wants of it, in ``answers``: bytes by
-    method, or by HTTP method and path.
-    """
-
-    def __init__(self, **answers):
-        self.answers = answers
-        self.scripted = ScriptedServer([self.play])
-
-    async def play(self, stream):
-        seen = self.scripted.seen[-1]
-        path = seen.target.strip("/").replace("/", "_").replace("-", "_").replace(".", "")
-        message = msgspec.json.decode(seen.body) if seen.body else {}
-        answer = self.answers.get(f"{seen.method}_{path}") or self.usual(seen, message)
-        for name in (seen.method, message.get("method", "").rpartition("/")[2]):
-            answer = self.answers.get(name, answer)
-        await stream.send_all(answer)
-
-    def usual(self, seen, message):
-        if not seen.target.startswith("/mcp"):
-            return reply("404 Not Found", b"{}")
-        if seen.method != "POST":
-            return reply("405 Method Not Allowed")
-        if message["method"] == "initialize":
-            return reply("200 OK", result(HELLO), mcp_session_id="s")
-        if "id" not in message:
-            return reply("202 Accepted")
-        return reply("200 OK", refusal(-32601, "Method not found"))
-
-
-def result(value):
-    return msgspec.json.encode({"jsonrpc": "2.0", "id": 0, "result": value})
-
-
-def refusal(code, message):
-    error = {"code": code, "message": message}
-    return msgspec.json.encode({"jsonrpc": "2.0", "id": 0, "error": error})
-
-
-@pytest.fixture
-async def seen_of(nursery):
-    async def ask(server, path="/mcp"):
-        await nursery.start(server.scripted.run)
-        url = server.scripted.url.replace("/mcp", path)
-        origin, target = resolve_origin(url)
-        async with HttpClient(origin) as client:
-            with trio.fail_after(30):
-                facts = await Doctor(client, url, target, "").ask()
-        return facts, find(facts, 0.0)
-
-    return ask
+JSON = {"content-type": "application/json"}
+PAGE = reply("404 Not Found", b"<h1>nothing</h1>", kind="text/html")
 
 
 def failing(findings):
@@ -108,11 +63,14 @@ async def test_initialize_that_failed_with_200(seen_of, answer):
 async def test_a_server_of_the_modern_era_alone(seen_of):
     answers = {
         "initialize": reply("400 Bad Request", refusal(-32022, "Unsupported")),
-        "discover": reply("200 OK", result({"supportedVersions": ["2026-07-28"]})),
+        "server/discover": answering({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
     }
-    _, findings = await seen_of(Other(**answers))
-    assert failing(findings) == {CURSOR, VSCODE, REMOTE}  # they know the handshake alone
+    _, findings = await seen_of(Other(answers))
+    assert failing(findings) == {CURSOR, VSCODE}  # they know the handshake alone
     assert "speaks 2026-07-28 alone" in texts(findings)
+    assert "--no-handshake" not in texts(findings)  # that is ours
+    (one,) = [finding for finding in findings if "alone" in finding.text and finding.limited]
+    assert REMOTE in one.limited  # it has to be told
 
 
 async def test_a_token_that_lacks_a_scope_is_not_a_matter_of_the_host(seen_of):
@@ -120,39 +78,50 @@ async def test_a_token_that_lacks_a_scope_is_not_a_matter_of_the_host(seen_of):
     answer = reply("403 Forbidden", b'{"error":"no"}', www_authenticate=challenge)
     _, findings = await seen_of(Other(initialize=answer))
     assert "The token does not allow it" in texts(findings)
-    assert "--scope execute:mcp" in texts(findings)
+    assert "needs the scope execute:mcp" in texts(findings)
+    assert "mcpd token create" not in texts(findings)  # that is for ours
     assert "proxy_set_header" not in texts(findings)
 
 
 @pytest.mark.parametrize(
-    ("status", "fail"), [("307 Temporary Redirect", {BRIDGE, CURSOR}), ("302 Found", set(ALL))]
+    ("status", "target", "fail"),
+    [
+        ("307 Temporary Redirect", "/elsewhere", {CLAUDE_CODE, CURSOR}),
+        ("307 Temporary Redirect", "https://h.example/x", set(ALL) - {VSCODE}),
+        ("302 Found", "/elsewhere", set(ALL)),
+    ],
 )
-async def test_a_redirect_is_told_with_its_target(seen_of, status, fail):
-    _, findings = await seen_of(Other(initialize=reply(status, location="/elsewhere")))
-    assert fail - {CLAUDE} <= failing(findings)
-    assert "/elsewhere" in texts(findings)
-
-
-async def test_an_endpoint_of_http_sse(seen_of):
-    answers = {
-        "initialize": reply("405 Method Not Allowed"),
-        "GET_mcp": stream_head() + chunk(b"event: endpoint\ndata: /post\n\n"),
-    }
-    _, findings = await seen_of(Other(**answers))
-    assert failing(findings) == set()
-    (one,) = [finding for finding in findings if "HTTP+SSE" in finding.text]
-    assert not {BRIDGE, CURSOR, VSCODE} & set(one.limited)
+async def test_a_redirect_is_told_with_its_target(seen_of, status, target, fail):
+    _, findings = await seen_of(Other(initialize=reply(status, location=f"{target}?secret=1")))
+    assert failing(findings) == fail - {CLAUDE}
+    assert target in texts(findings)
+    assert "secret" not in texts(findings)
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
-    [({}, True), ({"registration_endpoint": "https://a/reg"}, False),
-     ({"client_id_metadata_document_supported": True}, False)],
-)  # fmt: skip
-async def test_whether_clients_can_register_is_read_from_the_metadata(seen_of, more, said):
-    answer = reply("200 OK", msgspec.json.encode({**METADATA, **more}))
-    _, findings = await seen_of(Other(GET_well_known_oauth_authorization_server=answer))
-    assert ("names no way to register" in texts(findings)) is said
+    ("refused", "told"),
+    [
+        (reply("405 Method Not Allowed"), set()),
+        (reply("404 Not Found", b"<h1>no</h1>"), set()),
+        (reply("400 Bad Request", b"no session"), {REMOTE}),
+        (reply("400 Bad Request", refusal(-32600, "sessionId is missing")), {REMOTE, BRIDGE}),
+    ],
+)
+async def test_an_endpoint_of_http_sse(seen_of, refused, told):
+    answers = {
+        "initialize": refused,
+        "GET /mcp": stream_head() + chunk(b"event: endpoint\ndata: /post\n\n"),
+    }
+    _, findings = await seen_of(Other(answers))
+    assert failing(findings) == set()
+    (one,) = [finding for finding in findings if "HTTP+SSE" in finding.text]
+    assert {BRIDGE, CURSOR, VSCODE, REMOTE} & set(one.limited) == told
+
+
+async def test_a_refusal_with_400_that_is_no_http_sse(seen_of):
+    _, findings = await seen_of(Other(initialize=reply("400 Bad Request", b"no")))
+    assert failing(findings) == set(ALL) - {CLAUDE}
+    assert "initialize is answered 400: no" in texts(findings)
 
 
 @pytest.mark.parametrize(
@@ -165,14 +134,14 @@ async def test_whether_clients_can_register_is_read_from_the_metadata(seen_of, m
     ],
 )
 def test_who_comes_from_the_internet(url, anonymous, said):
-    hello = Seen(200, {}, result(HELLO).decode())
+    hello = Seen(200, JSON, result(HELLO).decode(), request_id=0)
     facts = Facts(url, True, hello, Seen(202), anonymous=Seen(anonymous, {"www-authenticate": "B"}))
     of_claude = [finding for finding in find(facts, 0.0) if CLAUDE in finding.fails]
     assert (said in texts(of_claude)) if said else not of_claude
 
 
 def test_a_notification_that_was_not_answered_in_time():
-    hello = Seen(200, {}, result(HELLO).decode())
+    hello = Seen(200, JSON, result(HELLO).decode(), request_id=0)
     facts = Facts("https://h.example/mcp", False, hello, Seen(error="no answer within 6 s"))
     assert "not taken: no answer within 6 s" in texts(find(facts, 0.0))
 
@@ -200,3 +169,101 @@ async def test_the_version_that_was_agreed_on_is_the_one_that_is_sent(seen_of):
         if "mcp-session-id" in seen.headers and "mcp-protocol-version" in seen.headers
     }
     assert sent == {"2025-06-18"}
+
+
+# --- what is no matter ------------------------------------------------------------------------
+
+
+async def test_the_modern_probe_says_who_asks(seen_of):
+    """A server that wants clientInfo answers 400 without it, and the era is missed."""
+
+    def strict(message):
+        known = "io.modelcontextprotocol/clientInfo" in message["params"]["_meta"]
+        modern = result({"supportedVersions": ["2026-07-28"], "capabilities": {}}, message["id"])
+        return reply("200 OK", modern) if known else reply("400 Bad Request", refusal(-32602, "no"))
+
+    facts, _ = await seen_of(Other({"server/discover": strict}))
+    assert facts.speaks_modern
+
+
+async def test_pages_at_paths_that_are_looked_at_after_a_refusal_alone(seen_of):
+    server = Other({"GET /.well-known/oauth-authorization-server": PAGE})
+    _, findings = await seen_of(server)
+    assert "without JSON" not in texts(findings)  # no client is asked for a login
+
+    answers = {"initialize": reply("401 Unauthorized", b"{}", www_authenticate="Bearer")}
+    server = Other({**server.answers, **answers})
+    _, findings = await seen_of(server)
+    assert "answered 404 without JSON" in texts(findings)
+
+
+async def test_no_other_url_than_the_given_one_is_asked_for(seen_of):
+    server = Other()
+    await seen_of(server)
+    assert not any(seen.target.startswith("/mcp/") for seen in server.scripted.seen)
+
+
+@pytest.mark.parametrize(
+    ("answer", "limited"),
+    [
+        (reply("400 Bad Request", b"no"), {CLAUDE_CODE, BRIDGE}),
+        (reply("400 Bad Request", b"Session not found"), {CLAUDE_CODE}),  # the bridge reads that
+        (reply("404 Not Found"), None),
+    ],
+)
+async def test_an_ended_session_matters_to_clients_that_begin_again(seen_of, answer, limited):
+    begun = reply("200 OK", result(HELLO), mcp_session_id="s")
+    _, findings = await seen_of(
+        Other(initialize=begun, ping=answer, DELETE=reply("204 No Content"))
+    )
+    found = [set(finding.limited) for finding in findings if "session that is over" in finding.text]
+    assert found == ([limited] if limited else [])
+
+
+async def test_there_is_no_advice_for_a_proxy_where_none_shows_itself(seen_of):
+    async def nothing(stream):
+        pass  # the head of the stream does not come
+
+    _, findings = await seen_of(Other({"GET /mcp": nothing}))
+    assert "Events are held back" in texts(findings)
+    assert "nginx" not in texts(findings)
+    assert failing(findings) == set()  # no client waits for it
+
+    away = reply("503 Service Unavailable", b"no")
+    _, findings = await seen_of(Other(initialize=away))
+    assert "proxy" not in texts(findings)
+    _, findings = await seen_of(Other(initialize=reply("502 Bad Gateway", b"", server="nginx")))
+    assert "the proxy's" in texts(findings)
+
+
+@pytest.mark.parametrize(("status", "fails"), [("400", {CURSOR}), ("404", {CURSOR, CLAUDE_CODE})])
+async def test_a_refused_stream_is_held_against_those_who_mind(seen_of, status, fails):
+    _, findings = await seen_of(Other({"GET /mcp": reply(f"{status} No")}))
+    assert failing(findings) == fails
+
+
+async def test_the_version_that_was_not_asked_for_is_told_so(seen_of):
+    from mcpd.cli.doctor import as_text
+
+    facts, findings = await seen_of(Other(initialize=hello(protocolVersion="2025-03-26")))
+    assert "speaks 2025-03-26 (asked for 2025-11-25)" in as_text(facts, findings)
+    facts, findings = await seen_of(Other())
+    assert "(asked for that" in as_text(facts, findings)
+
+
+async def test_what_a_server_says_cannot_steer_a_terminal_or_repeat_the_token(seen_of):
+    from mcpd.cli.doctor import as_text, shown
+
+    said = refusal(-1, "\x1b[2J secret-token")
+    facts, findings = await seen_of(Other(initialize=reply("400 No", said)), token="secret-token")
+    text = shown(as_text(facts, findings), "secret-token")
+    assert "[hidden]" in text
+    assert not re.search(r"secret-token|\x1b", text)
+
+
+def test_what_was_not_asked_is_not_held_against_the_server():
+    hello = Seen(200, JSON, result(HELLO).decode(), request_id=0)
+    facts = Facts("https://h.example/mcp", False, hello, cut_short="180 s were over")
+    findings = find(facts, 0.0)
+    assert "Not everything was asked: 180 s were over" in texts(findings)
+    assert not any(finding.fails or finding.limited for finding in findings)

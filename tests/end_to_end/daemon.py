@@ -10,16 +10,16 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import trio
 
 from mcpd.auth.principals import SCOPE_EXECUTE
 from mcpd.cli.token import sign
 from mcpd.config import Config
+from mcpd.server.jwt_secrets import find_secrets
 from tests.peer import Peer
 
-START_S = 20.0
+START_S = 60.0
 CI = os.environ.get("CI") == "true"
 
 
@@ -81,13 +81,13 @@ class Daemon:
         if flags:
             done = subprocess.run(
                 [sys.executable, "-m", "mcpd", "token", "create", "--sub", sub,
-                 "--state-dir", str(self.state_dir), *flags],
+                 "--state-dir", str(self.state_dir), "--new-secret", *flags],
                 capture_output=True, text=True, check=True,
             )  # fmt: skip
             return done.stdout.strip()
         config = Config(state_dir=self.state_dir)
-        with patch.dict(os.environ, clear=True):
-            return sign(config, sub, (SCOPE_EXECUTE,), token_type="access", ttl=ttl)
+        source = find_secrets(config, {}, create=True)  # the server may still be starting
+        return sign(config, source, sub, (SCOPE_EXECUTE,), token_type="access", ttl=ttl)
 
     async def connect(self, *, token: str | None = None, tls: ssl.SSLContext | None = None) -> Peer:
         stream: Any = await trio.open_tcp_stream("127.0.0.1", self.port)
@@ -101,6 +101,14 @@ class Daemon:
 
     def wait(self, timeout_s: float = 30.0) -> int:
         return self.process.wait(timeout_s)
+
+    def reload(self, environ: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+        """As ``mcpd reload`` of the service unit."""
+        return subprocess.run(
+            [sys.executable, "-m", "mcpd", "reload", str(self.process.pid),
+             "--state-dir", str(self.state_dir)],
+            capture_output=True, text=True, check=False, env={**os.environ, **(environ or {})},
+        )  # fmt: skip
 
     def stop(self) -> int:
         if self.process.poll() is None:

@@ -94,13 +94,13 @@ async def test_sighup_rotates_secrets_and_a_bad_file_keeps_the_old_ones(tmp_path
         assert await status() == 200
         secrets.write_text("b" * 40 + "\n" + "a" * 40 + "\n")
         daemon.send(signal.SIGHUP)
-        daemon.wait_for("reloaded secrets")
+        daemon.wait_for("reloaded: ")
         assert await status() == 200
         new = await daemon.connect(token=daemon.token(*flags))
         assert (await modern(new, "tools/list")).status == 200
         secrets.write_text("b" * 40 + "\n")
         daemon.send(signal.SIGHUP)
-        daemon.wait_for("(?s)reloaded secrets.*reloaded secrets")
+        daemon.wait_for("(?s)reloaded: .*reloaded: ")
         assert await status() == 401
         for one in (peer, new):
             await one.stream.aclose()
@@ -133,7 +133,7 @@ async def test_tls_and_a_certificate_that_is_replaced(tmp_path):
         cert.write_bytes(other_cert.read_bytes())
         key.write_bytes(other_key.read_bytes())
         daemon.send(signal.SIGHUP)
-        daemon.wait_for("reloaded secrets")
+        daemon.wait_for("reloaded: ")
         assert (await modern(peer, "tools/list")).status == 200
         trust_other = ssl.create_default_context(cafile=str(other_cert))
         renewed = await daemon.connect(tls=trust_other)
@@ -151,8 +151,8 @@ async def test_a_unix_socket_and_one_left_behind(tmp_path):
             peer = Peer(await trio.open_unix_socket(str(path)))
             assert (await peer.request("GET", "/health")).status == 200
             taken = Daemon(tmp_path / "s2", "--unix", str(path))
-            assert taken.wait() == 78
-            assert "Another process listens" in taken.text()
+            assert taken.wait() == 75
+            assert "Another mcpd listens" in taken.text()
             taken.kill()
             await peer.stream.aclose()
     with Daemon(tmp_path / "s", "--unix", str(path)) as daemon:
@@ -174,8 +174,8 @@ async def test_ipv6_is_listened_on(tmp_path):
 def test_exit_codes_tell_whether_a_restart_helps(tmp_path):
     with Daemon(tmp_path / "a", "--port", "0") as first:
         taken = Daemon(tmp_path / "b", "--port", str(first.port))
-        assert taken.wait() == 78
-        assert "Another process listens" in taken.text()
+        assert taken.wait() == 75
+        assert "Another mcpd listens" in taken.text()
         taken.kill()
     corrupt = tmp_path / "c"
     corrupt.mkdir()

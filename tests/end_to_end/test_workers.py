@@ -229,7 +229,7 @@ async def test_a_reload_reaches_every_worker_and_a_bad_app_keeps_the_old_ones(tm
     with Daemon(tmp_path / "s", *flags) as daemon:
         daemon.wait_for("listening on")
         daemon.send(signal.SIGHUP)
-        daemon.wait_for("(?s)reloaded secrets.*reloaded secrets")
+        daemon.wait_for("(?s)reloaded: .*reloaded: ")
         old = workers_of(daemon)
         (tmp_path / "pid_app.py").write_text("this is no Python")
         daemon.send(signal.SIGUSR2)

@@ -209,6 +209,19 @@ async def test_requests_go_through_a_proxy(nursery, open_client):
     assert origin.seen == []
 
 
+@pytest.mark.parametrize("target", [".evil.test/", "@evil.test/", ":9/", "http://evil.test/", ""])
+@pytest.mark.parametrize("through_proxy", [True, False])
+async def test_a_target_that_is_no_path_is_not_sent(nursery, open_client, target, through_proxy):
+    """A proxy would read it as more of the host's name."""
+    server = await served(nursery, OK)
+    environ = {"HTTP_PROXY": f"http://127.0.0.1:{server.port}"}
+    url = "http://mcp.test" if through_proxy else server.url
+    client, _ = open_client(url, environ=environ)
+    with pytest.raises(BadRequest, match="does not begin with a slash"):
+        await get(client, target)
+    assert server.seen == []
+
+
 @pytest.mark.parametrize(
     ("url", "environ", "proxied"),
     [

@@ -309,7 +309,7 @@ async def test_a_stream_that_is_refused_leaves_a_connection_that_drains(make, au
     fixture = make()
     peer = fixture.connect()
     assert (await peer.request("GET", "/refused")).status == 404
-    fixture.state.draining = True
+    fixture.state.closes = fixture.state.draining = True
     fixture.connections[0].drain()
     with trio.fail_after(60):
         assert await peer.stream.receive_some() == b""
@@ -397,7 +397,7 @@ async def test_a_drain_ends_open_streams_with_a_hint_and_lets_requests_finish(ma
     await slow.begin("GET", "/slow")
     await idle.request("POST", "/echo", body=b"")
     await trio.sleep(1)
-    fixture.state.draining = True
+    fixture.state.closes = fixture.state.draining = True
     for connection in fixture.connections:
         connection.drain()
     assert await stream.piece() == b"retry: 1000\n\n"

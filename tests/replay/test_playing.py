@@ -116,4 +116,59 @@ def test_a_server_that_is_not_there(recorded, unused_port):
     there = f"http://127.0.0.1:{unused_port}/mcp/"
     done = mcpd("replay", folder / "t", "--url", there, check=False)
     assert (done.returncode, "connection refused" in done.stdout) == (1, True)
-    assert "is the server running" in done.stdout
+    assert "Is the server running" in done.stdout
+
+
+CLOCK = """
+import datetime, time, uuid
+from mcpd import App
+
+app = App("clock")
+
+@app.tool
+def test_clock() -> str:
+    now = datetime.datetime.now()
+    return f"It is {now}, {now:%H:%M:%S}, {time.time()}, {time.time_ns() // 10**6}: {uuid.uuid4()}"
+
+@app.tool
+def test_structured_clock() -> dict[str, float | str]:
+    return {"now": time.time(), "at": str(datetime.datetime.now()), "id": str(uuid.uuid4())}
+"""
+CLOCK_CLIENT = """
+import asyncio, os, httpx
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+
+async def main():
+    async with httpx.AsyncClient() as http:
+        async with streamable_http_client(os.environ["MCP_URL"], http_client=http) as (r, w, _):
+            async with ClientSession(r, w) as session:
+                await session.initialize()
+                await session.call_tool("test_clock")
+                await session.call_tool("test_structured_clock")
+
+asyncio.run(main())
+"""
+
+
+def test_a_recording_of_a_clock_passes_later_against_the_same_clock(tmp_path):
+    python = ROOT / ".clients" / "python-1" / "bin" / "python"
+    need(python.exists(), "the Python SDK 1.x (run tests/clients/install)")
+    (tmp_path / "clock.py").write_text(CLOCK)
+    (tmp_path / "client.py").write_text(CLOCK_CLIENT)
+    app = ("--app", f"{tmp_path / 'clock.py'}:app", "--auth", "none")
+    with Daemon(tmp_path / "s", "--port", "0", *app) as daemon:
+        where = (
+            "--upstream",
+            f"{daemon.base}/mcp/",
+            "--out",
+            tmp_path / "t",
+            "--scenario",
+            "clock",
+        )
+        mcpd("record", *where, "--client", "sdk", "--", python, tmp_path / "client.py")
+        text = (tmp_path / "t" / "sdk" / "clock.txt").read_text()
+        done = mcpd("replay", tmp_path / "t", "--url", f"{daemon.base}/mcp/", check=False)
+    assert text.count("<time>") >= 4
+    assert "<uuid-1>" in text
+    assert "1 passed, 0 failed" in done.stdout, done.stdout + text

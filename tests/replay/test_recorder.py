@@ -68,3 +68,13 @@ async def test_an_answer_that_is_too_large_ends_its_connection_alone(recorded, m
         assert await stream.receive_some() == b""
     assert await goes_on(connect)
     assert [o.kind for o in recorder.seen] == ["request", "request", "response"]
+
+
+async def test_a_target_that_names_another_server_is_refused_and_not_recorded(recorded):
+    recorder, connect = await recorded(reply("200 OK", b"{}"))
+    for target in ("http://evil.example/", ".evil.example/", "*"):
+        async with await connect() as stream:
+            await stream.send_all(f"GET {target} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 400")
+    assert recorder.seen == []
+    assert await goes_on(connect)

@@ -1,5 +1,10 @@
 """Transcripts as text, and what is never in one."""
 
+import html
+import json
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote, quote_plus
+
 import msgspec
 import pytest
 
@@ -71,6 +76,14 @@ def test_a_text_is_read_and_written_again():
         (("< 1 end", "< 7 end"), "exchange 7 is out of place"),
         (("> 2 later POST", "> 1 POST"), "exchange 1 is out of place"),
         (("accept: application/json", "accept application/json"), "no header field"),
+        (("POST /mcp/", "POST .evil.example/mcp/"), "line 6: the target '.evil.example/mcp/'"),
+        (("POST /mcp/", "POST @evil.example/"), "begins with one slash"),
+        (("POST /mcp/", "POST :9/"), "begins with one slash"),
+        (("POST /mcp/", "POST //evil.example/"), "begins with one slash"),
+        (("POST /mcp/", "POST http://evil.example/"), "begins with one slash"),
+        (("POST /mcp/", "POST <base>.evil.example/"), "begins with one slash"),
+        (("POST /mcp/", "POST mcp/"), "begins with one slash"),
+        (("POST /mcp/", "POST *"), "begins with one slash"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(change, told):
@@ -167,6 +180,53 @@ S = "hunter2-is-the-secret"
             {"body": f'{{"{name}":"{S}"}}'.encode()}
             for name in ("Authorization", "passwd", "github_token", "aws_secret_access_key")
         ),
+        *(
+            {"body": msgspec.json.encode({"arguments": {name: S}})}
+            for name in (
+                "pin",
+                "auth",
+                "key",
+                "pwd",
+                "passphrase",
+                "bearer",
+                "tokens",
+                "userPin",
+                "x-auth",
+                "apiKeys",
+                "API_KEY",
+                "openai_key",
+                "basicAuth",
+                "signature",
+                "otp",
+                "pass",
+                "passcode",
+                "clientSecrets",
+                "X-Amz-Signature",
+            )
+        ),
+        *(
+            {"target": f"/f?a=1&{name}={S}"}
+            for name in (
+                "X-Amz-Signature",
+                "X-Amz-Credential",
+                "X-Goog-Signature",
+                "sig",
+                "key",
+                "pwd",
+                "client%5Fsecret",
+            )
+        ),
+        {"body": msgspec.json.encode({"tokens": {"alice": S}})},
+        {"body": msgspec.json.encode({"auth": [{"password": {"value": S}}]})},
+        {"body": f"<password>{S}</password>".encode()},
+        {"body": f"password: {S}".encode()},
+        {"body": f"{{'password': '{S}'}}".encode()},
+        {"body": f'password = "{S}"'.encode()},
+        {"body": f"POST / HTTP/1.1\nCookie: a=b; c={S}\n".encode()},
+        {"body": f"next=https%3A%2F%2Fx%2F%3Faccess_token%3D{S}".encode()},
+        {"body": f"next=https://x/?access_token={S}".encode()},
+        {"body": b"data=" + b64encode(msgspec.json.encode({"password": S}))},
+        {"body": msgspec.json.encode({"data": urlsafe_b64encode(f"pwd={S}".encode()).decode()})},
         {"fields": [("authorization", f"Bearer {S}")], "body": f'{{"echo":"it was {S}"}}'.encode()},
         {"fields": [("x-api-key", S)], "target": f"/mcp/{S}"},
         {"body": f'{{"text":"curl -H \\"Authorization: Bearer {S}\\""}}'.encode()},
@@ -176,6 +236,133 @@ def test_secrets_go_by_many_names(observation):
     asked = {"kind": "request", "number": 1, "method": "GET", "target": "/", **observation}
     text = write(compose(observed(asked), {}, secrets=[], base="http://x"))
     assert S not in text, text
+
+
+ODD = "p&ss/wört+1?=x"
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda s: s,
+        lambda s: quote(s, safe=""),
+        lambda s: quote(s, safe="").lower(),
+        quote_plus,
+        lambda s: quote(quote(s, safe=""), safe=""),
+        lambda s: b64encode(s.encode()).decode(),
+        lambda s: b64encode(s.encode()).decode().rstrip("="),
+        lambda s: urlsafe_b64encode(s.encode()).decode(),
+        lambda s: b64encode(f"me:{s}".encode()).decode(),
+        lambda s: b64encode(b"\xff\x00binary" + s.encode() + b"\xfe").decode(),
+        lambda s: b64encode(b64encode(s.encode())).decode(),
+        lambda s: s.encode().hex(),
+        lambda s: json.dumps(s)[1:-1],
+        html.escape,
+    ],
+)
+@pytest.mark.parametrize("secret", [S, ODD])
+@pytest.mark.parametrize("place", ['{"x": %s}', "{%s: 1}", '{"deep": [{%s: {"y": 2}}]}'])
+def test_a_known_secret_is_found_in_every_spelling(spell, secret, place):
+    spelt = spell(secret)
+    for around in ("{}", "before {} behind", "/path/{}/x"):
+        body = (place % json.dumps(around.format(spelt))).encode()
+        seen = observed(
+            {"kind": "request", "number": 1, "method": "POST", "target": "/", "body": body,
+             "fields": [("x-api-key", secret)]},
+            {"kind": "response", "number": 1, "status": 200, "body": body},
+        )  # fmt: skip
+        text = write(compose(seen, {}, secrets=[], base="http://x"))
+        assert spelt not in text
+        assert secret not in text
+
+
+PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        PEM,
+        PEM.partition("\n-----END")[0],  # cut off
+        "ghp_" + "a1B2" * 9,
+        "gho_" + "a1B2" * 9,
+        "github_pat_" + "11ABCDEFG0" * 4,
+        "glpat-" + "a1B2_" * 4,
+        "sk-" + "a1B2" * 8,
+        "sk-ant-api03-" + "a1B2" * 8,
+        "sk_live_" + "a1B2" * 6,
+        "xoxb-" + "123456789012-" * 2 + "abcDEF",
+        "xoxp-" + "123456789012-" * 2 + "abcDEF",
+        "AKIA" + "ABCD" * 4,
+        "ASIA" + "ABCD" * 4,
+        "AIza" + "SyA1b" * 7,
+        "ya29." + "a1B2" * 8,
+        "npm_" + "a1B2" * 9,
+        "hf_" + "aBcD" * 8,
+        SECRET,
+    ],
+)
+@pytest.mark.parametrize("place", ["{}", "it is {}.", "x={}", "({})", '"{}"'])
+def test_a_secret_is_known_by_its_shape(secret, place):
+    for body in ({"text": place.format(secret)}, {place.format(secret): 1}):
+        asked = {"kind": "request", "number": 1, "method": "POST", "target": "/mcp/",
+                 "body": msgspec.json.encode(body)}  # fmt: skip
+        text = write(compose(observed(asked), {}, secrets=[], base="http://x"))
+        assert secret.splitlines()[-1] not in text
+        assert secret[4:20] not in text
+
+
+def test_basic_credentials_are_known_by_their_password():
+    header = "Basic " + b64encode(f"me:{S}".encode()).decode()
+    asked = {"kind": "request", "number": 1, "method": "POST", "target": "/mcp/",
+             "fields": [("authorization", header), ("cookie", "sid=c00kie-value; a=b")],
+             "body": f'{{"echo": "{S} and c00kie-value"}}'.encode()}  # fmt: skip
+    text = write(compose(observed(asked), {}, secrets=[], base="http://x"))
+    assert S not in text
+    assert "c00kie-value" not in text
+
+
+def test_what_the_server_gave_as_a_secret_is_one_everywhere():
+    seen = observed(
+        {"kind": "request", "number": 1, "method": "POST", "target": "/token"},
+        {"kind": "response", "number": 1, "status": 200,
+         "body": b'{"refresh_token": "r3fresh-value"}'},
+        {"kind": "request", "number": 2, "method": "POST", "target": "/mcp/",
+         "body": b'{"note": "I have r3fresh-value"}'},
+    )  # fmt: skip
+    assert "r3fresh-value" not in write(compose(seen, {}, secrets=[], base="http://x"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"max_tokens": "100", "progressToken": "p", "publicKey": "k", "author": "me", "spin": "x"},
+        {"properties": {"password": {"type": "string", "title": "Password"}}},
+        {"sort_key": "name", "monkey": "x", "keyboard": "y", "idempotency-key": "z"},
+        {"text": "task-0123456789abcdef0123 and /a/b/c/d/e/f/g/h/i/j/k/l"},
+        {"data": b64encode(b"only a picture of nothing at all").decode()},
+    ],
+)
+def test_what_is_no_secret_stays(body):
+    asked = {"kind": "request", "number": 1, "method": "POST", "target": "/mcp/",
+             "body": msgspec.json.encode(body)}  # fmt: skip
+    assert compose(observed(asked), {}, secrets=[], base="http://x").entries[0].body == body
+
+
+def test_a_key_of_an_argument_is_another_one_each_time_and_the_same_in_one_run():
+    def call(number, key):
+        params = {"name": "x", "arguments": {"key": key}}
+        body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "params": params})
+        return {"kind": "request", "number": number, "method": "POST", "target": "/", "body": body}
+
+    seen = observed(call(1, "one"), call(2, "two"), call(3, "one"))
+    entries = compose(seen, {}, secrets=[], base="http://x").entries
+    keys = [Bindings().fill(e.body)["params"]["arguments"]["key"] for e in entries[:3]]
+    assert len(set(keys)) == 3
+    bindings = Bindings()
+    one, two, again = (bindings.fill(e.body)["params"]["arguments"]["key"] for e in entries[:3])
+    assert one == again != two
+    assert "<" not in one
 
 
 def test_the_command_that_made_a_recording_is_scrubbed_too():

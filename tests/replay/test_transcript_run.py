@@ -47,9 +47,9 @@ content-type: text/event-stream
 
 @pytest.fixture
 async def mismatch(nursery, monkeypatch):
-    monkeypatch.setattr("mcpd.replay.transcript_run.HUNG_UP_S", 0.2)
+    monkeypatch.setattr("mcpd.replay.expecting.HUNG_UP_S", 0.2)
     monkeypatch.setattr(
-        "mcpd.replay.transcript_run.PATIENCE_S", dict.fromkeys(("", "soon", "later"), 0.5)
+        "mcpd.replay.expecting.PATIENCE_S", dict.fromkeys(("", "soon", "later"), 0.5)
     )
 
     async def play(text, *answers):
@@ -188,3 +188,40 @@ def test_any_text_can_be_written_and_read_again(text):
 def test_a_transcript_without_expectations_is_none(rest):
     with pytest.raises(ConfigError, match="nothing to"):
         read("mcpd transcript 1\n" + rest)
+
+
+OLD = """mcpd transcript 1
+
+> 1 GET /sse
+
+< 1 200
+
+< 1 event
+event: endpoint
+
+| /messages?session_id=<session-1>
+
+> 2 POST /messages?session_id=<session-1>
+authorization: Bearer <token>
+
+{"jsonrpc": "2.0", "method": "notifications/x"}
+
+< 2 202
+"""
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "seen"),
+    [(b"/m?a=1", "/m?a=1"), (b"m", "/m"), (b".evil.example/m", "/.evil.example/m"),
+     (b"@evil.example/m", "/@evil.example/m"), (b"//evil.example/m", None),
+     (b"http://evil.example/m", None)],
+)  # fmt: skip
+async def test_an_endpoint_does_not_lead_to_another_origin(mismatch, endpoint, seen):
+    async def name(stream):
+        event = b"event: endpoint\ndata: " + endpoint + b"\n\n"
+        await stream.send_all(stream_head() + chunk(event))
+        await trio.sleep_forever()
+
+    found, server = await mismatch(OLD, name, reply("202 Accepted"))
+    assert [one.target for one in server.seen[1:]] == ([] if seen is None else [seen])
+    assert (found is None) is (seen is not None)
