@@ -1,77 +1,239 @@
-"""wrk as load: many connections, varying arguments, on a core of its own."""
+"""The load: virtual clients on raw sockets, each with one request under way at a time.
 
-import re
-import subprocess
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
-
-from benchmarks.client import MODERN, call, headers, open_session
-from benchmarks.contestants import Contestant
-
-LOAD_CORE = "1"
-CONNECTIONS = 16
-VARIANTS = 64  # bodies of several lengths, so that heads differ; ids that no two in flight share
-
-_SCRIPT = """
-local requests, next = {}, 0
-init = function(args)
-%s
-end
-request = function()
-  next = next %% #requests + 1
-  return requests[next]
-end
+Requests are canned bytes. Each answer is read to its end and verified; one that is wrong counts
+as failed and not as an answer. The generator runs in this process, on a core of its own.
 """
+
+import gc
+import os
+import re
+import resource
+import select
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+LOAD_CORE = 1
+WARM_S = 0.5  # of load that is not counted
+READ_BYTES = 256 * 1024
+PATIENCE_S = 10.0  # without any answer at all: the run is over
+OPEN_FILES = 65_536
+
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request, and what its answer must be.
+
+    Attributes:
+        holds: parts of the answer: its id, its result.
+        counted: a part that occurs ``count`` times.
+        least_bytes: of the whole answer.
+    """
+
+    request: bytes
+    holds: tuple[bytes, ...] = ()
+    counted: bytes = b""
+    count: int = 0
+    least_bytes: int = 0
+    status: bytes = b"200"
+
+    def verify(self, answer: bytes | bytearray) -> bool:
+        """Whether this is the whole and right answer."""
+        return (
+            answer[9:12] == self.status
+            and len(answer) >= self.least_bytes
+            and all(part in answer for part in self.holds)
+            and (not self.counted or answer.count(self.counted) == self.count)
+        )
+
+
+class Receiver:
+    """Bytes of one connection, until an answer is complete."""
+
+    __slots__ = ("_chunked", "_end", "data")
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self._end = 0  # of the answer; 0: not known yet
+        self._chunked = False
+
+    def receive(self, piece: bytes) -> bool:
+        """Take what came; whether the answer is complete."""
+        self.data += piece
+        if not self._end and not self._chunked:
+            head_end = self.data.find(b"\r\n\r\n")
+            if head_end < 0:
+                return False
+            length = _LENGTH.search(self.data, 0, head_end + 2)
+            if length is None and self.data[9:12] != b"202":
+                self._chunked = True
+            else:
+                self._end = head_end + 4 + (int(length[1]) if length else 0)
+        return self.data.endswith(_LAST_CHUNK) if self._chunked else len(self.data) >= self._end
+
+    def clear(self) -> None:
+        """For the next answer."""
+        self.data = bytearray()
+        self._end = 0
+        self._chunked = False
+
+
+class Record:
+    """What all clients of a run have measured."""
+
+    def __init__(self) -> None:
+        self.latencies_ns: list[int] = []
+        self.failed = 0
+        self.sample = b""  # the first wrong answer
+
+
+class Client:
+    """One connection that repeats its exchanges in turn."""
+
+    def __init__(self, port: int, exchanges: Sequence[Exchange], record: Record) -> None:
+        self._port = port
+        self._exchanges = exchanges
+        self._record = record
+        self._next = 0
+        self._receiver = Receiver()
+        self._began_ns = 0
+        self.sock = connect(port)
+
+    def sockets(self) -> list[socket.socket]:
+        """Those to be watched."""
+        return [self.sock]
+
+    def begin(self) -> None:
+        """Send the next request."""
+        self._exchange = self._exchanges[self._next % len(self._exchanges)]
+        self._next += 1
+        self._receiver.clear()
+        self._began_ns = time.perf_counter_ns()
+        self.sock.sendall(self._exchange.request)
+
+    def readable(self, _: int) -> None:
+        """Something came; once the answer is whole, go on.
+
+        Raises:
+            OSError: the server closed the connection.
+        """
+        piece = self.sock.recv(READ_BYTES)
+        if not piece:
+            raise ConnectionResetError
+        if self._receiver.receive(piece):
+            now = time.perf_counter_ns()
+            if self._exchange.verify(self._receiver.data):
+                self._record.latencies_ns.append(now - self._began_ns)
+            else:
+                self._record.failed += 1
+                self._record.sample = self._record.sample or bytes(self._receiver.data[:2000])
+            self.begin()
+
+    def close(self) -> None:
+        """Leave."""
+        self.sock.close()
+
+
+def connect(port: int) -> socket.socket:
+    """A connection to the server, without Nagle's delay."""
+    sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run of wrk."""
+    """One run."""
 
     per_second: float
+    p50_ms: float
     p99_ms: float
     failed: int
+    cpu_us: float = 0.0  # of the server, for each answer: says more than a rate on a busy machine
+    load_busy: float = 0.0  # share of its core that the generator used: near 1, it is the limit
+
+    def figures(self) -> dict[str, float]:
+        """By name, for tables and files."""
+        return {
+            "per_second": self.per_second,
+            "p50_ms": self.p50_ms,
+            "p99_ms": self.p99_ms,
+            "failed": self.failed,
+            "cpu_us": self.cpu_us,
+            "load_busy": self.load_busy,
+        }
 
 
-def measure(
-    contestant: Contestant, *, modern: bool, seconds: float, core: str | None = LOAD_CORE
+def drive(
+    clients: Sequence[Client], record: Record, *, seconds: float, server_cpu_s: Callable[[], float]
 ) -> Measured:
-    """Run wrk once against a running contestant; ``core`` None: on any."""
-    given = {**headers(contestant), **MODERN} if modern else open_session(contestant)
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(
-            _SCRIPT % "\n".join(_request(contestant, given, n, modern) for n in range(VARIANTS))
-        )
-        script.flush()
-        url = f"http://127.0.0.1:{contestant.port}{contestant.path}"
-        pinned = [] if core is None else ["taskset", "-c", core]
-        done = subprocess.run(
-            [*pinned, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s",
-             "--latency", "-s", script.name, url],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    return _read(done.stdout)
+    """Run clients side by side, warm first; they are closed afterwards."""
+    poll = select.epoll()
+    owners: dict[int, Client] = {}
+    for client in clients:
+        for sock in client.sockets():
+            owners[sock.fileno()] = client
+            poll.register(sock.fileno(), select.EPOLLIN)
+    gc.collect()
+    gc.disable()
+    try:
+        for client in clients:
+            client.begin()
+        _turn(poll, owners, record, WARM_S)
+        record.latencies_ns.clear()
+        began, used, spent = time.perf_counter(), time.process_time(), server_cpu_s()
+        _turn(poll, owners, record, seconds)
+        took, used = time.perf_counter() - began, time.process_time() - used
+        spent = server_cpu_s() - spent
+    finally:
+        gc.enable()
+        poll.close()
+        for client in clients:
+            client.close()
+    return _measured(record, took, spent, used / took)
 
 
-def _request(contestant: Contestant, given: dict[str, str], number: int, modern: bool) -> str:
-    body = call(number * 37 % 1000, 10 ** (number % 4), modern=modern, request_id=number + 1)
-    fields = ", ".join(f"[{name!r}]={value!r}" for name, value in given.items())
-    return (
-        f"requests[{number + 1}] = wrk.format('POST', {contestant.path!r}, {{{fields}}}, {body!r})"
+def _turn(poll: select.epoll, owners: dict[int, Client], record: Record, seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        events = poll.poll(PATIENCE_S, 256)
+        if not events:
+            record.failed += 1
+            record.sample = record.sample or b"no answer at all for %d s" % PATIENCE_S
+            return
+        for descriptor, _ in events:
+            try:
+                owners[descriptor].readable(descriptor)
+            except OSError as error:
+                record.failed += 1
+                record.sample = record.sample or repr(error).encode()
+                poll.unregister(descriptor)
+
+
+def _measured(record: Record, took: float, spent: float, busy: float) -> Measured:
+    found = sorted(record.latencies_ns)
+    count = len(found)
+    if not count:
+        return Measured(0, 0, 0, record.failed, 0, busy)
+    return Measured(
+        count / took,
+        found[count // 2] / 1e6,
+        found[min(count - 1, count * 99 // 100)] / 1e6,
+        record.failed,
+        spent / count * 1e6,
+        busy,
     )
 
 
-def _read(text: str) -> Measured:
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
-    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
-    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    assert rate is not None, text
-    assert p99 is not None, text
-    scale = {"us": 0.001, "ms": 1.0, "s": 1000.0}[p99[2]]
-    return Measured(float(rate[1]), float(p99[1]) * scale, int(failed[1]) if failed else 0)
-
-
-def wrk_is_there() -> bool:
-    """Whether wrk can be run."""
-    return any((Path(folder) / "wrk").exists() for folder in ("/usr/bin", "/usr/local/bin"))
+def prepare_process(core: int | None = LOAD_CORE) -> None:
+    """As many files as may be, and a core of its own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if core is not None:
+        os.sched_setaffinity(0, {core})

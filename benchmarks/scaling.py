@@ -1,12 +1,11 @@
 """One worker and two, on the same cores as the load: python -m benchmarks.scaling
 
 Each round runs both, in turns; printed are medians and their ratio. Nothing is pinned: on two
-cores the second worker shares its core with wrk, and with Redis where sessions are kept there.
+cores the second worker shares its core with the load, and with Redis where sessions are kept there.
 The CPU seconds of everybody tell why the ratio is what it is.
 """
 
 import argparse
-import os
 import shutil
 import statistics
 import subprocess
@@ -15,14 +14,16 @@ import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmarks.calls import sums
 from benchmarks.client import free_port, wait_for_answer
 from benchmarks.contestants import HERE, Contestant
-from benchmarks.load import Measured, measure
+from benchmarks.load import Measured, prepare_process
+from benchmarks.processes import cpu_s
+from benchmarks.scenario import repeat_calls
 
+CONNECTIONS = 16
 ALL_UP_S = 1.0  # for the other workers, after the first answer
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -42,18 +43,7 @@ def serve(workers: int, store: str, state: str, token: str) -> Contestant:
     ]  # fmt: skip
     if store == "memory":
         command.append("--no-handshake")
-    return Contestant(f"{workers}", command, token=token, cores="0-1")
-
-
-def cpu_s(pid: int) -> float:
-    """Of a process and its children, so far."""
-    listed = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    pids = [pid, *(int(child) for child in " ".join(listed).split())]
-    total = 0
-    for one in pids:
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS_PER_S
+    return Contestant(f"{workers}", command, path="/mcp/", token=token, cores="0-1")
 
 
 def run(contestant: Contestant, *, modern: bool, seconds: float) -> Run:
@@ -62,10 +52,11 @@ def run(contestant: Contestant, *, modern: bool, seconds: float) -> Run:
     try:
         wait_for_answer(contestant)
         time.sleep(ALL_UP_S)
-        measure(contestant, modern=modern, seconds=1, core=None)
+        session = not modern
+        repeat_calls(contestant, sums, session, connections=CONNECTIONS, seconds=1)
         assert contestant.process is not None
         before, began = cpu_s(contestant.process.pid), time.monotonic()
-        measured = measure(contestant, modern=modern, seconds=seconds, core=None)
+        measured = repeat_calls(contestant, sums, session, connections=CONNECTIONS, seconds=seconds)
         spent = cpu_s(contestant.process.pid) - before
         return Run(measured, spent, time.monotonic() - began)
     finally:
@@ -78,6 +69,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     arguments = parser.parse_args()
+    prepare_process(core=None)
     state = tempfile.mkdtemp(prefix="mcpd-scaling-")
     token = subprocess.run(
         [sys.executable, "-m", "mcpd", "token", "create", "--sub", "b", "--new-secret",

@@ -7,20 +7,20 @@ file is ``MCPD_MAX_BODY_BYTES`` and ``--max-body-bytes``.
 import difflib
 import os
 import tomllib
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from mcpd.errors import ConfigError
 from mcpd.http.bounds import Bounds
+from mcpd.limits import caps
+from mcpd.setting_types import convert
 from mcpd.start_failures import start_failure
 
 ENV_PREFIX = "MCPD_"
 NO_SETTINGS = frozenset({"MCPD_CONFIG", "MCPD_TOKEN"})  # the latter is for ``mcpd bridge``
-MAX_NUMBER = 1e10  # of any setting: three hundred years, ten gigabytes
 _BOUNDS = Bounds()
 
 
@@ -70,6 +70,9 @@ class Config:
     # bounds
     max_head_bytes: int = _setting(_BOUNDS.max_head_bytes, "of a request head", "BYTES")
     max_body_bytes: int = _setting(_BOUNDS.max_body_bytes, "of a request body", "BYTES")
+    max_body_memory_bytes: int = _setting(
+        caps.BODIES.in_all, "of all request bodies in memory; one user gets a quarter", "BYTES"
+    )
     head_timeout_s: float = _setting(_BOUNDS.head_timeout_s, "for a request head to arrive", "S")
     body_timeout_s: float = _setting(_BOUNDS.body_timeout_s, "for a request body to arrive", "S")
     idle_timeout_s: float = _setting(_BOUNDS.idle_timeout_s, "for an idle connection", "S")
@@ -79,6 +82,21 @@ class Config:
     max_connections: int = _setting(_BOUNDS.max_connections, "open at once", "N")
     max_connections_per_address: int = _setting(
         _BOUNDS.max_connections_per_address, "open at once from one address", "N"
+    )
+    max_sessions_per_user: int = _setting(
+        1000, "kept of one user; beyond it those go that are idle for longest", "N"
+    )
+    max_calls_per_user: int = _setting(caps.CALLS.each, "of one user's sessions at once", "N")
+    max_calls: int = _setting(caps.CALLS.in_all, "of all sessions at once", "N")
+    max_streams_per_user: int = _setting(caps.STREAMS.each, "open-ended event streams", "N")
+    max_streams: int = _setting(caps.STREAMS.in_all, "open-ended event streams in all", "N")
+    max_tasks_per_user: int = _setting(caps.TASKS.each, "of one user until they expire", "N")
+    max_tasks: int = _setting(caps.TASKS.in_all, "of all users until they expire", "N")
+    max_result_bytes: int = _setting(
+        caps.MAX_RESULT_BYTES, "of a result; a tool may have an option of its own", "BYTES"
+    )
+    left_call_timeout_s: float = _setting(
+        _BOUNDS.left_call_timeout_s, "for a call whose client left and does not come back", "S"
     )
     # Enough for a busy keep-alive connection to be used once more, and not felt at a stop by hand.
     lame_duck_s: float = _setting(
@@ -140,7 +158,7 @@ def load(
     sources.append(("flag", {name: value for name, value in flags.items() if value is not None}))
     for origin, source in sources:
         for name, value in source.items():
-            values[name] = _convert(name, value, origin)
+            values[name] = convert(name, HINTS[name], value, origin)
             origins[name] = f"${ENV_PREFIX}{name.upper()}" if origin == "environment" else origin
     config = Config(**values)
     _check(config)
@@ -191,59 +209,6 @@ def _unknown(name: str, where: str, known: list[str]) -> ConfigError:
     )
 
 
-def _convert(name: str, value: Any, origin: str) -> Any:
-    """The value as the setting's type, from text or from TOML."""
-    hint = HINTS[name]
-    try:
-        return _to_type(hint, value)
-    except (ValueError, TypeError):
-        raise ConfigError(
-            f"{name} (from {origin}) must be {_describe(hint)}.", received=str(value)[:100]
-        ) from None
-
-
-def _to_type(hint: Any, value: Any) -> Any:
-    if get_origin(hint) in (Union, types.UnionType):
-        hint = next(option for option in get_args(hint) if option is not type(None))
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise ValueError
-        return value
-    if get_origin(hint) is tuple:
-        return tuple(value.split()) if isinstance(value, str) else tuple(str(v) for v in value)
-    if hint is bool:
-        return _to_bool(value)
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Path):
-        raise TypeError
-    if hint is Path:
-        return Path(str(value)).expanduser()
-    if hint is int and isinstance(value, float) and not value.is_integer():
-        raise ValueError
-    converted = hint(value)
-    if isinstance(converted, int | float) and not 0 <= converted <= MAX_NUMBER:
-        raise ValueError
-    return converted
-
-
-def _to_bool(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    text = str(value).lower()
-    if text in ("1", "true", "yes", "on"):
-        return True
-    if text in ("0", "false", "no", "off"):
-        return False
-    raise ValueError
-
-
-def _describe(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(get_args(hint))
-    names = {int: "a whole number, not negative or huge", float: "a number, not negative or huge",
-             bool: "true or false", str: "text"}  # fmt: skip
-    return names.get(hint, "a list of texts" if get_origin(hint) is tuple else "a path")
-
-
 def _check(config: Config) -> None:
     """Combinations that make no sense or are not safe."""
     if (config.tls_certificate is None) != (config.tls_key is None):
@@ -268,6 +233,7 @@ _ABOVE_ZERO = (
     "workers", "session_timeout_s", "page_size", "tool_threads", "max_head_bytes", "max_body_bytes",
     "head_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s", "request_timeout_s",
     "calls_per_minute", "heartbeat_s", "max_connections", "max_connections_per_address",
+    "max_sessions_per_user", "max_result_bytes", "left_call_timeout_s", *caps.SETTINGS,
 )  # fmt: skip
 
 

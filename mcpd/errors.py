@@ -241,18 +241,18 @@ class Unavailable(McpdError):
 
 
 class StoreError(Unavailable):
-    """A store cannot be reached or written; the answer says when to try again."""
+    """A store cannot be reached or written; the answer says when to try again.
+
+    Args:
+        lasting: an operator has to do something, so nothing under way waits for it. Whose a
+            stream is was looked at before.
+    """
 
     slug = "store_unavailable"
 
-    def __init__(self, message: str, *, fix: str = "") -> None:
+    def __init__(self, message: str, *, fix: str = "", lasting: bool = False) -> None:
         super().__init__(message, fix=fix, headers=((b"retry-after", b"%d" % STORE_RETRY_S),))
-
-
-class StoreFull(StoreError):
-    """A store is there and takes no writes; who may write was looked at first. Reading works."""
-
-    slug = "store_full"
+        self.lasting = lasting
 
 
 class HandlerTimeout(Unavailable):

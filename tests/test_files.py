@@ -91,7 +91,7 @@ def test_a_database_is_private_from_its_first_moment(tmp_path, monkeypatch):
         return connect(path, *args, **kwargs)
 
     connect = __import__("sqlite3").connect
-    monkeypatch.setattr("mcpd.sqlite.sqlite3.connect", look)
+    monkeypatch.setattr("mcpd.sqlite.opening.sqlite3.connect", look)
     Database(tmp_path / "x.db", "CREATE TABLE t (n)").close()
     assert seen == [0o600]
 

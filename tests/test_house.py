@@ -18,8 +18,9 @@ MAX_PACKAGES = 12
 LAYERS: list[set[str]] = [
     {"errors", "version", "observer", "cancellation", "files"},
     {"start_failures"},
+    {"clock", "limits", "setting_types"},
     {"config", "sqlite", "http", "rpc"},
-    {"app", "auth", "limits", "telemetry"},
+    {"app", "auth", "telemetry"},
     {"sessions"},
     {"mcp"},
     {"client"},

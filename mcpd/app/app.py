@@ -101,6 +101,8 @@ class App:
             task: whether a call may become a task, which the client polls: ``optional``, at once
                 if the client takes tasks; ``required``, or not at all; ``late``, when the tool
                 calls ``ctx.detach()``.
+            max_result_bytes: of a result as JSON; a larger one becomes an error that says so.
+                None: as the server's setting of that name has it.
 
         Returns:
             The function, unchanged.

@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import msgspec
 
 from mcpd.app.content import Message
+from mcpd.app.form_check import fault_of
 from mcpd.app.schemas import JsonSchema, schema_of
 from mcpd.errors import ToolError
 
@@ -75,7 +76,7 @@ class Elicit(Generic[T]):
     Args:
         message: what the user reads.
         form: a dataclass or Struct of texts, numbers, booleans, Literals and lists of Literals,
-            or a JSON Schema of that kind; then the content is a dict.
+            or a JSON Schema of that kind; then the content is a dict that fits it.
     """
 
     message: str
@@ -102,6 +103,8 @@ class Elicit(Generic[T]):
             return Answer(reply.action)
         kind: Any = dict[str, Any] if isinstance(self.form, dict) else self.form
         content = _convert({} if reply.content is None else reply.content, kind)
+        if isinstance(self.form, dict) and (fault := fault_of(content, self.form)):
+            raise BadAnswer(f"The client's answer does not fit the question: {fault}.")
         return Answer("accept", content)
 
 
@@ -146,9 +149,10 @@ class Sampled(msgspec.Struct, rename="camel", frozen=True):
 
     @property
     def text(self) -> str:
-        """The text blocks, joined."""
+        """The text blocks, joined; what is no text is left out."""
         blocks = self.content if isinstance(self.content, list) else [self.content]
-        return "".join(b.get("text", "") for b in blocks if isinstance(b, dict))
+        texts = [block.get("text") for block in blocks if isinstance(block, dict)]
+        return "".join(text for text in texts if isinstance(text, str))
 
 
 @dataclass(frozen=True, slots=True)

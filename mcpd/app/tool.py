@@ -68,6 +68,7 @@ class Tool:
     icons: list[Icon]
     meta: dict[str, Any] | None
     task: TaskSupport
+    max_result_bytes: int | None  # None: the server's setting holds
     function: Function
     _result: msgspec.json.Decoder[Any] | None
     _encoder: msgspec.json.Encoder = field(default_factory=msgspec.json.Encoder)
@@ -150,6 +151,7 @@ class ToolOptions(TypedDict, total=False):
     meta: dict[str, Any] | None
     input_schema: JsonSchema | None
     task: TaskSupport
+    max_result_bytes: int | None
 
 
 def declare_tool(function: Callable[..., Any], **options: Unpack[ToolOptions]) -> Tool:
@@ -182,6 +184,13 @@ def declare_tool(function: Callable[..., Any], **options: Unpack[ToolOptions]) -
         icons=list(options.get("icons", ())),
         meta=options.get("meta"),
         task=options.get("task", "forbidden"),
+        max_result_bytes=_positive("max_result_bytes", options.get("max_result_bytes")),
         function=declared,
         _result=None if promised is None else msgspec.json.Decoder(promised),
     )
+
+
+def _positive(name: str, value: int | None) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value <= 0):
+        raise DeclarationError(f"{name} is a whole number above zero.", received=str(value)[:64])
+    return value

@@ -4,12 +4,11 @@ HMAC-SHA256 (RFC 2104) under keys derived from the configured secrets, so that a
 same configuration opens what another sealed, also while secrets are rotated.
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
 import secrets as random
 
+from mcpd.auth import base64url
 from mcpd.auth.secrets import Secret
 
 _MAC_BYTES = 32
@@ -38,7 +37,7 @@ class Sealer:
     def seal(self, payload: bytes) -> str:
         """A text that ``open`` turns back."""
         mac = hmac.digest(self._keys[0], payload, hashlib.sha256)
-        return base64.urlsafe_b64encode(mac + payload).decode("ascii")
+        return base64url.encode(mac + payload)
 
     def open(self, text: str) -> bytes:
         """The payload.
@@ -49,8 +48,8 @@ class Sealer:
         if len(text) > MAX_SEALED_CHARS:
             raise BrokenSeal
         try:
-            data = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
-        except (binascii.Error, UnicodeEncodeError):
+            data = base64url.decode(text, padded=True)
+        except ValueError:
             raise BrokenSeal from None
         mac, payload = data[:_MAC_BYTES], data[_MAC_BYTES:]
         for key in self._keys:

@@ -5,6 +5,7 @@ remembered by their digest until they expire, so that a token costs its signatur
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,10 +13,12 @@ from typing import Any
 
 import jwt
 
+from mcpd.auth import base64url
 from mcpd.auth.authenticator import Identity
 from mcpd.auth.principals import SCOPE_EXECUTE, Principal
 from mcpd.auth.secrets import Secret
-from mcpd.errors import InsufficientScope, Unauthorized
+from mcpd.errors import InsufficientScope, McpdError, Unauthorized
+from mcpd.rpc.json_limits import check_shape
 
 ALGORITHM = "HS256"
 TOKEN_TYPES = ("access", "api_token")
@@ -107,16 +110,44 @@ class Verifier:
     def _candidates(self, token: str) -> tuple[Secret, ...]:
         """kid chooses; a token without one, or from another library, is tried on all."""
         try:
-            header = jwt.get_unverified_header(token)
-        except jwt.PyJWTError:
+            header, claims = _parts(token)
+        except ValueError:
             raise self._refuse("it is not a JSON Web Token") from None
         if header.get("alg") != ALGORITHM:
             raise self._refuse(f"its algorithm is not {ALGORITHM}")
+        if "crit" in header:  # RFC 7515, section 4.1.11: what is not understood is refused
+            raise self._refuse("its crit names what is not understood here")
+        if not isinstance(claims.get("iss", ""), str):
+            raise self._refuse("its iss is no text")
         named = self._by_kid.get(str(header.get("kid")))
         return self._secrets if named is None else (named,)
 
     def _refuse(self, reason: str) -> Unauthorized:
         return refuse(f"The token is not valid: {reason}.", self._rules.scope)
+
+
+def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims, unverified: UTF-8 JSON within our bounds (RFC 7519, section 7.2), in the
+    one spelling that an encoder makes. What of that the library checks differs by its version.
+
+    Raises:
+        ValueError: it is no token of this form.
+    """
+    first, second, third = token.split(".")
+    base64url.decode(third, padded=False)
+    return _object(first), _object(second)
+
+
+def _object(part: str) -> dict[str, Any]:
+    text = base64url.decode(part, padded=False)
+    try:
+        check_shape(text)
+    except McpdError as error:
+        raise ValueError(error.message) from error
+    found = json.loads(text.decode("utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    return found
 
 
 def refuse(description: str, scope: str, fix: str = HOW_TO_GET) -> Unauthorized:
@@ -164,20 +195,24 @@ def _reason(error: jwt.PyJWTError) -> str:
 
 
 def _check_times(claims: Mapping[str, Any], now: float, rules: TokenRules) -> float:
-    """exp, nbf and iat (RFC 7519, section 4.1); returns when the token stops being valid."""
+    """exp, nbf and iat (RFC 7519, section 4.1); returns when the token stops being valid.
+
+    An iat in the future is no reason to refuse (it says how old a token is, nbf when it begins): a
+    clock that is set back must not lock every user out.
+    """
     expires_at = _seconds(claims, "exp", rules)
     if expires_at is None:
         raise refuse("The token is not valid: it has no exp.", rules.scope)
     if now >= expires_at + rules.leeway_s:
         raise refuse(f"The token expired at {_utc(expires_at)}.", rules.scope)
-    for claim in ("nbf", "iat"):
-        start = _seconds(claims, claim, rules)
-        if start is not None and now < start - rules.leeway_s:
-            raise refuse(
-                f"The token is not valid before {_utc(start)}.",
-                rules.scope,
-                fix="Compare the clocks of this server and of the machine that made the token.",
-            )
+    _seconds(claims, "iat", rules)
+    start = _seconds(claims, "nbf", rules)
+    if start is not None and now < start - rules.leeway_s:
+        raise refuse(
+            f"The token is not valid before {_utc(start)}.",
+            rules.scope,
+            fix="Compare the clocks of this server and of the machine that made the token.",
+        )
     return expires_at + rules.leeway_s
 
 

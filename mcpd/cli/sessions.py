@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -55,10 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
         "list": _list, "show": _show, "end": _end, "export": _export, "import": _import,
     }  # fmt: skip
     must_exist = arguments.action != "import"
-    alive_since = time.time() - config.session_timeout_s
 
     async def main() -> int:
         async with _opened(config, must_exist=must_exist) as backend:
+            alive_since = backend.clock() - config.session_timeout_s
             return await acts[arguments.action](backend, arguments, alive_since)
 
     return run_loop(main)
@@ -93,14 +92,15 @@ async def _list(backend: Backend, arguments: argparse.Namespace, alive_since: fl
     if not arguments.json:
         print(COLUMNS.format("SESSION", "USER", "CLIENT", "REVISION", "IDLE"))
     async for page in _pages(backend, alive_since):
+        now = backend.clock()
         for session in page:
-            print(msgspec.json.encode(session).decode() if arguments.json else _line(session))
+            print(msgspec.json.encode(session).decode() if arguments.json else _line(session, now))
     return 0
 
 
-def _line(session: Session) -> str:
+def _line(session: Session, now: float) -> str:
     client = f"{session.client_name} {session.client_version}".strip() or "-"
-    idle = f"{max(0, time.time() - session.last_activity):.0f} s"
+    idle = f"{max(0, now - session.last_activity):.0f} s"
     revision = session.revision or "-"
     return COLUMNS.format(session.id, session.subject or "-", client[:24], revision, idle)
 

@@ -58,6 +58,22 @@ def read_outgoing(body: bytes) -> Outgoing:
     )
 
 
+class _Named(msgspec.Struct):
+    uri: Any = ""
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+def uri_of(call: Call) -> str:
+    """The resource that a request names; empty: none that can be read."""
+    try:
+        uri = _named.decode(call.params).uri
+    except msgspec.DecodeError:
+        return ""
+    return uri if isinstance(uri, str) else ""
+
+
 class _Members(msgspec.Struct):
     jsonrpc: Any = None
     id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET

@@ -23,6 +23,13 @@ from mcpd.rpc.messages import Call, Notification
 Pairs = list[tuple[bytes, bytes]]
 
 
+class _Listed(msgspec.Struct):
+    tools: Any = None
+
+
+_listed = msgspec.json.Decoder(_Listed)
+
+
 @dataclass(slots=True)
 class ParameterMirrors:
     """Which parameters of which tools are mirrored, as the server's lists told."""
@@ -64,7 +71,10 @@ class ParameterMirrors:
         """Remember which parameters of which tools are mirrored, from a tools/list."""
         if KEYWORD.encode("ascii") not in result:
             return
-        tools = msgspec.json.decode(result).get("tools")
+        try:
+            tools = _listed.decode(result).tools
+        except msgspec.DecodeError:
+            return  # whatever that is, it is for the caller to read
         for tool in tools if isinstance(tools, list) else ():
             if isinstance(tool, dict) and isinstance(tool.get("name"), str):
                 declared = reachable(tool.get("inputSchema"))

@@ -15,7 +15,7 @@ import trio
 
 from mcpd.client.errors import Undeliverable
 from mcpd.client.http_transport import HttpTransport
-from mcpd.client.messages import ServerMessage, read_messages
+from mcpd.client.messages import ServerMessage, read_messages, uri_of
 from mcpd.client.responses import (
     LINGER_S,
     POST_HEADERS,
@@ -178,7 +178,7 @@ class ClientSession:
         """A request that set something up, and was answered."""
         uri = ""
         if call.method in ("resources/subscribe", "resources/unsubscribe"):
-            uri = str(msgspec.json.decode(call.params).get("uri", ""))
+            uri = uri_of(call)
         if call.method == "resources/unsubscribe":
             self._kept.pop(("resources/subscribe", uri), None)
         elif call.method in SET_UP and len(self._kept) < MAX_KEPT:

@@ -16,9 +16,11 @@ class Bounds:
     idle_timeout_s: float = 75.0  # keep-alive without a request; nginx's value
     write_timeout_s: float = 30.0  # for a peer to take one piece of what we write
     request_timeout_s: float = 3600.0  # 503, for the work behind one request
+    left_call_timeout_s: float = 600.0  # for a call that goes on without its client
     heartbeat_s: float = 15.0  # a comment on a quiet event stream
     max_connections: int = 8192  # 503
-    max_connections_per_address: int = 256  # 503; loopback and Unix peers are exempt
+    max_connections_per_address: int = 256  # 503; for each IPv4 address or IPv6 /64
+    limit_loopback: bool = False  # whether peers of this machine have that bound too
     retry_hint_ms: int = 1000  # when an event stream is ended by us
 
 
@@ -35,7 +37,7 @@ DRAIN_IDLE_S = 0.05  # for a request that came just before an idle connection is
 DRAIN_FRESH_S = 1.0  # for the first request of a connection that came just before
 GOODBYE_S = 2.0  # for the last answer and the half-close
 LINGER_S = 2.0  # for a peer to notice a refusal while it still sends
-LINGER_BYTES = 1024 * 1024
+LINGER_BYTES = 8 * 1024 * 1024  # more than a large body: its client reads why it was refused
 
 
 def too_large(max_bytes: int) -> ContentTooLarge:

@@ -6,7 +6,7 @@ import struct
 
 import trio
 
-from mcpd.http.bounds import LINGER_BYTES, LINGER_S, READ_BYTES
+from mcpd.http.bounds import BODY_READ_BYTES, LINGER_BYTES, LINGER_S
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
@@ -24,7 +24,7 @@ async def linger(stream: trio.abc.Stream) -> None:
             await stream.send_eof()
             left = LINGER_BYTES
             while left > 0:
-                data = await stream.receive_some(READ_BYTES)
+                data = await stream.receive_some(BODY_READ_BYTES)
                 if not data:
                     return
                 left -= len(data)

@@ -1,8 +1,4 @@
-"""One peer: requests in, answers out, in order.
-
-The connection's own task reads a request, awaits its endpoint and writes the answer; nothing is
-handed between tasks on the way.
-"""
+"""One peer: requests in, answers out, in order, in the connection's own task."""
 
 import logging
 from math import inf
@@ -45,7 +41,7 @@ class Connection:
         self._peer = peer
         self._stream = PeerStream(stream, server.timers, server.bounds)
         self._parser = RequestParser(server.bounds.max_head_bytes)
-        self._body = RequestBody(self._parser, self._stream, server.bounds)
+        self._body = RequestBody(self._parser, self._stream, server)
         self._head: Head | None = None  # of the request being served
         self._number = 0
         self._name = f"{connection_id:x}"
@@ -81,6 +77,7 @@ class Connection:
                 nursery.cancel_scope.cancel()
         finally:
             stream.disarm()
+            self._body.release()
             await trio.aclose_forcefully(stream.raw)
 
     def abort(self) -> None:
@@ -139,6 +136,7 @@ class Connection:
     async def _next_head(self) -> Head | None:
         parser, bounds, stream = self._parser, self._server.bounds, self._stream
         self._head, self._answer_begun = None, False
+        self._body.release()
         if self._number:
             stream.arm(Phase.IDLE, self._ended + bounds.idle_timeout_s)
         else:
@@ -166,7 +164,7 @@ class Connection:
         self._head = head
         self._number += 1
         self.began = now = self._stream.now()
-        request = self._unlogged = self._request(head)
+        request = self._unlogged = self._body.request = self._request(head)
         stream = self._stream
         stream.keep = False
         stream.run_until(now + self._server.bounds.request_timeout_s, now)

@@ -125,6 +125,9 @@ class PeerStream(Timed):
         self.gone = True
         if not self.keep:
             self.end()
+        elif self.phase is Phase.RUNNING:
+            self._limit = min(self._limit, trio.current_time() + self._bounds.left_call_timeout_s)
+            self._timers.arm(self, self._limit)
 
     def begin_again(self) -> trio.CancelScope:
         """A fresh scope, for a peer whose request was cancelled in the last one."""
@@ -169,6 +172,8 @@ class PeerStream(Timed):
         if self._shielded.cancelled_caught:
             self.broken = True
         self._shielded = None
+        if self.broken:  # nothing can follow, and what runs for itself needs no connection
+            self.end()
         return not self.broken
 
     async def send(self, data: bytes) -> None:

@@ -14,6 +14,7 @@ import trio
 from mcpd.cancellation import split_cancelled
 from mcpd.errors import Unavailable
 from mcpd.http import answers, closing
+from mcpd.http.addresses import limit_key
 from mcpd.http.bounds import LINGER_S
 from mcpd.http.connection import Connection
 from mcpd.http.forwarded import UNIX_ADDRESS
@@ -111,7 +112,8 @@ class HttpServer:
             return
         connection = Connection(stream, peer, next(self._numbers), self._server)
         self._connections.add(connection)
-        self._per_address[peer.address] += 1
+        address = limit_key(peer.address)
+        self._per_address[address] += 1
         try:
             await connection.run()
         except BaseException as error:  # one connection's fault must not end the others
@@ -124,17 +126,14 @@ class HttpServer:
         finally:
             self._connections.discard(connection)
             self._last_request = max(self._last_request, connection.began)
-            self._forget_address(peer.address)
+            self._forget_address(address)
 
     def _one_too_many(self, peer: Peer) -> Unavailable | None:
         bounds = self._server.bounds
         if len(self._connections) >= bounds.max_connections:
             what = f"This server holds its {bounds.max_connections} connections already."
             setting = "max_connections"
-        elif (
-            not peer.is_loopback
-            and self._per_address[peer.address] >= bounds.max_connections_per_address
-        ):
+        elif self._of_address(peer) >= bounds.max_connections_per_address:
             what = (
                 f"Your address holds its {bounds.max_connections_per_address} connections already."
             )
@@ -146,6 +145,12 @@ class HttpServer:
             fix=f"Reuse connections, try again later, or raise {setting}.",
             headers=((b"retry-after", b"%d" % RETRY_AFTER_S),),
         )
+
+    def _of_address(self, peer: Peer) -> int:
+        """How many connections its address has, as far as they are limited."""
+        if peer.is_loopback and not self._server.bounds.limit_loopback:
+            return 0
+        return self._per_address[limit_key(peer.address)]
 
     async def _turn_away(self, stream: trio.abc.Stream, refusal: Unavailable) -> None:
         """Answer without reading, so that being too many costs next to nothing."""

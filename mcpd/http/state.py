@@ -6,6 +6,7 @@ from mcpd.http.bounds import Bounds
 from mcpd.http.forwarded import TrustedProxies
 from mcpd.http.messages import Endpoint
 from mcpd.http.timers import Timers
+from mcpd.limits.caps import BODIES, Cap
 from mcpd.observer import Observer
 
 
@@ -18,6 +19,7 @@ class ServerState:
     observer: Observer = field(default_factory=Observer)
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     timers: Timers = field(default_factory=Timers)
+    bodies: Cap = field(default_factory=lambda: Cap(BODIES))
     # On the way out. Once one of these has changed it stays so; they change in this order.
     ready: bool = True  # to be sent new clients
     closes: bool = False  # every answer ends its connection

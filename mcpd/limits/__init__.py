@@ -1,1 +1,1 @@
-"""How often: rates, kept per key and bounded in number."""
+"""How often and how much: rates, and caps on what is there at once, by key."""

@@ -23,7 +23,7 @@ class Bucket:
 
     def consume(self, now: float) -> float:
         """Take one; 0.0 if it was there, else the seconds until there will be one."""
-        passed_s = max(0.0, now - self._then)  # a clock that was set back takes nothing away
+        passed_s = max(0.0, now - self._then)  # never negative, whatever clock a caller has
         self._level = min(self._burst, self._level + passed_s * self._per_s)
         self._then = now
         if self._level >= 1.0:

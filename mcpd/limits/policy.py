@@ -1,10 +1,13 @@
-"""How often something may be done: every rate limit of the server, and how a refusal says so."""
+"""How often something may be done: every rate limit of the server, and how a refusal says so. With
+the caps of ``caps.py`` these are its limits.
+"""
 
 import math
 from dataclasses import dataclass
 
 from mcpd.errors import TooManyRequests
 from mcpd.limits.buckets import Buckets
+from mcpd.limits.caps import MAX_RESULT_BYTES, Caps
 
 REGISTRATION_BURST = 10
 CALL_BURST_S = 6.0  # of the calls of a minute, at once
@@ -24,7 +27,7 @@ class RateLimit:
     buckets: Buckets
 
     def check(self, key: str, now: float) -> None:
-        """Count one more for a key at ``now`` (Unix seconds).
+        """Count one more for a key at ``now``: seconds of a clock that only goes forward.
 
         Raises:
             TooManyRequests: it is one too many; with Retry-After.
@@ -40,17 +43,21 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The rate limits of one server.
+    """The limits of one server.
 
     Attributes:
         calls: tool calls and completions, by principal.
         registrations: by address.
+        caps: how much there may be at once.
+        max_result_bytes: of a result as JSON.
         limit_loopback: whether addresses of this machine are limited too.
     """
 
     calls: RateLimit
     registrations: RateLimit
+    caps: Caps
     limit_loopback: bool = False
+    max_result_bytes: int = MAX_RESULT_BYTES
 
 
 def make_limits(
@@ -58,6 +65,8 @@ def make_limits(
     calls_per_minute: float,
     registrations_per_minute: float = 60.0,
     limit_loopback: bool = False,
+    caps: Caps | None = None,
+    max_result_bytes: int = MAX_RESULT_BYTES,
 ) -> Limits:
     """The limits that settings name."""
     burst = max(1, int(calls_per_minute * CALL_BURST_S / 60))
@@ -72,5 +81,7 @@ def make_limits(
             "Keep the session id, or raise registrations_per_minute.",
             Buckets(per_minute=registrations_per_minute, burst=REGISTRATION_BURST),
         ),
+        caps or Caps(),
         limit_loopback,
+        max_result_bytes,
     )

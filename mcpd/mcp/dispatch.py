@@ -12,7 +12,7 @@ from mcpd.errors import McpdError, MethodNotFound, fault
 from mcpd.mcp.catalog.tool_results import EncodedResult
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.params import Params
-from mcpd.mcp.in_flight import Stop
+from mcpd.mcp.in_flight import InFlight, Stop
 from mcpd.mcp.methods import (
     completion,
     lifecycle,
@@ -29,6 +29,7 @@ from mcpd.mcp.revisions import VERSION_NAMES
 from mcpd.mcp.runtime import Runtime
 from mcpd.observer import CallServed, current
 from mcpd.rpc.messages import Call, RequestId, encode_error, encode_result
+from mcpd.sessions.record import SessionId
 
 METHODS: dict[str, Method] = {
     **lifecycle.METHODS,
@@ -116,24 +117,35 @@ async def serve(
     Cancellation: reaches the tool, and there is no outcome.
     """
     session, in_flight = request.caller.session, request.runtime.in_flight
-    tracked = session is not None and request.method.may_stream
-    if tracked and stop is None:
+    if not request.method.may_stream:
+        session = None  # it cannot be cancelled
+    if session is not None and stop is None:
         with trio.CancelScope() as scope:
             return await serve(request, outlet, stop=scope.cancel)
         return CANCELLED
     observer = request.runtime.observer
     began = trio.current_time() if observer.hears(CallServed) else 0.0
     outcome = CANCELLED
-    if session is not None and stop is not None:
-        in_flight.begin(session.id, request.call.id, stop)
+    call = None if session is None or stop is None else _in_flight(request, session.id, stop)
+    try:
+        if call is not None:
+            in_flight.begin(call)
+    except McpdError as error:  # too many run
+        return failed(request.call.id, error)
     try:
         outcome = await _respond(request, outlet)
     finally:
-        if session is not None and stop is not None:
-            in_flight.end(session.id, request.call.id, stop)
+        if call is not None:
+            in_flight.end(call)
         if observer.hears(CallServed):
             observer.tell(_served(request, outcome, trio.current_time() - began))
     return outcome
+
+
+def _in_flight(request: McpRequest, session_id: SessionId, stop: Stop) -> InFlight:
+    """In a session a call can be found by its id, to be cancelled."""
+    owner, size = request.caller.principal.key, len(request.call.params)
+    return InFlight(session_id, request.call.id, owner, size, stop)
 
 
 def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed:
@@ -154,8 +166,7 @@ def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed
 async def _respond(request: McpRequest, outlet: Outlet | None) -> Outcome:
     call = request.call
     try:
-        result = await request.method.handle(request, outlet)
-        encoded = request.encode(result)
+        result, encoded = request.complete(await request.method.handle(request, outlet))
     except McpdError as error:
         return failed(call.id, error)
     except Exception:

@@ -8,9 +8,12 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import trio
 
 from mcpd.cancellation import split_cancelled
+from mcpd.errors import McpdError
+from mcpd.limits.caps import Caps
 from mcpd.rpc.messages import RequestId
 from mcpd.sessions.active_sessions import ActiveSessions
 from mcpd.sessions.bus import Bus, Signal, SignalKind
@@ -22,13 +25,45 @@ _Key = tuple[SessionId, RequestId]
 Stop = Callable[[], None]
 
 
-class CallsInFlight:
-    """The calls of all sessions of this process."""
+class InFlight(msgspec.Struct, frozen=True):
+    """A call while it is served.
 
-    def __init__(self, active: ActiveSessions, bus: Bus, *, limit_s: float = math.inf) -> None:
+    Attributes:
+        owner: the key of its principal.
+        size: bytes of its params.
+        stop: called when it is cancelled.
+    """
+
+    session_id: SessionId
+    request_id: RequestId
+    owner: str
+    size: int
+    stop: Stop
+
+
+class CallsInFlight:
+    """The calls of all sessions of this process.
+
+    Args:
+        caps: on how many run at once, and on the bytes of their params, by principal.
+        limit_s: for a call that outlives its connection.
+        left_limit_s: for one that no client reads, from the moment at which it left.
+    """
+
+    def __init__(
+        self,
+        active: ActiveSessions,
+        bus: Bus,
+        *,
+        caps: Caps | None = None,
+        limit_s: float = math.inf,
+        left_limit_s: float = math.inf,
+    ) -> None:
         self._active = active
         self._bus = bus
-        self.limit_s = limit_s  # for a call that outlives its connection
+        self._caps = Caps() if caps is None else caps
+        self.limit_s = limit_s
+        self.left_limit_s = left_limit_s
         self._nursery: trio.Nursery | None = None
         self._stops: dict[_Key, Stop] = {}
         self._calls = 0  # that ``start`` started and that are to end before the process does
@@ -79,16 +114,30 @@ class CallsInFlight:
             if key[0] == session_id:
                 stop()
 
-    def begin(self, session_id: SessionId, request_id: RequestId, stop: Stop) -> None:
-        """A call is served from here on; ``stop`` is called when it is cancelled."""
-        self._active.enter(session_id)
-        self._stops[session_id, request_id] = stop
+    def begin(self, call: "InFlight") -> None:
+        """A call is served from here on.
 
-    def end(self, session_id: SessionId, request_id: RequestId, stop: Stop) -> None:
+        Raises:
+            TooManyRequests, Unavailable: its principal, or all together, have too many.
+        """
+        caps = self._caps
+        caps.calls.take(call.owner)
+        try:
+            caps.arguments.take(call.owner, call.size)
+        except McpdError:
+            caps.calls.give_back(call.owner)
+            raise
+        self._active.enter(call.session_id)
+        self._stops[call.session_id, call.request_id] = call.stop
+
+    def end(self, call: "InFlight") -> None:
         """It is served no more. Another of the same id may have begun meanwhile."""
-        if self._stops.get((session_id, request_id)) is stop:
-            del self._stops[session_id, request_id]
-        self._active.leave(session_id)
+        key = (call.session_id, call.request_id)
+        if self._stops.get(key) is call.stop:
+            del self._stops[key]
+        self._active.leave(call.session_id)
+        self._caps.calls.give_back(call.owner)
+        self._caps.arguments.give_back(call.owner, call.size)
 
     def cancel(self, session_id: SessionId, request_id: RequestId) -> bool:
         """Cancel a call, wherever it runs; False: not here, which is no error (MCP,

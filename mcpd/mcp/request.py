@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
+import trio
 
-from mcpd.errors import InvalidParams
+from mcpd.errors import InternalError, InvalidParams
 from mcpd.mcp.catalog.catalog import Catalog, Offered
-from mcpd.mcp.catalog.tool_results import EncodedResult
+from mcpd.mcp.catalog.tool_results import EncodedResult, error_result, too_large
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.params import Params
 from mcpd.mcp.questions.conversation import Outlet
@@ -47,8 +48,7 @@ class McpRequest(msgspec.Struct, frozen=True):
         Raises:
             TooManyRequests: the principal calls too often.
         """
-        now = self.runtime.sessions.clock()
-        self.runtime.limits.calls.check(self.caller.principal.key, now)
+        self.runtime.limits.calls.check(self.caller.principal.key, trio.current_time())
 
     def encode(self, result: Result) -> bytes:
         """A result as JSON, with what the revision wants on each."""
@@ -59,6 +59,26 @@ class McpRequest(msgspec.Struct, frozen=True):
         if self.caller.revision.modern:
             result = self.runtime.catalog.add_result_meta(result, self.caller.revision)
         return _encode(result)
+
+    def complete(self, result: Result) -> tuple[Result, bytes]:
+        """A result and its JSON. A tool's that has more than max_result_bytes is replaced by one
+        that says so, for its caller to read.
+
+        Raises:
+            InternalError: any other result that has more.
+        """
+        encoded = self.encode(result)
+        limit = self.runtime.limits.max_result_bytes
+        if self.target is not None:
+            limit = getattr(self.target.part, "max_result_bytes", None) or limit
+        if len(encoded) <= limit:
+            return result, encoded
+        words = too_large(len(encoded), limit)
+        if self.call.method != "tools/call":
+            raise InternalError(words)
+        ends = self.runtime.catalog.result_ends
+        replaced = error_result(words, self.caller.revision, ends)
+        return replaced, replaced.data
 
 
 class McpNotification(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """What outlives every message, made once for a server of any transport."""
 
+import math
 from dataclasses import dataclass
 
 import trio
@@ -48,13 +49,26 @@ def make_runtime(
     observer: Observer,
     *,
     request_timeout_s: float,
+    left_call_timeout_s: float = math.inf,
 ) -> Runtime:
     """Wire them to each other: what ends with a session, what is told of a change."""
     streams = StreamHub(backend)
     changes = ChangeFeed(catalog.providers, backend.watches, streams)
-    tasks = Tasks(store=backend.tasks, bus=backend.bus, process=backend.process)
+    tasks = Tasks(
+        caps=limits.caps,
+        store=backend.tasks,
+        bus=backend.bus,
+        process=backend.process,
+        clock=backend.clock,
+    )
     tasks.on_change.append(lambda task: changes.task_changed(task.id))
-    in_flight = CallsInFlight(sessions.active, backend.bus, limit_s=request_timeout_s)
+    in_flight = CallsInFlight(
+        sessions.active,
+        backend.bus,
+        caps=limits.caps,
+        limit_s=request_timeout_s,
+        left_limit_s=left_call_timeout_s,
+    )
     sessions.active.on_end += [in_flight.end_session, streams.forget]
     return Runtime(
         catalog,

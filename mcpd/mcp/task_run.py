@@ -135,12 +135,12 @@ class TaskRun:
     def _finish(self, result: Result) -> None:
         self._outcome = result
         if self.task is not None:
-            self.task.result = msgspec.Raw(self._request.encode(result))
+            result, encoded = self._request.complete(result)
             # 2025-11-25 counts a result with isError as a failure; the extension does not.
             failed = self._rounds is None and isinstance(result, EncodedResult) and result.is_error
             status = Status.FAILED if failed else Status.COMPLETED
-            if not self.task.move(status, self._request.runtime.tasks.clock()):
-                self.task.result = None
+            tasks = self._request.runtime.tasks
+            tasks.finish(self.task, status, encoded)
 
     def _fail(self, error: McpdError) -> None:
         self._error = error

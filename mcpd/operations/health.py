@@ -4,36 +4,49 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import trio
+
 from mcpd.errors import StoreError
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, Request
 from mcpd.registration.description import Description
 from mcpd.sessions.service import Sessions
 
+LOOK_EVERY_S = 1.0  # at the store, however often health is asked for
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Health:
-    """Liveness and readiness. A store that is away is told, but stateless requests go on.
+    """Liveness and readiness. A store that is away, or that cannot be written, is told, but
+    stateless requests go on.
 
     Args:
         is_ready: False from the moment on at which the server begins to stop.
+        clock: seconds that only go forward.
     """
 
     sessions: Sessions
     description: Description
     is_ready: Callable[[], bool]
-    started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    started: float = 0.0
+    _store_state: str = ""
+    _looked_at: float = float("-inf")
+    _looking: trio.Lock = field(default_factory=trio.Lock)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
 
     async def get(self, request: Request) -> Answer:
         """200 while new clients are welcome, 503 once the server begins to stop."""
-        store_state = await self._store_state()
+        store_state = await self._look()
         body = {
             "status": self._status(store_state),
             "server": self.description.name,
             "version": self.description.version,
             "mcp_endpoint": self.description.endpoints(request)["mcp"],
             "auth_required": self.description.auth_required,
-            "uptime_s": round(time.monotonic() - self.started, 3),
+            "uptime_s": round(self.clock() - self.started, 3),
             "store": self._store(store_state),
         }
         status = 200 if self.is_ready() else 503
@@ -44,12 +57,16 @@ class Health:
             return "draining"
         return "ok" if store_state == "ok" else "degraded"
 
-    async def _store_state(self) -> str:
-        try:
-            await self.sessions.store.count()
-        except StoreError:
-            return "unavailable"
-        return "degraded" if self.sessions.store.trouble else "ok"
+    async def _look(self) -> str:
+        """The state of the store, not older than LOOK_EVERY_S; one request at a time looks."""
+        async with self._looking:
+            if self.clock() - self._looked_at >= LOOK_EVERY_S:
+                try:
+                    self._store_state = await self.sessions.store.check()
+                except StoreError:
+                    self._store_state = "unavailable"
+                self._looked_at = self.clock()
+            return self._store_state
 
     def _store(self, state: str) -> dict[str, str]:
         store = {"kind": self.sessions.store.kind, "state": state}

@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import trio
 from msgspec.structs import replace
 
 from mcpd.errors import BadRequest, MethodNotAllowed, TooManyRequests
+from mcpd.http.addresses import limit_key
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, Request, Response
 from mcpd.limits.policy import Limits
@@ -77,7 +79,8 @@ class Registrations:
         if request.peer.is_loopback and not self.limits.limit_loopback:
             return
         try:
-            self.limits.registrations.check(request.peer.address, self.sessions.clock())
+            key = limit_key(request.peer.address)
+            self.limits.registrations.check(key, trio.current_time())
         except TooManyRequests:
             self.outcomes["unknown", "limited"] += 1
             raise

@@ -36,6 +36,7 @@ Kind = Literal["request", "response", "event", "end", "close", "forget"]
 _ENTRY = re.compile(r"([<>]) (\d+)(?: (soon|later|late))? (.+)")
 _REQUEST = re.compile(r"([A-Z]+) (\S+)")
 _PATH = re.compile(r"/(?!/)")  # origin-form (RFC 9112, section 3.2.1)
+_SURROGATE = re.compile("[\ud800-\udfff]")  # one alone has no UTF-8, and stays an escape
 _STATUSES = re.compile(r"\d{3}(?:\|\d{3})*")
 
 
@@ -96,7 +97,9 @@ def write(transcript: Transcript) -> str:
 
 def _json(body: Any) -> str:
     flat = json.dumps(body, ensure_ascii=False)
-    return flat if len(flat) <= MAX_BODY_LINE else json.dumps(body, ensure_ascii=False, indent=1)
+    if len(flat) > MAX_BODY_LINE:
+        flat = json.dumps(body, ensure_ascii=False, indent=1)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", flat)
 
 
 def read(text: str, name: str = "") -> Transcript:

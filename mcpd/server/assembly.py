@@ -15,6 +15,7 @@ from mcpd.http.guards import LOOPBACK_NAMES, CorsHeaders, Guard, host_name
 from mcpd.http.messages import Endpoint
 from mcpd.http.routes import Route, Router
 from mcpd.http.state import ServerState
+from mcpd.limits.caps import SETTINGS, Caps
 from mcpd.limits.policy import make_limits
 from mcpd.mcp.catalog.catalog import Catalog
 from mcpd.mcp.catalog.provider import Provider
@@ -110,6 +111,7 @@ def build(
         config.bounds(),
         observer,
         TrustedProxies.parse(config.trusted_proxies),
+        bodies=runtime.limits.caps.bodies,
     )
     origin = "" if config.auth == "none" else secrets.origin
     return Server(config, backend, runtime, authenticator, state, registrations, origin)
@@ -136,12 +138,16 @@ def _runtime(
         backend.store,
         timeout_s=config.session_timeout_s,
         max_unbound=config.max_unauthenticated_sessions,
+        max_per_user=config.max_sessions_per_user,
         bus=backend.bus,
+        clock=backend.clock,
     )
     limits = make_limits(
         calls_per_minute=config.calls_per_minute,
         registrations_per_minute=config.registrations_per_minute,
         limit_loopback=config.limit_loopback,
+        max_result_bytes=config.max_result_bytes,
+        caps=make_caps(config),
     )
     sealer = Sealer("request state", secrets.secrets)  # what one process seals, others open
     return make_runtime(
@@ -152,7 +158,14 @@ def _runtime(
         limits,
         observer,
         request_timeout_s=config.request_timeout_s,
+        left_call_timeout_s=config.left_call_timeout_s,
     )
+
+
+def make_caps(config: Config) -> Caps:
+    """The caps that settings name."""
+    given = {name: getattr(config, name) for name in SETTINGS}
+    return Caps(max_body_bytes=config.max_body_bytes, **given)
 
 
 def _describe(config: Config, catalog: Catalog, authenticator: Authenticator) -> Description:

@@ -1,10 +1,10 @@
 """Which store the settings name, opened."""
 
 import secrets
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from mcpd.clock import SteadyClock
 from mcpd.config import Config
 from mcpd.errors import ConfigError
 from mcpd.sessions.backend import Backend
@@ -57,12 +57,13 @@ def is_shared(config: Config) -> bool:
     return is_redis(config.store)
 
 
-def memory_backend(clock: Callable[[], float] = time.time) -> Backend:
+def memory_backend(clock: Callable[[], float] | None = None) -> Backend:
     """Everything in this process."""
+    clock = SteadyClock() if clock is None else clock
     store = MemoryStore()
     kept = KeptSessions(store.has)
     events = MemoryEvents(kept, clock)
-    return Backend(store, events, MemoryAnswers(kept), MemoryWatches(kept, events))
+    return Backend(store, events, MemoryAnswers(kept), MemoryWatches(kept, events), clock=clock)
 
 
 def sqlite_backend(
@@ -70,10 +71,14 @@ def sqlite_backend(
     process: str,
     *,
     keep_running_s: float,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
 ) -> Backend:
-    """Everything in one file."""
-    file = store.database
+    """Everything in one file.
+
+    Args:
+        clock: None: the store's.
+    """
+    file, clock = store.database, store.clock if clock is None else clock
     return Backend(
         store,
         SqliteEvents(file, process, keep_running_s=keep_running_s, clock=clock),
@@ -82,6 +87,7 @@ def sqlite_backend(
         SqliteOwnership(file, process, keep_running_s=keep_running_s, clock=clock),
         tasks=SqliteTasks(file, process, clock=clock),
         process=process,
+        clock=clock,
     )
 
 

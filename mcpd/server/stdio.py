@@ -15,6 +15,7 @@ from mcpd.mcp.transports.stdio import serve_stdio
 from mcpd.observer import Observer
 from mcpd.rpc.lines import own_stdio, suppress_gone
 from mcpd.server.apps import load_apps
+from mcpd.server.assembly import make_caps
 from mcpd.server.backends import memory_backend
 from mcpd.server.running import running
 from mcpd.sessions.backend import Backend
@@ -40,10 +41,14 @@ def build(config: Config, providers: Sequence[Provider] | None = None) -> tuple[
     backend = memory_backend()
     runtime = make_runtime(
         catalog,
-        Sessions(backend.store, timeout_s=math.inf),
+        Sessions(backend.store, timeout_s=math.inf, clock=backend.clock),
         Sealer("request state"),
         backend,
-        make_limits(calls_per_minute=config.calls_per_minute),
+        make_limits(
+            calls_per_minute=config.calls_per_minute,
+            caps=make_caps(config),
+            max_result_bytes=config.max_result_bytes,
+        ),
         Observer(),
         request_timeout_s=config.request_timeout_s,
     )

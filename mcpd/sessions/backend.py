@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from mcpd.clock import SteadyClock
 from mcpd.sessions.bus import Bus
 from mcpd.sessions.store import SessionStore
 from mcpd.sessions.streams import (
@@ -26,6 +27,7 @@ class Backend:
         lease: None: no other process has readers.
         tasks: None: tasks end with this process.
         process: the name of this process among all that use the store.
+        clock: by which its times are; see ``SteadyClock``.
         run: keeps what needs a task of its own, for ever; it is started with ``nursery.start``.
     """
 
@@ -39,6 +41,7 @@ class Backend:
     tasks: TaskStore | None = None
     process: str = ""
     run: Callable[..., Awaitable[None]] | None = None
+    clock: Callable[[], float] = field(default_factory=SteadyClock)
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Run in a nursery that outlives the users of the store.

@@ -5,31 +5,25 @@ from typing import Any
 
 import trio
 
-from mcpd.errors import StoreError, StoreFull
+from mcpd.errors import StoreError
 
 STORE_AWAY_LIMIT_S = 60.0  # for a store that is away: calls under way wait for it
 FIRST_RETRY_S = 0.1
 MAX_RETRY_S = 2.0
 
 
-async def retry_while_away(write: Callable[[], Awaitable[Any]], *, while_full: bool = True) -> Any:
+async def retry_while_away(write: Callable[[], Awaitable[Any]]) -> Any:
     """Try again while the store is away, for STORE_AWAY_LIMIT_S.
 
-    Args:
-        while_full: also while it takes no writes.
-
     Raises:
-        StoreError: it stayed away.
-        StoreFull: it takes no writes.
+        StoreError: it stayed away, or will for long (``lasting``).
     """
     delay_s, waited_s = FIRST_RETRY_S, 0.0
     while True:
         try:
             return await write()
         except StoreError as error:
-            if isinstance(error, StoreFull) and not while_full:
-                raise
-            if waited_s >= STORE_AWAY_LIMIT_S:
+            if error.lasting or waited_s >= STORE_AWAY_LIMIT_S:
                 raise
         await trio.sleep(delay_s)
         waited_s += delay_s

@@ -1,7 +1,6 @@
 """Sessions as the rest of the server sees them: opened, found, owned, swept."""
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -9,12 +8,13 @@ import trio
 from msgspec.structs import replace
 
 from mcpd.auth.principals import Principal
+from mcpd.clock import SteadyClock
 from mcpd.errors import BadRequest, SessionNotFound, StoreError
+from mcpd.limits.seldom import Seldom
 from mcpd.sessions.active_sessions import ActiveSessions
 from mcpd.sessions.bus import Bus, Signal, SignalKind
 from mcpd.sessions.record import Move, Session, SessionId, step
 from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, Change, SessionStore
-from mcpd.telemetry.complaints import Complaints
 
 log = logging.getLogger("mcpd.sessions")
 
@@ -30,14 +30,16 @@ class Sessions:
         store: where the records are.
         timeout_s: seconds without activity after which a session is gone.
         max_unbound: sessions that may wait for their first authenticated request.
-        clock: Unix seconds.
+        max_per_user: sessions of one principal.
+        clock: of the store: Unix seconds.
         bus: to the other processes of the store.
     """
 
     store: SessionStore
     timeout_s: float = 3600.0
     max_unbound: int = 10_000
-    clock: Callable[[], float] = time.time
+    max_per_user: int = 1000
+    clock: Callable[[], float] = field(default_factory=SteadyClock)
     active: ActiveSessions = field(default_factory=ActiveSessions)
     bus: Bus = field(default_factory=Bus)
 
@@ -45,12 +47,24 @@ class Sessions:
         self.bus.listen(SignalKind.ENDED, self._over_elsewhere)
 
     async def open(self, session: Session) -> None:
-        """Keep a new session.
+        """Keep a new session. Of a principal that has too many those end that had no activity for
+        longest: a client that forgets its sessions must not keep its user out.
 
         Raises:
             StoreError: it was not kept.
         """
         for dropped in await self.store.create(session, max_unbound=self.max_unbound):
+            self._over(dropped)
+        if session.subject is not None:
+            await self._trim(session)
+
+    async def _trim(self, session: Session) -> None:
+        if await self.store.count_owned(session) <= self.max_per_user:
+            return
+        now = self.clock()
+        for session_id in self.active.active():
+            self.store.touch(session_id, now)
+        for dropped in await self.store.trim(session, keep=self.max_per_user):
             self._over(dropped)
 
     async def find(self, raw_id: str) -> Session:
@@ -95,6 +109,7 @@ class Sessions:
             if bound is None:
                 raise gone()
             session = bound
+            await self._trim(session)
         if not principal.owns(session.issuer, session.subject):
             raise gone()
         return session
@@ -167,7 +182,8 @@ class Sessions:
 
     async def run_upkeep(self) -> None:
         """Write activity behind and sweep, for ever. A store that fails is tried again."""
-        next_sweep, complaints = trio.current_time(), Complaints(log)
+        next_sweep = trio.current_time()
+        complaints = Seldom()
         while True:
             try:
                 if trio.current_time() >= next_sweep:
@@ -179,7 +195,8 @@ class Sessions:
                 for session_id in await self.store.refresh(self.active.active()):
                     self.active.ended(session_id)
             except StoreError as error:
-                complaints.say("upkeep", f"session upkeep waits for the store: {error.message}")
+                if complaints.is_due(trio.current_time()):
+                    log.warning("session upkeep fails, and is tried again: %s", error)
             await trio.sleep(min(ACTIVITY_LAG_S, self.timeout_s / 2))
 
 

@@ -73,6 +73,21 @@ class SessionStore(Protocol):
             StoreError: it was not kept.
         """
 
+    async def count_owned(self, session: Session) -> int:
+        """How many sessions the principal of this new one has; some of them may be over.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
+    async def trim(self, session: Session, *, keep: int) -> list[SessionId]:
+        """Forget sessions of this one's principal until ``keep`` are left, without activity for
+        longest first, this one never; returns which.
+
+        Raises:
+            StoreError: they are still there.
+        """
+
     async def end(self, session_id: SessionId) -> bool:
         """Forget a session; False: it was not there.
 
@@ -92,6 +107,13 @@ class SessionStore(Protocol):
         self, *, alive_since: float, limit: int, after: SessionId | None = None
     ) -> list[Session]:
         """Sessions in the order of their ids, from the one behind ``after``.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
+    async def check(self) -> str:
+        """``ok``, or in a word why it cannot be written now. Costs the same however much it holds.
 
         Raises:
             StoreError: the store cannot be read.

@@ -250,3 +250,34 @@ async def test_a_request_that_was_cancelled_before_it_began_leaves_its_id_free(n
                     client._read = 0
             client.found.clear()
             client._read = 0
+
+
+@pytest.mark.parametrize("result", [[{"x-mcp-header": "Text"}], "x-mcp-header", {"tools": [7]}])
+async def test_a_list_of_tools_in_any_shape_reaches_the_client(nursery, result):
+    class Odd(SessionServer):
+        async def play(self, stream):
+            if b"tools/list" in self.seen[-1].body:
+                await stream.send_all(reply("200 OK", answer_to(7, result)))
+            else:
+                await super().play(stream)
+
+    async with opened(nursery, Odd()) as client:
+        assert (await client.ask(7, "tools/list"))["result"] == result
+        await client.ask(8)
+
+
+async def test_a_request_with_a_number_that_nothing_holds_gets_its_answer(nursery):
+    class Lenient(SessionServer):
+        async def play(self, stream):
+            if b"1e999" in self.seen[-1].body:
+                await stream.send_all(reply("200 OK", answer_to(7, {})))
+            else:
+                await super().play(stream)
+
+    params = b'{"uri":"a://b","n":1e999}'
+    async with opened(nursery, Lenient()) as client:
+        await client.write(
+            b'{"jsonrpc":"2.0","id":7,"method":"resources/subscribe","params":%b}' % params
+        )
+        assert (await client.answer(7))["result"] == {}
+        await client.ask(8)

@@ -72,6 +72,24 @@ async def test_connections_of_one_address_are_capped_and_loopback_is_exempt(serv
     assert (await held.request("GET", "/")).status == 200
 
 
+async def test_loopback_has_the_bound_too_where_limit_loopback_says_so(serve):
+    _, connect = await serve(max_connections_per_address=1, limit_loopback=True)
+    held = client.Peer(await connect())
+    assert (await held.request("GET", "/")).status == 200
+    refused = await client.Peer(await connect()).raw_reply()
+    assert refused.startswith(b"HTTP/1.1 503 ")
+
+
+async def test_addresses_of_one_ipv6_network_share_its_connections(serve, monkeypatch):
+    _, connect = await serve(max_connections_per_address=1)
+    peers = (Peer(f"2001:db8::{n}", is_loopback=False) for n in range(1, 100))
+    monkeypatch.setattr(http_server, "_peer_of", lambda stream, scheme: next(peers))
+    held = client.Peer(await connect())
+    assert (await held.request("GET", "/")).status == 200
+    refused = await client.Peer(await connect()).raw_reply()
+    assert refused.startswith(b"HTTP/1.1 503 ")
+
+
 async def test_a_peer_that_left_before_it_was_looked_at_is_no_error(serve, caplog):
     _, connect = await serve()
     for _ in range(20):

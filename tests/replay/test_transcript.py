@@ -99,6 +99,14 @@ def observed(*observations):
     return [Observation(when=float(place) / 20, **o) for place, o in enumerate(observations)]
 
 
+def test_a_lone_surrogate_stays_an_escape():
+    """It is JSON, and has no UTF-8: the file could not be written."""
+    text = TEXT.replace('"initialize"', '"\\ud800"')
+    written = write(read(text, "t"))
+    assert '"\\ud800"' in written
+    assert write(read(written.encode().decode(), "t")) == written
+
+
 def test_secrets_and_what_changes_are_replaced():
     seen = observed(
         {

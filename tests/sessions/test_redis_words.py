@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from mcpd.errors import ConfigError, StoreError, StoreFull
+from mcpd.errors import ConfigError, StoreError
 from mcpd.sessions.redis import inspection
 from mcpd.sessions.redis.address import Address, Kind, Place
+from mcpd.sessions.redis.complaints import Complaints
 from mcpd.sessions.redis.failures import MIN_VERSION, of_text
 from mcpd.sessions.redis.opening import open_redis
 from mcpd.sessions.streams import KeptCall
-from mcpd.telemetry.complaints import Complaints
 from tests.redis_server import RedisServer
 from tests.sessions.stores import fresh, opened, session
 from tests.sessions.test_stores import ALWAYS
@@ -323,11 +323,13 @@ async def test_a_redis_without_memory_says_so_and_only_the_owner_is_told(each, t
         await backend.store.create(one, max_unbound=10)
         await backend.events.begin(KeptCall(one.id, "c", b"{}", "alice"))
         with full(each):
-            with pytest.raises(StoreFull) as caught:
+            with pytest.raises(StoreError) as caught:
                 await backend.store.create(session(), max_unbound=10)
+            assert caught.value.lasting
+            assert await backend.store.check() == "full"
             assert "Redis is out of memory" in caught.value.message
             assert "out of memory" in backend.store.trouble
-            with pytest.raises(StoreFull):
+            with pytest.raises(StoreError, match="takes no writes"):
                 await backend.events.append(one.id, "c", 1, b"x", last=False)
             # who does not own the stream hears just that: it must not answer the call
             assert not await other.events.append(one.id, "c", 1, b"x", last=False)
@@ -374,7 +376,7 @@ async def test_a_full_redis_does_not_fill_the_log(redis, tmp_path, caplog):
     async with opened("redis", tmp_path, url=fresh(redis)) as backend:
         with full(redis):
             for _ in range(50):
-                with pytest.raises(StoreFull):
+                with pytest.raises(StoreError, match="takes no writes"):
                     await backend.store.create(session(), max_unbound=10)
     told = [record for record in caplog.records if "memory" in record.getMessage()]
     assert len(told) == 1

@@ -160,3 +160,22 @@ async def test_upkeep_goes_on_when_the_store_fails(sessions, clock, nursery, aut
     await trio.sleep(100)
     assert failures < 0
     nursery.cancel_scope.cancel()
+
+
+async def test_a_principal_has_so_many_sessions_and_active_ones_stay(clock):
+    sessions = Sessions(MemoryStore(), clock=clock, max_per_user=3)
+    mine = []
+    for _ in range(3):
+        clock.now += 1
+        mine.append(await sessions.claim(await opened(sessions, clock), ALICE))
+    ended: list[SessionId] = []
+    sessions.active.on_end.append(ended.append)
+    with sessions.active.hold(mine[0].id):  # a stream or a call, for long
+        for _ in range(5):
+            clock.now += 1
+            await sessions.claim(await opened(sessions, clock), ALICE)
+        assert await sessions.find(mine[0].id)
+    assert ended[:2] == [mine[1].id, mine[2].id]
+    assert (await sessions.store.count()).total == 3
+    theirs = await sessions.claim(await opened(sessions, clock), MALLORY)
+    assert await sessions.find(theirs.id)

@@ -249,3 +249,25 @@ async def test_a_hundred_thousand_sessions_leave_the_sweep_unharmed(tmp_path):
     assert "session_by_activity" in plan[0][3]
     assert sorted(await store.expire(1e9 + 2)) == ["0", "1", "2"]
     store.close()
+
+
+async def test_of_a_principals_sessions_the_idle_ones_go_first_and_the_new_one_never(store):
+    owned = [session(n, issuer="iss", subject="alice") for n in range(4)]
+    other = session(issuer="iss", subject="bob")
+    unbound = session()
+    await put(store, *owned, other, unbound)
+    for one in owned:
+        await store.count_owned(one)
+    await store.bind(unbound.id, "iss", "alice")
+    store.touch(owned[0].id, 500.0)  # in use, whatever its age
+    bound = replace(unbound, issuer="iss", subject="alice")
+    assert await store.count_owned(bound) == 5
+    assert await store.count_owned(other) == 1
+    dropped = await store.trim(bound, keep=3)
+    assert sorted(dropped) == sorted([owned[1].id, owned[2].id])
+    assert await store.count_owned(bound) <= 5
+    assert await store.trim(bound, keep=3) == []
+    for one, is_there in ((owned[0], True), (owned[1], False), (bound, True), (other, True)):
+        assert (await store.get(one.id, alive_since=ALWAYS) is not None) is is_there
+    assert await store.trim(bound, keep=1) != []
+    assert await store.get(bound.id, alive_since=ALWAYS) is not None

@@ -5,6 +5,7 @@ stream; the connection reads that. A client whose connection broke comes back fo
 to another process: see ``resume``.
 """
 
+import math
 from dataclasses import dataclass
 
 import trio
@@ -65,21 +66,45 @@ async def _run_or_give_up(request: McpRequest, writer: CallWriter) -> None:
 
 
 async def run(request: McpRequest, writer: CallWriter) -> None:
-    """Run a call to its end, whether a connection reads or not.
+    """Run a call to its end, whether a connection reads or not; one whose client left and does not
+    come back ends sooner.
 
     Raises:
         StoreError: its answer could not be kept.
 
     Cancellation: the stream stays unfinished, for another process to go on with.
     """
-    limit_s = request.runtime.in_flight.limit_s
     outcome = Outcome(None)
-    with trio.move_on_after(limit_s) as scope:
+    with _limit(request, writer) as scope:
         outcome = await serve(request, WriterOutlet(writer, scope))
     if scope.cancelled_caught and writer.is_live:
-        late = HandlerTimeout(f"The call took longer than {limit_s:g} s (request_timeout_s).")
-        outcome = failed(request.call.id, late)
+        outcome = failed(request.call.id, _late(request))
     await finish(request, writer, outcome)
+
+
+def _limit(request: McpRequest, writer: CallWriter) -> trio.CancelScope:
+    """A scope that ends the call at its limit, or at that for calls without a reader."""
+    in_flight, readers = request.runtime.in_flight, writer.readers
+    scope = trio.CancelScope(deadline=trio.current_time() + in_flight.limit_s)
+    latest = scope.deadline
+
+    def follow(is_read: bool) -> None:
+        left = math.inf if is_read else trio.current_time() + in_flight.left_limit_s
+        scope.deadline = min(latest, left)
+
+    readers.on_presence = follow
+    follow(bool(readers.names))
+    return scope
+
+
+def _late(request: McpRequest) -> HandlerTimeout:
+    in_flight = request.runtime.in_flight
+    return HandlerTimeout(
+        f"The call took longer than {in_flight.limit_s:g} s, or {in_flight.left_limit_s:g} s"
+        " without a client that reads its stream.",
+        fix="Come back to the stream with Last-Event-ID, or raise request_timeout_s or"
+        " left_call_timeout_s.",
+    )
 
 
 async def finish(request: McpRequest, writer: CallWriter, outcome: Outcome) -> None:

@@ -47,6 +47,10 @@ class ListedTool(Listed, Protocol):
     def hints(self) -> Hints: ...
     @property
     def task(self) -> TaskSupport: ...
+    @property
+    def max_result_bytes(self) -> int | None:
+        """None: the server's setting holds."""
+
     async def run(
         self, arguments: msgspec.Raw, context: Context | None, threads: trio.CapacityLimiter
     ) -> ToolOutcome: ...

@@ -76,6 +76,14 @@ def error_result(message: str, revision: Revision, ends: ResultEnds) -> EncodedR
     return EncodedResult(b'{"content":%b,"isError":true%b' % (content, end), is_error=True)
 
 
+def too_large(size: int, limit: int) -> str:
+    """What is said in the place of a result that has too many bytes."""
+    return (
+        f"The result has {size} bytes, and at most {limit} are sent. Ask for less at once, or for a"
+        " part. Of the server: max_result_bytes is a setting, and an option of each tool."
+    )
+
+
 def content_for(content: list[Content], revision: Revision) -> list[Content]:
     """Content of kinds that the revision does not have becomes a line of text."""
     if revision.metadata:  # then it has every kind

@@ -12,7 +12,7 @@ from mcpd.mcp.methods.listing import list_method
 from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.request import McpRequest, Method, Result, Target
 from mcpd.mcp.revisions import Revision
-from mcpd.mcp.streams.change_feed import MAX_URIS
+from mcpd.mcp.streams.change_feed import check_uris
 
 
 class ResourceNotFound(InvalidParams):
@@ -70,8 +70,7 @@ async def _change(request: McpRequest, *, add: bool) -> Result:
     uris = [known for known in session.subscriptions if known != uri]
     if add:
         uris.append(uri)
-    if len(uris) > MAX_URIS:
-        raise InvalidParams(f"A session subscribes to at most {MAX_URIS} resources.")
+        check_uris(uris)
     await request.runtime.sessions.amend(session, subscriptions=uris)
     await request.runtime.changes.watch(session.id, uris)
     return {}

@@ -1,13 +1,13 @@
 """subscriptions/listen of 2026-07-28 (basic/patterns/subscriptions)."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
 from mcpd.errors import InvalidParams, NotAcceptable
 from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.request import McpRequest, Method, Result, read_params
-from mcpd.mcp.streams.change_feed import LIST_CHANGED, MAX_URIS, TASK_CHANGED
+from mcpd.mcp.streams.change_feed import LIST_CHANGED, TASK_CHANGED, Listener, check_uris
 from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
 from mcpd.mcp.tasks.task import Task, detailed_form
 from mcpd.rpc.messages import encode_notification
@@ -35,22 +35,32 @@ async def _listen(request: McpRequest, outlet: Outlet | None) -> Result:
     if outlet is None:
         raise NotAcceptable("subscriptions/listen answers with an event stream alone.")
     wanted = read_params(_params, request.call.params).notifications
-    if len(wanted.resource_subscriptions) + len(wanted.task_ids) > MAX_URIS:
-        raise InvalidParams(f"A subscription names at most {MAX_URIS} resources.")
-    honoured, methods = await _honoured(request, wanted)
-    uris = {*honoured.get("resourceSubscriptions", []), *honoured.get("taskIds", [])}
-    meta = {SUBSCRIPTION_ID: msgspec.Raw(request.call.id)}
-    with request.runtime.changes.listen(methods, uris) as listener:
-        params: dict[str, Any] = {"_meta": meta, "notifications": honoured}
-        await outlet.send(encode_notification("notifications/subscriptions/acknowledged", params))
-        while True:
-            method, params = await listener.next()
-            if method == TASK_CHANGED:
-                task = await _find_mine(request, params["uri"])
-                if task is None:
-                    continue  # it expired meanwhile
-                params = detailed_form(task)
-            await outlet.send(encode_notification(method, {**params, "_meta": meta}))
+    size = check_uris([*wanted.resource_subscriptions, *wanted.task_ids])
+    caps, owner = request.runtime.limits.caps, request.caller.principal.key
+    with caps.streams.hold(owner), caps.watched.hold(owner, size):
+        honoured, methods = await _honoured(request, wanted)
+        uris = {*honoured.get("resourceSubscriptions", []), *honoured.get("taskIds", [])}
+        meta = {SUBSCRIPTION_ID: msgspec.Raw(request.call.id)}
+        with request.runtime.changes.listen(methods, uris) as listener:
+            acknowledged = {"_meta": meta, "notifications": honoured}
+            await outlet.send(
+                encode_notification("notifications/subscriptions/acknowledged", acknowledged)
+            )
+            del wanted, honoured, acknowledged, uris  # it may last for days
+            await _pass_on(request, outlet, listener, meta)
+
+
+async def _pass_on(
+    request: McpRequest, outlet: Outlet, listener: Listener, meta: dict[str, Any]
+) -> NoReturn:
+    while True:
+        method, params = await listener.next()
+        if method == TASK_CHANGED:
+            task = await _find_mine(request, params["uri"])
+            if task is None:
+                continue  # it expired meanwhile
+            params = detailed_form(task)
+        await outlet.send(encode_notification(method, {**params, "_meta": meta}))
 
 
 async def _honoured(request: McpRequest, wanted: _Filter) -> tuple[dict[str, Any], set[str]]:

@@ -1,5 +1,6 @@
 """The request behind a Context: progress, log messages, questions, and what it may know."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -8,17 +9,21 @@ import trio
 
 from mcpd.app.context import LogLevel
 from mcpd.app.questions import Question, missing_capability
-from mcpd.errors import MissingClientCapability
+from mcpd.errors import MissingClientCapability, StoreError, ToolError
 from mcpd.limits.buckets import Bucket
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.revisions import Revision
 from mcpd.mcp.streams.writer import CallWriter
 from mcpd.observer import current
 from mcpd.rpc.messages import encode_notification
+from mcpd.sessions.streams import MAX_BYTES
+
+log = logging.getLogger("mcpd.mcp")
 
 # Enough for a person and for a model, too little to flood a client (MCP, "Progress").
 NOTIFICATIONS_BURST = 200
 NOTIFICATIONS_PER_S = 50.0
+MAX_MESSAGE_BYTES = MAX_BYTES  # of one that goes out before a result: what a stream keeps
 
 
 class Outlet(Protocol):
@@ -35,6 +40,20 @@ class Outlet(Protocol):
 
         Cancellation: before the message or not at all.
         """
+
+
+def bounded(message: bytes) -> bytes:
+    """The message.
+
+    Raises:
+        ToolError: it has more than MAX_MESSAGE_BYTES.
+    """
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise ToolError(
+            f"A message to the client has {len(message)} bytes, and at most {MAX_MESSAGE_BYTES}"
+            " are sent."
+        )
+    return message
 
 
 class Asker(Protocol):
@@ -108,7 +127,7 @@ class CallConversation:
             params["total"] = total
         if message is not None and self._caller.revision.progress_messages:
             params["message"] = message
-        await self._outlet.send(encode_notification("notifications/progress", params))
+        await self._notify(self._outlet, "notifications/progress", params)
 
     async def log(self, level: LogLevel, data: Any, logger: str | None) -> None:
         """MCP, "Logging": at or above the client's level, on this request's stream."""
@@ -118,7 +137,15 @@ class CallConversation:
         params: dict[str, Any] = {"level": level, "data": data}
         if logger is not None:
             params["logger"] = logger
-        await self._outlet.send(encode_notification("notifications/message", params))
+        await self._notify(self._outlet, "notifications/message", params)
+
+    async def _notify(self, outlet: Outlet, method: str, params: dict[str, Any]) -> None:
+        """What only informs does not fail a call when it cannot be kept."""
+        message = bounded(encode_notification(method, params))
+        try:
+            await outlet.send(message)
+        except StoreError as error:
+            log.debug("%s is not sent: %s", method, error.message)
 
     async def detach(self) -> None:
         """Only a call that may become a task can be detached; for others nothing happens."""

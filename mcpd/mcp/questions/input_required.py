@@ -86,7 +86,7 @@ class InputRounds:
         return state
 
     def _owner(self) -> str:
-        params = msgspec.json.decode(self._call.params)
+        params = _decode(self._call.params, "The params")
         for name in ("_meta", "inputResponses", "requestState"):
             params.pop(name, None)
         who = [self._principal.issuer, self._principal.subject]
@@ -108,7 +108,8 @@ class InputRounds:
                 missing[key] = request
                 continue
             try:
-                answers.append(question.read(msgspec.json.decode(self._answers[key])))
+                given = _decode(self._answers[key], f"inputResponses[{key[:64]!r}]")
+                answers.append(question.read(given))
             except BadAnswer as error:
                 raise InvalidParams(error.message) from error
         if missing:
@@ -141,6 +142,18 @@ class InputRounds:
             "inputRequests": required.requests,
             "requestState": self._sealer.seal(msgspec.json.encode(state)),
         }
+
+
+def _decode(raw: msgspec.Raw, what: str) -> Any:
+    """The value of JSON that was passed on undecoded until here.
+
+    Raises:
+        InvalidParams: it has a number that nothing holds.
+    """
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError as error:
+        raise InvalidParams(f"{what} cannot be read: {error}.") from error
 
 
 def _responses(params: Params) -> dict[str, msgspec.Raw]:

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 import trio
 
+from mcpd.app.questions import BadAnswer
 from mcpd.errors import StoreError, ToolError
-from mcpd.mcp.questions.conversation import Outlet
+from mcpd.mcp.questions.conversation import Outlet, bounded
 from mcpd.rpc.messages import RpcResponse, encode_notification
 from mcpd.sessions.bus import Bus, Signal, SignalKind
 from mcpd.sessions.record import SessionId
@@ -115,7 +116,7 @@ class ServerRequests:
             if asked.asked_before:
                 reply = await self._look(session_id, asked.id)
             else:
-                await outlet.send(asked.message)
+                await outlet.send(bounded(asked.message))
             with trio.move_on_after(ANSWER_TIMEOUT_S):
                 while reply is None:
                     await answered.wait()
@@ -148,7 +149,10 @@ def _read(reply: bytes | None) -> dict[str, Any]:
     kept = _kept.decode(reply)
     if isinstance(kept.result, msgspec.UnsetType):
         raise ToolError("The client refused to answer.")
-    result = msgspec.json.decode(kept.result)
+    try:
+        result = msgspec.json.decode(kept.result)
+    except msgspec.DecodeError as error:  # JSON, but a number that nothing holds
+        raise BadAnswer(f"The client's answer cannot be read: {error}.") from error
     return result if isinstance(result, dict) else {}
 
 

@@ -14,14 +14,14 @@ from typing import Any
 import trio
 
 from mcpd.app.changes import ListKind
-from mcpd.errors import StoreError
+from mcpd.errors import InvalidParams, StoreError
+from mcpd.limits.seldom import Seldom
 from mcpd.mcp.catalog.provider import Provider
 from mcpd.mcp.streams.hub import StreamHub
 from mcpd.rpc.messages import encode_notification
 from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.streams import ChangeWatches
-from mcpd.telemetry.complaints import Complaints
 
 log = logging.getLogger("mcpd.mcp")
 
@@ -32,11 +32,38 @@ LIST_CHANGED: dict[ListKind, str] = {
     "resources": "notifications/resources/list_changed",
     "prompts": "notifications/prompts/list_changed",
 }
-MAX_URIS = 1000  # that one listener may name
+MAX_URIS = 1000  # that one listener or session may name, ids of tasks included
+MAX_URI_BYTES = 2048  # of one of them; what browsers and proxies take is of that size
+MAX_URIS_BYTES = 256 * 1024  # of all of them: a thousand of 256 bytes
 LISTS = "lists"  # the topic of changed lists; a resource's topic is its URI
 STORE_AWAY_S = 1.0  # until a change that could not be kept is tried again
 
 Change = tuple[str, str]  # method and URI
+
+
+def check_uris(uris: Sequence[str]) -> int:
+    """How many bytes these URIs (or ids of tasks) of one listener or session have.
+
+    Raises:
+        InvalidParams: they are too many, or too long.
+    """
+    if len(uris) > MAX_URIS:
+        raise InvalidParams(
+            f"{len(uris)} resources are too many to watch at once: {MAX_URIS} may be.",
+            fix="Watch fewer, or use another session or stream for the rest.",
+        )
+    sizes = [len(uri.encode()) for uri in uris]
+    if max(sizes, default=0) > MAX_URI_BYTES:
+        raise InvalidParams(
+            f"A URI to watch has more than {MAX_URI_BYTES} bytes.", fix="Name a resource of ours."
+        )
+    total = sum(sizes)
+    if total > MAX_URIS_BYTES:
+        raise InvalidParams(
+            f"The URIs to watch have more than {MAX_URIS_BYTES} bytes together.",
+            fix="Watch fewer, or use another session or stream for the rest.",
+        )
+    return total
 
 
 @dataclass(eq=False, slots=True)
@@ -77,7 +104,6 @@ class ChangeFeed:
         self, providers: Sequence[Provider], watches: ChangeWatches, hub: StreamHub
     ) -> None:
         self._watches = watches
-        self._complaints = Complaints(log)
         self._hub = hub
         self._bus = hub.bus
         self._listeners: set[Listener] = set()
@@ -127,6 +153,7 @@ class ChangeFeed:
 
     async def run(self) -> None:
         """Put changes onto the streams of the sessions that watch, for ever."""
+        complaints = Seldom()
         while True:
             if not self._waiting:
                 self._wake = trio.Event()
@@ -138,7 +165,8 @@ class ChangeFeed:
                 for session_id in await self._watches.announce(uri or LISTS, notice):
                     self._hub.session_grew(session_id)
             except StoreError as error:
-                self._complaints.say("waits", f"a change waits for the store: {error.message}")
+                if complaints.is_due(trio.current_time()):
+                    log.warning("a change waits for the store: %s", error.message)
                 self._waiting[method, uri] = None
                 await trio.sleep(STORE_AWAY_S)
             except Exception:  # one app's odd URI must not end the server

@@ -6,7 +6,6 @@ A message goes to the log first and then to the connection that reads, in this p
 
 import logging
 import secrets
-import time
 from functools import partial
 from itertools import count
 
@@ -40,6 +39,7 @@ class StreamHub:
     def __init__(self, backend: Backend) -> None:
         self.events = backend.events
         self.bus = backend.bus
+        self._clock = backend.clock
         self._lease = backend.lease
         self._writers: dict[StreamKey, CallWriter] = {}
         self._readers: dict[StreamKey, LocalReaders] = {}
@@ -139,6 +139,9 @@ class StreamHub:
         if lease is not None and lease.was_acquired and key.stream_id == SESSION_STREAM:
             delivered = reader.readers.delivered  # of a call's stream no older reader waits
             self._retries.add((key, reader.name), partial(self._release, lease, key, delivered))
+        elif key.stream_id != SESSION_STREAM and key not in self._writers:
+            # The process that writes it minds whether it is read.
+            self.bus.publish(Signal(SignalKind.READER_LEFT, *key))
         self._forget_if_unused(key)
 
     async def _release(self, lease: Lease, key: StreamKey, delivered: int) -> None:
@@ -165,7 +168,7 @@ class StreamHub:
             while True:
                 await trio.sleep(SWEEP_EVERY_S)
                 try:
-                    await self.events.sweep(time.time())
+                    await self.events.sweep(self._clock())
                 except StoreError as error:
                     log.warning("old streams stay for now: %s", error.message)
 
@@ -183,10 +186,14 @@ class StreamHub:
         key = _key_of(signal)
         if key in self._writers:
             self._read_elsewhere.add(key)
+            self._writers[key].readers.read_elsewhere(is_read=True)
         self._doubt(key)
 
     def _left_by_another(self, signal: Signal) -> None:
-        self._doubt(_key_of(signal))
+        key = _key_of(signal)
+        if key in self._writers:
+            self._writers[key].readers.read_elsewhere(is_read=False)
+        self._doubt(key)
 
     def _doubt(self, key: StreamKey) -> None:
         """Another reader may be served now."""

@@ -1,5 +1,7 @@
 """Where the readers of one stream wait in this process."""
 
+from collections.abc import Callable
+
 import trio
 
 
@@ -13,6 +15,7 @@ class LocalReaders:
         delivered: the number of the last message that went out here.
         disconnects: how often readers were told to end.
         retry_ms: when their clients may come back.
+        on_presence: told whether the stream is read, here or elsewhere, each time that may differ.
     """
 
     def __init__(self) -> None:
@@ -22,6 +25,8 @@ class LocalReaders:
         self.delivered = 0
         self.disconnects = 0
         self.retry_ms = 0
+        self.on_presence: Callable[[bool], None] | None = None
+        self._is_elsewhere = False
 
     @property
     def is_read(self) -> bool:
@@ -31,6 +36,7 @@ class LocalReaders:
     def join(self, name: str) -> None:
         """A reader came; it is the one to be served."""
         self.names.append(name)
+        self._tell_presence()
         self.wake()
 
     def leave(self, name: str) -> None:
@@ -38,7 +44,17 @@ class LocalReaders:
         self.names.remove(name)
         if not self.names:
             self.disconnects = 0
+        self._tell_presence()
         self.wake()
+
+    def read_elsewhere(self, *, is_read: bool) -> None:
+        """A reader came or left in another process."""
+        self._is_elsewhere = is_read
+        self._tell_presence()
+
+    def _tell_presence(self) -> None:
+        if self.on_presence is not None:
+            self.on_presence(bool(self.names) or self._is_elsewhere)
 
     def wake(self) -> None:
         """Something changed."""

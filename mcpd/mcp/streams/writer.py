@@ -7,24 +7,25 @@ A log that is full keeps no client that is connected from its answer: messages g
 kept, and how the call ended is written when there is room again.
 """
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
 import msgspec
 import trio
 
-from mcpd.errors import StoreError, StoreFull
+from mcpd.errors import StoreError
+from mcpd.mcp.streams.keep import Write, keep
 from mcpd.mcp.streams.local_readers import LocalReaders
-from mcpd.sessions.retry import STORE_AWAY_LIMIT_S, retry_while_away
+from mcpd.sessions.retry import retry_while_away
 from mcpd.sessions.ring import Ring
 from mcpd.sessions.stream_ids import question_id
 from mcpd.sessions.streams import Event, EventLog, KeptCall, StreamKey
 
-BROKEN_RETRY_MS = 1000  # for a client whose call could not be kept to the end
-FULL_RETRY_S = 1.0  # until a full log is asked again for the end of a call that no client reads
+log = logging.getLogger("mcpd.mcp")
 
-Write = Callable[[], Awaitable[None]]
+BROKEN_RETRY_MS = 1000  # for a client whose call could not be kept to the end
 
 
 class WriterState(Enum):
@@ -181,15 +182,16 @@ class CallWriter:
         """Begin to keep the stream, if that is still to be done. Does nothing to one that is over.
 
         Raises:
-            StoreFull: it cannot be kept now; the answer goes out plainly.
-            StoreError: the store stayed away for STORE_AWAY_LIMIT_S.
+            StoreError: the store stayed away for STORE_AWAY_LIMIT_S, or takes no writes; the
+                answer goes out plainly.
         """
         async with self._lock:
             await self._open()
 
     async def _open(self) -> None:
         if self.state is WriterState.NEW:
-            await retry_while_away(lambda: self._events.begin(self._call), while_full=False)
+            await retry_while_away(lambda: self._events.begin(self._call))
+            self._call = msgspec.structs.replace(self._call, request=b"")  # the log has it now
             if self.is_live:  # nothing gave it up meanwhile
                 self._move(WriterMove.OPEN)
 
@@ -199,20 +201,21 @@ class CallWriter:
 
         Raises:
             StreamLost: it is not ours to send any more.
-            StoreFull: a question could not be kept.
-            StoreError: the store stayed away for STORE_AWAY_LIMIT_S.
+            StoreError: the store stayed away for STORE_AWAY_LIMIT_S, or takes no writes and it
+                is a question.
         """
         async with self._lock:
             try:
                 await self._open()
-            except StoreFull:
-                if _is_question(message):
+            except StoreError as error:
+                if not error.lasting or _is_question(message):
                     raise
                 return
             await self._append(message, last=False)
 
     async def finish(self, body: bytes | None) -> None:
-        """The answer, or None for a call that gets none. The stream is over.
+        """The answer, or None for a call that gets none. The stream is over. One that cannot be
+        kept goes out all the same if a connection of this process reads.
 
         Raises:
             StreamLost, StoreError: see ``send``.
@@ -226,11 +229,25 @@ class CallWriter:
                 await self._append(body, last=True)
                 if self.is_live:
                     self._move(WriterMove.FINISH)
-            except (StreamLost, StoreError):
+            except StoreError as error:
+                if not (self.is_live and self.readers.is_read and body is not None):
+                    self.readers.disconnect(BROKEN_RETRY_MS)
+                    raise
+                log.warning("an answer goes out without being kept: %s", error.message)
+                self._finish_here(body)
+            except StreamLost:
                 self.readers.disconnect(BROKEN_RETRY_MS)
                 raise
             finally:
                 self.give_up()
+
+    def _finish_here(self, body: bytes) -> None:
+        """Let the answer go to the connection that reads; a client whose connection breaks before
+        that is told what a lost call is told.
+        """
+        self.ring.append(self.ring.last + 1, body)
+        self.ring.finished_at = trio.current_time()
+        self._move(WriterMove.FINISH)
 
     def give_up(self) -> None:
         """Write no more; an unfinished stream stays as it is in the log. Does nothing to one that
@@ -259,31 +276,12 @@ class CallWriter:
             self._wake()
 
     async def _keep(self, number: int, data: bytes | None, *, last: bool) -> bool:
-        """Write a message to the log. One that is full keeps nothing back but the end of a call
-        that no client reads here. Returns False if the stream is not ours.
-        """
-
         async def append() -> bool:
             return await self._events.append(
                 *self.key, number, data, last=last, unread=not self.readers.is_read
             )
 
-        async def append_later() -> None:
-            await append()
-
-        limit = trio.current_time() + STORE_AWAY_LIMIT_S
-        while True:
-            changed = self.readers.changed
-            try:
-                return bool(await retry_while_away(append, while_full=False))
-            except StoreFull:  # and so it is ours: that is looked at first
-                if last and not self.readers.is_read and trio.current_time() < limit:
-                    with trio.move_on_after(FULL_RETRY_S):
-                        await changed.wait()
-                    continue
-                if last:
-                    self._write_later(append_later)
-                return True
+        return await keep(append, self.readers, last=last, write_later=self._write_later)
 
     def question_id(self, content: bytes) -> str:
         """The id for a question, the same in every run of the call."""

@@ -3,8 +3,7 @@ owner alone, bounded in number and in time.
 """
 
 import logging
-import time
-from collections import OrderedDict
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,9 +12,12 @@ import trio
 
 from mcpd.app.questions import BadAnswer
 from mcpd.auth.principals import Principal
-from mcpd.errors import InvalidParams, ToolError, TooManyRequests
+from mcpd.clock import SteadyClock
+from mcpd.errors import InvalidParams, StoreError, ToolError
+from mcpd.limits.caps import Caps
 from mcpd.mcp.tasks.record import DistantTask, TaskCommand
 from mcpd.mcp.tasks.sync import TaskSync
+from mcpd.mcp.tasks.table import TaskTable
 from mcpd.mcp.tasks.task import Status, Task
 from mcpd.sessions.bus import Bus
 from mcpd.sessions.retry import retry_while_away
@@ -23,12 +25,13 @@ from mcpd.sessions.task_store import TaskStore
 
 log = logging.getLogger("mcpd.tasks")
 
-MAX_TASKS = 10_000
-MAX_PER_OWNER = 1_000
 DEFAULT_TTL_MS = 60 * 60 * 1000
 MAX_TTL_MS = 24 * 60 * 60 * 1000
 PAGE = 100
+EXPIRE_EVERY_S = 15.0  # that no client asks for; others at once
 LOOK_AGAIN_S = 0.5  # at a task of another process
+
+_ID = re.compile(r"[A-Za-z0-9_-]{32}")  # as ``Task`` makes them: anything else is not looked up
 
 
 class Tasks:
@@ -37,17 +40,20 @@ class Tasks:
     Args:
         store: where other processes look; None: there are none, and nothing outlives this one.
         process: the name of this one.
+        caps: on tasks and on the bytes of their results.
     """
 
     def __init__(
         self,
         *,
+        caps: Caps | None = None,
         store: TaskStore | None = None,
         bus: Bus | None = None,
         process: str = "",
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        self._tasks: OrderedDict[str, Task] = OrderedDict()
+        self._table = TaskTable(Caps() if caps is None else caps)
+        clock = SteadyClock() if clock is None else clock
         self.clock = clock
         self.on_change: list[Callable[[Task], None]] = []
         self.sync: TaskSync | None = None
@@ -57,16 +63,20 @@ class Tasks:
                 bus or Bus(),
                 process,
                 clock=clock,
-                ours=self._tasks,
+                ours=self._table.by_id,
                 apply=self.apply,
                 tell=self._tell,
                 lose=self._lose,
             )
 
     async def run(self) -> None:
-        """Keep the other processes informed, for ever; returns at once where there are none."""
-        if self.sync is not None:
-            await self.sync.run()
+        """Stop tasks whose time is over, and keep the other processes informed, for ever."""
+        async with trio.open_nursery() as nursery:
+            if self.sync is not None:
+                nursery.start_soon(self.sync.run)
+            while True:
+                await trio.sleep(EXPIRE_EVERY_S)
+                self._expire()
 
     # --- making and finding -------------------------------------------------------------------
 
@@ -74,26 +84,39 @@ class Tasks:
         """A task that works, in this process; ``keep`` makes it known.
 
         Raises:
-            TooManyRequests: the owner, or all owners together, have too many.
+            TooManyRequests, Unavailable: the owner, or all owners together, have too many.
         """
         self._expire()
-        mine = sum(1 for task in self._tasks.values() if _owns(owner, task))
-        if mine >= MAX_PER_OWNER or len(self._tasks) >= MAX_TASKS:
-            raise TooManyRequests("There are too many tasks.", fix="Wait for some to expire.")
         wanted = DEFAULT_TTL_MS if ttl_ms is None else max(1, min(ttl_ms, MAX_TTL_MS))
         task = Task(owner, self.clock(), wanted)
         task.on_change = [self._changed]
-        self._tasks[task.id] = task
+        self._table.add(task)
         return task
+
+    def finish(self, task: Task, status: Status, result: bytes) -> None:
+        """Give a task of this process its result, unless it is over already.
+
+        Raises:
+            TooManyRequests, Unavailable: there is no room for it; the task goes on.
+        """
+        if not task.terminal and task.id in self._table.by_id:
+            self._table.set_result(task, result)
+            task.move(status, self.clock())
 
     async def keep(self, task: Task) -> None:
         """See that every process can find the task, before its client is told of it.
 
         Raises:
-            StoreError: it cannot.
+            StoreError: it cannot, and the task is stopped: its client will not hear of it.
         """
-        if self.sync is not None:
+        if self.sync is None:
+            return
+        try:
             await self.sync.write(task)
+        except StoreError:
+            self._cancel(task)
+            self._table.remove(task)
+            raise
 
     async def get(self, owner: Principal, task_id: str) -> Task:
         """The owner's task.
@@ -103,8 +126,8 @@ class Tasks:
             StoreError: whether another process has it cannot be told.
         """
         self._expire()
-        task = self._tasks.get(task_id)
-        if task is None and self.sync is not None:
+        task = self._table.by_id.get(task_id)
+        if task is None and self.sync is not None and _ID.fullmatch(task_id):
             task = await self.sync.get(task_id)
         if task is None or not _owns(owner, task):
             raise InvalidParams("There is no such task: it expired, or never was.")
@@ -118,7 +141,7 @@ class Tasks:
             StoreError: what other processes have cannot be told.
         """
         self._expire()
-        mine = [task for task in self._tasks.values() if _owns(owner, task)]
+        mine = self._table.of(owner)
         if self.sync is not None:
             mine = await self.sync.join(owner, mine)
         start = 0
@@ -227,7 +250,7 @@ class Tasks:
     def _lose(self, task: Task) -> None:
         """Its end was decided elsewhere, and what is done here does not count any more."""
         task.scope.cancel()
-        self._tasks.pop(task.id, None)
+        self._table.remove(task)
 
     def apply(self, task: Task, command: TaskCommand) -> None:
         """Do what another process wants of a task of ours."""
@@ -242,11 +265,8 @@ class Tasks:
 
     def _expire(self) -> None:
         """Tasks past their time go; those that still work are stopped."""
-        now = self.clock()
-        for task in list(self._tasks.values()):
-            if now >= task.created_at + task.ttl_ms / 1000:
-                self._cancel(task)
-                del self._tasks[task.id]
+        for task in self._table.expired(self.clock()):
+            self._cancel(task)
 
 
 def _owns(owner: Principal, task: Task) -> bool:

@@ -9,13 +9,13 @@ import trio
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import InternalError, StoreError
+from mcpd.limits.seldom import Seldom
 from mcpd.mcp.tasks import record as records
 from mcpd.mcp.tasks.record import DistantTask, TaskCommand
 from mcpd.mcp.tasks.task import Status, Task
 from mcpd.rpc.messages import error_object
 from mcpd.sessions.bus import Bus, Signal, SignalKind
 from mcpd.sessions.task_store import TaskStore
-from mcpd.telemetry.complaints import Complaints
 
 log = logging.getLogger("mcpd.tasks")
 
@@ -46,7 +46,6 @@ class TaskSync:
         lose: Callable[[Task], None],
     ) -> None:
         self._store = store
-        self._complaints = Complaints(log)
         self._bus = bus
         self._process = process
         self._clock = clock
@@ -142,6 +141,7 @@ class TaskSync:
 
     async def run(self) -> None:
         """Write records and read commands, for ever."""
+        complaints = Seldom()
         while True:
             if not self._stale and not self._commanded:
                 self._wake = trio.Event()
@@ -150,7 +150,8 @@ class TaskSync:
                 await self._read_commands()
                 await self._write_records()
             except StoreError as error:
-                self._complaints.say("later", f"what tasks do is told later: {error.message}")
+                if complaints.is_due(trio.current_time()):
+                    log.warning("what tasks do is told later: %s", error.message)
                 await trio.sleep(STORE_AWAY_S)
             except Exception:  # one task's record or command must not end the server
                 log.exception("a task could not be told to the other processes")

@@ -6,7 +6,8 @@ response if it sent nothing.
 
 import trio
 
-from mcpd.errors import McpdError, StoreFull
+from mcpd.auth.principals import Principal
+from mcpd.errors import McpdError, StoreError
 from mcpd.http import sse
 from mcpd.http.messages import EventSink, EventStream, Response
 from mcpd.mcp.calls.resume import is_known, lost_answer, next_event
@@ -73,9 +74,12 @@ def kept_call_stream(request: McpRequest, session: Session, accepted: Accepts) -
             if not writer.settled.is_set():
                 try:
                     await writer.open()
-                except StoreFull:
-                    await writer.settled.wait()  # by its plain answer
-                except McpdError as error:  # nothing was sent yet, so this can be
+                except StoreError as error:
+                    if not error.lasting:  # nothing was sent yet, so this can be
+                        outcome = failed(request.call.id, error)
+                        return outcome_response(outcome, accepted, modern=False)
+                    await writer.settled.wait()  # the answer needs no store
+                except McpdError as error:
                     return outcome_response(failed(request.call.id, error), accepted, modern=False)
             if not writer.is_kept:
                 return outcome_response(Outcome(writer.plain_answer), accepted, modern=False)
@@ -150,7 +154,9 @@ async def session_stream(
 
     async def run(sink: EventSink) -> None:
         nonlocal sent
-        with runtime.sessions.active.stream(session.id):
+        owner = Principal(session.subject or "", session.issuer or "").key
+        held = runtime.limits.caps.streams.hold(owner)
+        with held, runtime.sessions.active.stream(session.id):
             await sink.open()
             with streams.open_reader(session.id, SESSION_STREAM, begin) as reader:
                 while event := await reader.next():

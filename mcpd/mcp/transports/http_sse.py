@@ -58,7 +58,8 @@ class HttpSse:
 
         async def run(sink: EventSink) -> None:
             try:
-                with sessions.active.stream(session.id):
+                held = self._runtime.limits.caps.streams.hold(principal.key)
+                with held, sessions.active.stream(session.id):
                     endpoint = f"{MESSAGES_PATH}?session_id={session.id}".encode("ascii")
                     await sink.send(sse.event(endpoint, name="endpoint"))
                     with streams.open_reader(session.id, SESSION_STREAM, 0) as reader:

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.store import EXPIRE_BATCH, Change, Counts
 
+_Owner = tuple[str | None, str | None]
+
 
 class _Entry:
     __slots__ = ("last_activity", "session")
@@ -30,11 +32,14 @@ class MemoryStore:
     def __init__(self) -> None:
         self._entries: OrderedDict[SessionId, _Entry] = OrderedDict()
         self._unbound: OrderedDict[SessionId, None] = OrderedDict()
+        self._owned: dict[_Owner, set[SessionId]] = {}
 
     async def create(self, session: Session, *, max_unbound: int) -> list[SessionId]:
         self._entries[session.id] = _Entry(session)
         if session.subject is None:
             self._unbound[session.id] = None
+        else:
+            self._owned.setdefault(_owner(session), set()).add(session.id)
         dropped = []
         while len(self._unbound) > max_unbound:
             oldest = next(iter(self._unbound))
@@ -71,7 +76,19 @@ class MemoryStore:
         if entry.session.subject is None:
             entry.session = replace(entry.session, issuer=issuer, subject=subject)
             self._unbound.pop(session_id, None)
+            self._owned.setdefault(_owner(entry.session), set()).add(session_id)
         return entry.session
+
+    async def count_owned(self, session: Session) -> int:
+        return len(self._owned.get(_owner(session), ()))
+
+    async def trim(self, session: Session, *, keep: int) -> list[SessionId]:
+        mine = self._owned.get(_owner(session), set()) - {session.id}
+        surplus = len(mine) + 1 - keep
+        dropped = sorted(mine, key=lambda one: self._entries[one].last_activity)[: max(0, surplus)]
+        for session_id in dropped:
+            self._forget(session_id)
+        return dropped
 
     async def end(self, session_id: SessionId) -> bool:
         return self._forget(session_id)
@@ -97,6 +114,9 @@ class MemoryStore:
         chosen = heapq.nsmallest(limit, wanted, key=lambda entry: entry.session.id)
         return [entry.current() for entry in chosen]
 
+    async def check(self) -> str:
+        return "ok"
+
     async def count(self) -> Counts:
         return Counts(len(self._entries), len(self._unbound))
 
@@ -115,4 +135,15 @@ class MemoryStore:
 
     def _forget(self, session_id: SessionId) -> bool:
         self._unbound.pop(session_id, None)
-        return self._entries.pop(session_id, None) is not None
+        entry = self._entries.pop(session_id, None)
+        if entry is None:
+            return False
+        mine = self._owned.get(_owner(entry.session), set())
+        mine.discard(session_id)
+        if not mine:
+            self._owned.pop(_owner(entry.session), None)
+        return True
+
+
+def _owner(session: Session) -> _Owner:
+    return session.issuer, session.subject

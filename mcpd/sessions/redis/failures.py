@@ -102,17 +102,16 @@ NOT_COPIED = Failure(
     "Look at the replicas; ?wait_replicas=0 does without them.",
 )
 
+OUT_OF_MEMORY = Failure(
+    "out of memory",
+    "Redis is out of memory",
+    "Raise its maxmemory, or let sessions end sooner (--session-timeout-s).",
+    takes_no_writes=True,
+)
+
 # A word or the text of an error → what it is. The first that is found counts.
 _SAID: tuple[tuple[str, Failure], ...] = (
-    (
-        r"\bOOM\b",
-        Failure(
-            "out of memory",
-            "Redis is out of memory",
-            "Raise its maxmemory, or let sessions end sooner (--session-timeout-s).",
-            takes_no_writes=True,
-        ),
-    ),
+    (r"\bOOM\b", OUT_OF_MEMORY),
     (
         r"\bMISCONF\b",
         Failure(

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from mcpd.sessions.redis.address import Address, Kind
+from mcpd.sessions.redis.complaints import Complaints
 from mcpd.sessions.redis.failures import (
     CLUSTER_NODE,
     MIN_VERSION,
@@ -18,7 +19,6 @@ from mcpd.sessions.redis.failures import (
 from mcpd.sessions.redis.keys import Keys
 from mcpd.sessions.redis.lua import Run, Script
 from mcpd.sessions.redis.node import BROKEN, Node
-from mcpd.telemetry.complaints import Complaints
 
 KEEPS_ALL = "noeviction"
 
@@ -29,12 +29,13 @@ _COMMANDS = (
     "hget", "hset", "hsetnx", "hdel", "hmget", "hincrby",
     "zadd", "zrem", "zcard", "zrange", "zrangebyscore", "zrangebylex", "zscore",
     "zremrangebyscore", "zremrangebyrank", "zscan",
-    "sadd", "srem", "smembers", "sismember", "sscan", "lrange", "rpush", "ltrim",
+    "sadd", "srem", "smembers", "sismember", "scard", "sscan", "lrange", "rpush", "ltrim",
     "xadd", "xdel", "xlen", "xrange", "xrevrange", "time", "publish",
     "expire", "del",  # at last
 )  # fmt: skip
 _ARGUMENTS = {
-    "get": (), "del": (), "exists": (), "ttl": (), "smembers": (), "zcard": (), "xlen": (),
+    "get": (), "del": (), "exists": (), "ttl": (), "smembers": (), "zcard": (), "scard": (),
+    "xlen": (),
     "set": ("1", "EX", "1"), "expire": ("1",), "getrange": ("0", "0"), "setrange": ("0", "1"),
     "hset": ("f", "1"), "hsetnx": ("f", "1"), "hincrby": ("f", "1"), "zadd": ("1", "m"),
     "zrange": ("0", "0"), "zrangebyscore": ("0", "0"), "zrangebylex": ("-", "+"),

@@ -11,7 +11,7 @@ from functools import partial
 
 import trio
 
-from mcpd.errors import ConfigError, StoreError, StoreFull
+from mcpd.errors import ConfigError, StoreError
 from mcpd.sessions.redis.address import Kind, Place
 from mcpd.sessions.redis.causes import chain, in_words
 from mcpd.sessions.redis.discovery import LOST, Layout, find_layout
@@ -42,6 +42,7 @@ class LinkKeeper:
         on_signal: gets what is published for all processes.
         on_up: called after each connect, when commands work again, and when signals may have been
             lost.
+        on_time: told Redis's Unix seconds at the first connect: the clock of all processes.
         prepare: what must be done before the store is used, each time the link comes up.
     """
 
@@ -52,6 +53,7 @@ class LinkKeeper:
         *,
         on_signal: Callable[[bytes], None],
         on_up: Callable[[], None],
+        on_time: Callable[[float], None],
         prepare: Callable[[], Awaitable[None]],
     ) -> None:
         self._link = link
@@ -59,6 +61,7 @@ class LinkKeeper:
         self._process = process
         self._on_signal = on_signal
         self._on_up = on_up
+        self._on_time = on_time
         self._prepare = prepare
         self._known: frozenset[Place] = frozenset()  # nodes of the cluster
         self._nursery: trio.Nursery | None = None
@@ -170,6 +173,8 @@ class LinkKeeper:
         self._link.nodes, self._link.up_since = nodes, trio.current_time()
         self._link.refresh = self._refresh
         await self._show_life()
+        if not self._link.ever_up:
+            await self._tell_time()
 
     # --- while it is up -----------------------------------------------------------------------
 
@@ -199,15 +204,26 @@ class LinkKeeper:
         link, key = self._link, self._link.keys.process(self._process)
         try:
             await link.call("SET", key, "1", "EX", int(LEASE_S))
-        except StoreFull:
-            try:
-                await link.call("EXPIRE", key, int(LEASE_S))
-            except StoreFull:
-                return  # no process can claim anything either
+        except StoreError as error:
+            if not error.lasting:
+                raise
+            await self._prolong_life(key)
         else:
             if link.refusing is not None:
                 link.complaints.say("writes", "Redis takes writes again", level=logging.INFO)
             link.refusing = None
+
+    async def _prolong_life(self, key: str) -> None:
+        try:
+            await self._link.call("EXPIRE", key, int(LEASE_S))
+        except StoreError as error:
+            if not error.lasting:  # otherwise no process can claim anything either
+                raise
+
+    async def _tell_time(self) -> None:
+        if self._link.nodes is not None:
+            seconds, micros = await self._link.nodes.home.get("TIME")
+            self._on_time(int(seconds) + int(micros) / 1e6)
 
     async def _watch_primary(self, place: Place) -> None:
         while True:

@@ -23,6 +23,7 @@ checked where it is used, and ``repair`` takes out what is not true any more.
     P:{all}:unbound     sorted set: sessions without a principal → created
     P:w:TOPIC           set: sessions of a topic
     P:o:OWNER           sorted set: an owner's tasks → when begun
+    P:n:OWNER           set: a principal's sessions
     P:p:PROCESS         a process that lives; expires when it gives no sign of life
     P:layout            the number of this layout; see ``migration``
 
@@ -96,6 +97,10 @@ class Keys:
     def tasks_of(self, owner: str) -> str:
         """An owner's tasks."""
         return f"{self.prefix}:o:{owner}"
+
+    def owned(self, owner: str) -> str:
+        """A principal's sessions."""
+        return f"{self.prefix}:n:{owner}"
 
     def process(self, process: str) -> str:
         """A process that lives."""

@@ -18,14 +18,14 @@ from coredis.exceptions import (
     TryAgainError,
 )
 
-from mcpd.errors import StoreError, StoreFull
+from mcpd.errors import StoreError
 from mcpd.sessions.redis.address import Address, Kind, Place
-from mcpd.sessions.redis.failures import SILENT, Failure, Refused, of_reply
+from mcpd.sessions.redis.complaints import Complaints
+from mcpd.sessions.redis.failures import OUT_OF_MEMORY, SILENT, Failure, Refused, of_reply
 from mcpd.sessions.redis.keys import Keys
 from mcpd.sessions.redis.lua import Run, Script, Value
 from mcpd.sessions.redis.node import BROKEN, Item, Node
 from mcpd.sessions.redis.nodes import Nodes, exchange, replies_of
-from mcpd.telemetry.complaints import Complaints
 
 log = logging.getLogger("mcpd.redis")
 
@@ -75,6 +75,13 @@ class RedisLink:
         """What is wrong, in public words; empty: nothing."""
         failure = (self.away if self.nodes is None else None) or self.refusing
         return _sentence(failure.message) if failure else ""
+
+    @property
+    def state(self) -> str:
+        """``ok``, or in a word why it takes no writes."""
+        if self.refusing is None:
+            return "ok"
+        return "full" if self.refusing is OUT_OF_MEMORY else "failing"
 
     # --- commands -----------------------------------------------------------------------------
 
@@ -235,8 +242,10 @@ class RedisLink:
         self.complaints.say(failure.kind, f"{_sentence(failure.message)} ({where}). {failure.fix}")
         if failure.takes_no_writes:
             self.refusing = failure
-            return StoreFull(
-                f"The session store takes no writes: {failure.message}.", fix="Try again later."
+            return StoreError(
+                f"The session store takes no writes: {failure.message}.",
+                fix="Try again later.",
+                lasting=True,
             )
         return away(failure.message)
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from mcpd.clock import SteadyClock
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.redis.address import Address
 from mcpd.sessions.redis.answers import RedisAnswers
@@ -30,6 +31,7 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
         ConfigError: the URL cannot be used.
     """
     address = Address.parse(url)
+    clock = SteadyClock()  # set by Redis's, which all processes share
     redis = RedisLink(address, Keys(address.prefix))
     bus = RedisBus(redis, process)
     keeper = LinkKeeper(
@@ -37,6 +39,7 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
         process,
         on_signal=bus.arrived,
         on_up=bus.resync,
+        on_time=clock.set,
         prepare=partial(migrate, redis, SessionIndex(redis)),
     )
     liveness = Liveness(redis)
@@ -44,13 +47,16 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
     own_ttl_s = timeout_s + TTL_SLACK_S
     return Backend(
         store,
-        RedisEvents(redis, process, keep_running_s=keep_running_s, own_ttl_s=own_ttl_s),
+        RedisEvents(
+            redis, process, keep_running_s=keep_running_s, own_ttl_s=own_ttl_s, clock=clock
+        ),
         RedisAnswers(redis, process, keep_running_s=keep_running_s),
         RedisWatches(redis, process, own_ttl_s=own_ttl_s),
         RedisOwnership(redis, process, liveness, keep_running_s=keep_running_s),
         RedisLease(redis, process, liveness, own_ttl_s=own_ttl_s),
         bus,
-        RedisTasks(redis, liveness),
+        RedisTasks(redis, liveness, clock=clock),
         process,
         keeper.run,
+        clock,
     )

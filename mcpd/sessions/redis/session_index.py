@@ -72,6 +72,10 @@ class SessionIndex:
         )
         return Counts(int(total), int(unbound))
 
+    async def look(self) -> None:
+        """Whether it can be read; costs the same however much is in it."""
+        await self._redis.call("EXISTS", self._activity)
+
     async def repair(self) -> None:
         """Look through a part of the index, another one each time: a session that is gone does not
         stay in it, nor one that has a principal among those without.

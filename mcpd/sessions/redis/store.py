@@ -18,6 +18,7 @@ from mcpd.sessions.redis.bus import RedisBus
 from mcpd.sessions.redis.cache import Cached, RecordCache
 from mcpd.sessions.redis.link import RedisLink
 from mcpd.sessions.redis.lua import Run
+from mcpd.sessions.redis.owners import OwnedSessions
 from mcpd.sessions.redis.record import encode, is_bound, pack, padded, unpack
 from mcpd.sessions.redis.removal import Removal
 from mcpd.sessions.redis.session_index import SessionIndex, ids
@@ -48,6 +49,7 @@ class RedisStore:
         self._keys = redis.keys
         self._index = SessionIndex(redis)
         self._removal = Removal(redis, self._index)
+        self._owned = OwnedSessions(redis)
         self._ttl_s = int(timeout_s) + TTL_SLACK_S
         self._cache = RecordCache()
         self._dirty: dict[SessionId, float] = {}
@@ -146,6 +148,15 @@ class RedisStore:
 
         return await self.update(session_id, claim)
 
+    async def count_owned(self, session: Session) -> int:
+        return await self._owned.add(session)
+
+    async def trim(self, session: Session, *, keep: int) -> list[SessionId]:
+        await self.flush()  # or one that is in use would look idle
+        surplus = await self._owned.surplus(session, keep)
+        dropped = await self._removal.drop(surplus, Only.ANY)
+        return [self._forget(session_id) for session_id in dropped]
+
     async def end(self, session_id: SessionId) -> bool:
         there = await self._removal.drop([session_id], Only.ANY)
         self._forget(session_id)
@@ -181,6 +192,10 @@ class RedisStore:
         kept = await self._redis.pipeline(*(("GET", self._keys.record(one)) for one in wanted))
         records = [unpack(record) for record in kept if record is not None]
         return [session for session, activity, _ in records if activity > alive_since]
+
+    async def check(self) -> str:
+        await self._index.look()
+        return self._redis.state
 
     async def count(self) -> Counts:
         return await self._index.count()

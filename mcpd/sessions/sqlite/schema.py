@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mcpd.sqlite import Database
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 4
 _SESSIONS = """
 CREATE TABLE session (
     id TEXT PRIMARY KEY,
@@ -16,6 +16,13 @@ CREATE TABLE session (
 ) WITHOUT ROWID;
 CREATE INDEX session_by_activity ON session (last_activity);
 CREATE INDEX session_unbound ON session (created_at) WHERE subject IS NULL;
+"""
+_OWNERS = """
+CREATE INDEX session_by_owner ON session (subject, issuer) WHERE subject IS NOT NULL;
+"""
+_CLOCK = """
+CREATE TABLE clock (drift REAL NOT NULL);
+INSERT INTO clock VALUES (0.0);
 """
 _STREAMS = """
 CREATE TABLE stream (
@@ -70,5 +77,6 @@ def open_database(path: Path, *, alone: bool) -> Database:
     Raises:
         ConfigError: see Database.
     """
-    schema, migrations = _SESSIONS + _STREAMS, {1: _STREAMS}
+    schema = _SESSIONS + _STREAMS + _OWNERS + _CLOCK
+    migrations = {1: _STREAMS, 2: _OWNERS, 3: _CLOCK}
     return Database(path, schema, version=_SCHEMA_VERSION, migrations=migrations, alone=alone)

@@ -7,17 +7,21 @@ acknowledged, but for activity times, which are written behind.
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
+from mcpd.clock import JUMP_S, SteadyClock
 from mcpd.errors import StoreError
 from mcpd.sessions.record import Session, SessionId
+from mcpd.sessions.sqlite.drift import begin, write_drift
 from mcpd.sessions.sqlite.schema import open_database
 from mcpd.sessions.store import EXPIRE_BATCH, Change, Counts
 
 _COLUMNS = "id, created_at, last_activity, issuer, subject, record"
+_OWNED = "subject = ? AND issuer IS ?"
 _CACHE_ENTRIES = 20_000
 _MAX_DIRTY = 50_000  # activity times that wait; beyond it those that failed are dropped
 
@@ -34,8 +38,10 @@ class SqliteStore:
     kind = "sqlite"
     trouble = ""
 
-    def __init__(self, path: Path, *, alone: bool = True) -> None:
+    def __init__(self, path: Path, *, alone: bool = True, clock: SteadyClock | None = None) -> None:
+        self.clock = SteadyClock() if clock is None else clock
         self.database = open_database(path, alone=alone)
+        self._drift = self.database.prepare(partial(begin, clock=self.clock, alone=alone))
         self._cache: OrderedDict[SessionId, Session] = OrderedDict()
         self._activity: OrderedDict[SessionId, float] = OrderedDict()  # of cached sessions
         self._dirty: dict[SessionId, float] = {}
@@ -104,6 +110,28 @@ class SqliteStore:
             self._remember(session, self._activity.get(session_id, session.last_activity))
         return session
 
+    async def count_owned(self, session: Session) -> int:
+        owner = (session.subject, session.issuer)
+        return await self.database.read(lambda db: _count_owned(db, owner))
+
+    async def trim(self, session: Session, *, keep: int) -> list[SessionId]:
+        await self.flush()  # or one that is in use would look idle
+        owner = (session.subject, session.issuer)
+
+        def drop(db: sqlite3.Connection) -> list[SessionId]:
+            surplus = max(0, _count_owned(db, owner) - keep)
+            rows = db.execute(
+                f"DELETE FROM session WHERE id IN (SELECT id FROM session WHERE {_OWNED}"
+                " AND id != ? ORDER BY last_activity LIMIT ?) RETURNING id",
+                (*owner, session.id, surplus),
+            ).fetchall()
+            return [SessionId(row[0]) for row in rows]
+
+        dropped = await self.database.write(drop)
+        for session_id in dropped:
+            self._forget(session_id)
+        return dropped
+
     async def end(self, session_id: SessionId) -> bool:
         found = await self.database.write(
             lambda db: db.execute("DELETE FROM session WHERE id = ?", (session_id,)).rowcount
@@ -122,11 +150,13 @@ class SqliteStore:
             ).fetchall()
             return [SessionId(row[0]) for row in rows]
 
-        if not await self.database.read(lambda db: _any_expired(db, cutoff)):
-            return []
-        expired = await self.database.write(sweep)
+        expired: list[SessionId] = []
+        if await self.database.read(lambda db: _any_expired(db, cutoff)):
+            expired = await self.database.write(sweep)
         for session_id in expired:
             self._forget(session_id)
+        if len(expired) < EXPIRE_BATCH:
+            await self.database.give_back()
         return expired
 
     async def list(
@@ -141,6 +171,10 @@ class SqliteStore:
             ).fetchall()
         )
         return [_from_row(row) for row in rows]
+
+    async def check(self) -> str:
+        await self.database.read(lambda db: db.execute("SELECT 1 FROM session LIMIT 1").fetchone())
+        return self.database.condition.state
 
     async def count(self) -> Counts:
         def counts(db: sqlite3.Connection) -> Counts:
@@ -166,7 +200,9 @@ class SqliteStore:
         return [key for key, is_there in zip(cached, there, strict=True) if not is_there]
 
     async def flush(self) -> None:
+        await self._note_drift()
         if not self._dirty:
+            await self.database.probe()  # or nothing would show that it can be written again
             return
         behind, self._dirty = self._dirty, {}
         rows = [(when, session_id) for session_id, when in behind.items()]
@@ -180,6 +216,13 @@ class SqliteStore:
             if len(self._dirty) < _MAX_DIRTY:
                 self._dirty = behind | self._dirty
             raise
+
+    async def _note_drift(self) -> None:
+        """The wall clock jumped: see ``drift``."""
+        drift = self.clock.drift
+        if abs(drift - self._drift) > JUMP_S:
+            await self.database.write(lambda db: write_drift(db, drift))
+            self._drift = drift
 
     def close(self) -> None:
         self.database.close()
@@ -234,6 +277,10 @@ def _select(db: sqlite3.Connection, session_id: SessionId) -> Session | None:
 def _any_expired(db: sqlite3.Connection, cutoff: float) -> bool:
     query = "SELECT 1 FROM session WHERE last_activity <= ? LIMIT 1"
     return db.execute(query, (cutoff,)).fetchone() is not None
+
+
+def _count_owned(db: sqlite3.Connection, owner: tuple[str | None, str | None]) -> int:
+    return int(db.execute(f"SELECT count(*) FROM session WHERE {_OWNED}", owner).fetchone()[0])
 
 
 def _count_unbound(db: sqlite3.Connection) -> int:

@@ -17,14 +17,21 @@ class SqliteWatches:
         self._clock = clock
 
     async def watch(self, session_id: SessionId, topics: frozenset[str]) -> None:
-        watched = [(topic, session_id) for topic in sorted(topics)]
-
-        def replace(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM watch WHERE session_id = ?", (session_id,))
+        def change(db: sqlite3.Connection) -> None:
+            """Write the difference alone: a client subscribes to one resource after the other."""
+            found = db.execute("SELECT topic FROM watch WHERE session_id = ?", (session_id,))
+            known = {row[0] for row in found}
+            db.executemany(
+                "DELETE FROM watch WHERE topic = ? AND session_id = ?",
+                [(topic, session_id) for topic in known - topics],
+            )
             if rows.is_there(db, session_id):
-                db.executemany("INSERT INTO watch (topic, session_id) VALUES (?, ?)", watched)
+                db.executemany(
+                    "INSERT INTO watch (topic, session_id) VALUES (?, ?)",
+                    [(topic, session_id) for topic in sorted(topics - known)],
+                )
 
-        await self._database.write(replace)
+        await self._database.write(change)
 
     async def announce(self, topic: str, data: bytes) -> list[SessionId]:
         now = self._clock()

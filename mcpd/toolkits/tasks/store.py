@@ -1,6 +1,8 @@
 """Tasks in a SQLite file; every query names its user."""
 
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -8,8 +10,17 @@ from msgspec.structs import replace
 
 from mcpd.sqlite import Database
 from mcpd.toolkits.tasks.model import Task
+from mcpd.toolkits.tasks.search import (
+    MAX_SCAN_BYTES,
+    MAX_SCAN_S,
+    Page,
+    SearchTooLarge,
+    Step,
+    Wanted,
+    scan,
+)
 
-_SCHEMA = """
+_TASKS = """
 CREATE TABLE task (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -22,18 +33,41 @@ CREATE TABLE task (
 );
 CREATE INDEX task_by_user ON task (user, number);
 """
-MAX_TASKS_PER_USER = 100_000
+# What each user has, so that a quota costs nothing to check.
+_USAGE = """
+CREATE TABLE usage (
+    user TEXT PRIMARY KEY,
+    tasks INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO usage SELECT user, count(*), sum(length(CAST(title AS BLOB))
+    + length(CAST(body AS BLOB)) + length(CAST(record AS BLOB))) FROM task GROUP BY user;
+"""
+MAX_TASKS_PER_USER = 10_000
+MAX_BYTES_PER_USER = 16 * 1024 * 1024  # as stored, about twice what was sent: 8 MB of text
 
 
 class TooManyTasks(Exception):
     """The user has MAX_TASKS_PER_USER tasks."""
 
 
-class TaskStore:
-    """See Database for what the constructor raises; methods raise StoreError."""
+class TooManyBytes(Exception):
+    """The tasks of the user have MAX_BYTES_PER_USER."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path, _SCHEMA, alone=False)  # workers share it
+
+class TaskStore:
+    """See Database for what the constructor raises; methods raise StoreError.
+
+    Args:
+        clock: seconds that only go forward, for the bound on one search.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        migrations = {1: _USAGE}
+        self._database = Database(  # workers share it
+            path, _TASKS + _USAGE, version=2, migrations=migrations, alone=False
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -43,13 +77,11 @@ class TaskStore:
         """Keep a new task.
 
         Raises:
-            TooManyTasks: the user has too many.
+            TooManyTasks, TooManyBytes: the user has too many.
         """
 
         def insert(db: sqlite3.Connection) -> None:
-            count = db.execute("SELECT count(*) FROM task WHERE user = ?", (user,)).fetchone()[0]
-            if count >= MAX_TASKS_PER_USER:
-                raise TooManyTasks
+            _count(db, user, 1, _size(task))
             db.execute(
                 "INSERT INTO task (id, user, status, priority, title, body, record)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -63,13 +95,18 @@ class TaskStore:
         return await self._database.read(lambda db: _select(db, user, task_id))
 
     async def change(self, user: str, task_id: str, changes: dict[str, object]) -> Task | None:
-        """Change members of a task; None: the user has no such task."""
+        """Change members of a task; None: the user has no such task.
+
+        Raises:
+            TooManyBytes: it grows, and the user has too many.
+        """
 
         def update(db: sqlite3.Connection) -> Task | None:
             task = _select(db, user, task_id)
             if task is None:
                 return None
             changed: Task = replace(task, **changes)
+            _count(db, user, 0, _size(changed) - _size(task))
             db.execute(
                 "UPDATE task SET status = ?, priority = ?, title = ?, body = ?, record = ?"
                 " WHERE id = ? AND user = ?",
@@ -84,46 +121,99 @@ class TaskStore:
 
         def remove(db: sqlite3.Connection) -> Task | None:
             task = _select(db, user, task_id)
+            if task is not None:
+                _count(db, user, -1, -_size(task))
             db.execute("DELETE FROM task WHERE id = ? AND user = ?", (task_id, user))
             return task
 
-        return await self._database.write(remove)
+        removed = await self._database.write(remove)
+        await self._database.give_back()
+        return removed
 
     async def find(
         self,
         user: str,
+        wanted: Wanted,
         *,
         status: str | None,
         priority: str | None,
-        tag: str | None,
-        text: str | None,
-        limit: int,
-        offset: int,
-    ) -> tuple[list[Task], int]:
-        """One page of the user's tasks that fit, oldest first, and how many fit in all."""
+        page: Page,
+    ) -> None:
+        """Fill a page with the user's tasks that fit, oldest first, and count those that do.
+
+        Raises:
+            SearchTooLarge: there is too much to look at.
+
+        Cancellation: between two steps, of which others have their turn.
+        """
         where = ["user = ?"]
         values: list[object] = [user]
         for column, value in (("status", status), ("priority", priority)):
             if value is not None:
                 where.append(f"{column} = ?")
                 values.append(value)
-        if tag is not None:
-            where.append("EXISTS (SELECT 1 FROM json_each(record, '$.tags') WHERE value = ?)")
-            values.append(tag)
-        for word in (text or "").split():
-            where.append("(title LIKE ? ESCAPE '\\' OR body LIKE ? ESCAPE '\\')")
-            values += [_pattern(word)] * 2
         condition = " AND ".join(where)
+        if wanted.is_anything:
+            await self._database.read(lambda db: _fill(db, condition, values, page))
+        else:
+            await self._scan(condition, values, wanted, page)
 
-        def select(db: sqlite3.Connection) -> tuple[list[Task], int]:
-            total = db.execute(f"SELECT count(*) FROM task WHERE {condition}", values).fetchone()
-            rows = db.execute(
-                f"SELECT record FROM task WHERE {condition} ORDER BY number LIMIT ? OFFSET ?",
-                [*values, limit, offset],
-            ).fetchall()
-            return [_decode(row[0]) for row in rows], int(total[0])
+    async def _scan(self, condition: str, values: list[object], wanted: Wanted, page: Page) -> None:
+        began, reached, size = self._clock(), 0, 0
+        while True:
 
-        return await self._database.read(select)
+            def look(db: sqlite3.Connection, after: int = reached) -> Step:
+                query = f"SELECT number, title, body, record FROM task WHERE {condition}"
+                rows = db.execute(f"{query} AND number > ? ORDER BY number", [*values, after])
+                return scan(rows, wanted)
+
+            step = await self._database.read(look)
+            for record in step.records:
+                page.add(record)
+            reached, size = step.reached, size + step.size
+            if step.done:
+                return
+            if size > MAX_SCAN_BYTES or self._clock() - began > MAX_SCAN_S:
+                raise SearchTooLarge
+
+
+def _fill(db: sqlite3.Connection, condition: str, values: list[object], page: Page) -> None:
+    """Where every task fits that SQL finds."""
+    total = db.execute(f"SELECT count(*) FROM task WHERE {condition}", values).fetchone()[0]
+    rows = db.execute(
+        f"SELECT record FROM task WHERE {condition} ORDER BY number LIMIT ? OFFSET ?",
+        [*values, page.limit, page.offset],
+    )
+    page.total = page.offset
+    for (record,) in rows:
+        page.add(record)
+        if page.is_full:
+            break
+    page.total = int(total)
+
+
+def _count(db: sqlite3.Connection, user: str, tasks: int, size: int) -> None:
+    """Count what a user has from here on.
+
+    Raises:
+        TooManyTasks, TooManyBytes: it would be more than a user may have, and grows.
+    """
+    row = db.execute("SELECT tasks, bytes FROM usage WHERE user = ?", (user,)).fetchone()
+    had_tasks, had_bytes = row or (0, 0)
+    if tasks > 0 and had_tasks + tasks > MAX_TASKS_PER_USER:
+        raise TooManyTasks
+    if size > 0 and had_bytes + size > MAX_BYTES_PER_USER:
+        raise TooManyBytes
+    db.execute(
+        "INSERT OR REPLACE INTO usage (user, tasks, bytes) VALUES (?, ?, ?)",
+        (user, max(0, had_tasks + tasks), max(0, had_bytes + size)),
+    )
+
+
+def _size(task: Task) -> int:
+    """The bytes that count for a task, as ``usage`` has them."""
+    _, _, title, body, record = _columns(task)
+    return len(title.encode()) + len(body.encode()) + len(record.encode())
 
 
 def _columns(task: Task) -> tuple[str, str, str, str, str]:
@@ -141,8 +231,3 @@ def _select(db: sqlite3.Connection, user: str, task_id: str) -> Task | None:
         "SELECT record FROM task WHERE id = ? AND user = ?", (task_id, user)
     ).fetchone()
     return None if row is None else _decode(row[0])
-
-
-def _pattern(word: str) -> str:
-    escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"

@@ -13,7 +13,14 @@ from mcpd.app.context import Context
 from mcpd.app.environment import state_dir
 from mcpd.errors import ToolError
 from mcpd.toolkits.tasks.model import Priority, Status, Task, TaskAnswer
-from mcpd.toolkits.tasks.store import MAX_TASKS_PER_USER, TaskStore, TooManyTasks
+from mcpd.toolkits.tasks.search import MAX_WORDS, Page, SearchTooLarge, TooManyWords, Wanted
+from mcpd.toolkits.tasks.store import (
+    MAX_BYTES_PER_USER,
+    MAX_TASKS_PER_USER,
+    TaskStore,
+    TooManyBytes,
+    TooManyTasks,
+)
 from mcpd.version import __version__
 
 MAX_PAGE = 200
@@ -84,14 +91,38 @@ async def manage_task(
     if action in ("list", "search"):
         if action == "search" and not query:
             raise ToolError("search needs the argument query: the words to find.")
-        tasks, total = await store.find(
-            ctx.user, status=status, priority=priority, tag=tag,
-            text=query if action == "search" else None, limit=limit, offset=offset,
-        )  # fmt: skip
-        return _page(action, tasks, total, offset)
+        page = Page(offset, limit)
+        wanted = _wanted(query if action == "search" else None, tag)
+        await _find(store, ctx.user, wanted, status=status, priority=priority, page=page)
+        return _page(action, page.tasks, page.total, offset)
     if task_id is None:
         raise ToolError(f"{action} needs the argument task_id; list shows the ids.")
     return await _one(store, ctx.user, action, task_id, given)
+
+
+def _wanted(text: str | None, tag: str | None) -> Wanted:
+    try:
+        return Wanted.of(text, tag)
+    except TooManyWords:
+        raise ToolError(f"query has more than {MAX_WORDS} words; search for fewer.") from None
+
+
+async def _find(
+    store: TaskStore,
+    user: str,
+    wanted: Wanted,
+    *,
+    status: str | None,
+    priority: str | None,
+    page: Page,
+) -> None:
+    try:
+        await store.find(user, wanted, status=status, priority=priority, page=page)
+    except SearchTooLarge:
+        raise ToolError(
+            "There is too much to search at once; narrow it with status or priority, or delete"
+            " tasks that are done."
+        ) from None
 
 
 async def _create(store: TaskStore, user: str, given: dict[str, Any]) -> TaskAnswer:
@@ -111,6 +142,8 @@ async def _create(store: TaskStore, user: str, given: dict[str, Any]) -> TaskAns
         raise ToolError(
             f"There are {MAX_TASKS_PER_USER} tasks already; delete some first."
         ) from None
+    except TooManyBytes:
+        raise _too_many_bytes() from None
     return TaskAnswer("create", f"Created the task {task.id}.", task=task)
 
 
@@ -136,11 +169,21 @@ async def _one(
         task = await store.delete(user, task_id)
         message = "Deleted."
     else:
-        task = await store.change(user, task_id, _changes(action, given))
+        try:
+            task = await store.change(user, task_id, _changes(action, given))
+        except TooManyBytes:
+            raise _too_many_bytes() from None
         message = "Completed." if action == "complete" else "Updated."
     if task is None:
         raise ToolError(f"There is no task {task_id[:64]}; list shows the ids.")
     return TaskAnswer(action, message, task=task)
+
+
+def _too_many_bytes() -> ToolError:
+    return ToolError(
+        f"The tasks have the {MAX_BYTES_PER_USER // 1024 // 1024} MB already that are kept of one"
+        " user; delete or shorten some first."
+    )
 
 
 def _changes(action: str, given: dict[str, Any]) -> dict[str, Any]:

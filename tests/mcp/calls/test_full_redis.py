@@ -83,7 +83,8 @@ async def test_a_slow_call_that_begins_then_is_answered_plainly(pair, redis, mon
         assert "counted by A" in reply.json()["result"]["content"][0]["text"]
 
 
-async def test_a_new_session_is_refused_and_health_says_why(pair, redis):
+async def test_a_new_session_is_refused_and_health_says_why(pair, redis, monkeypatch):
+    monkeypatch.setattr("mcpd.operations.health.LOOK_EVERY_S", 0.0)
     a, _ = pair
     health = (await a.user().request("GET", "/health")).json()
     assert health["status"] == "ok"
@@ -97,6 +98,7 @@ async def test_a_new_session_is_refused_and_health_says_why(pair, redis):
         assert "Redis is out of memory" in reply.json()["error"]["message"]
         health = (await a.user().request("GET", "/health")).json()
         assert health["status"] == "degraded"
+        assert health["store"]["state"] == "full"
         assert health["store"]["reason"] == "Redis is out of memory"
     await opened(a)
     assert (await a.user().request("GET", "/health")).json()["status"] == "ok"

@@ -20,6 +20,7 @@ class RemoteTool:
 
     name, title, description = "distant", None, "Runs somewhere else."
     icons, meta, task, hints = (), None, "forbidden", Hints()
+    max_result_bytes = None
     input_schema = {"type": "object", "properties": {"x": {"type": "integer"}}}  # noqa: RUF012
     output_schema = None
     wants_context = False

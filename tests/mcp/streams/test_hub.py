@@ -4,10 +4,12 @@ import pytest
 import trio
 import trio.testing
 
+from mcpd.errors import StoreError
 from mcpd.mcp.streams.hub import StreamHub
 from mcpd.mcp.streams.reader import End
 from mcpd.mcp.streams.writer import StreamLost, WriterState
 from mcpd.sessions.backend import Backend
+from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.memory.answers import MemoryAnswers
 from mcpd.sessions.memory.events import MemoryEvents
 from mcpd.sessions.memory.kept import KeptSessions
@@ -197,3 +199,62 @@ async def test_a_writer_that_is_given_up_takes_nothing_over():
     streams.abandon()
     writer.take_over([])
     assert not writer.is_live
+
+
+async def test_a_writer_knows_whether_its_stream_is_read_here_or_elsewhere():
+    """A call that no client reads ends sooner."""
+    streams = hub()
+    told: list[bool] = []
+    writer = streams.open_writer(call())
+    writer.readers.on_presence = told.append
+    with streams.open_reader(S, "c", 0):
+        assert told == [True]
+    assert told[1:] == [False]
+    streams.bus.deliver(Signal(SignalKind.READ_ELSEWHERE, S, "c"))
+    with streams.open_reader(S, "c", 0):
+        pass
+    assert told[2:] == [True, True, True]  # the other process still has its reader
+    streams.bus.deliver(Signal(SignalKind.READER_LEFT, S, "c"))
+    assert told[5:] == [False]
+
+
+async def test_a_reader_that_leaves_an_unfinished_call_is_told_to_the_process_that_writes_it():
+    streams = hub()
+    said: list[Signal] = []
+    streams.bus.publish = said.append  # type: ignore[method-assign]
+    with streams.open_reader(S, "c", 0):
+        pass
+    assert said == [Signal(SignalKind.READER_LEFT, S, "c")]
+    with streams.open_reader(S, SESSION_STREAM, 0):
+        pass
+    assert len(said) == 1
+
+
+async def test_an_answer_that_cannot_be_kept_goes_to_the_reader_that_is_there(monkeypatch):
+    streams = hub()
+    writer = streams.open_writer(call())
+    await writer.send(b"1")
+
+    async def full(*args: object, **options: object) -> bool:
+        raise StoreError("full", lasting=True)
+
+    monkeypatch.setattr(streams.events, "append", full)
+    with streams.open_reader(S, "c", 1) as reader:
+        await writer.finish(b"2")
+        event = await reader.next()
+        assert event is not None
+        assert event.data == b"2"
+        assert await reader.next() is None
+        assert reader.end is End.FINISHED
+    other = streams.open_writer(call("d"))
+    monkeypatch.undo()
+    await other.send(b"1")
+    monkeypatch.setattr(streams.events, "append", full)
+    async with trio.open_nursery() as nursery:  # no connection reads: it waits for one
+        nursery.start_soon(other.finish, b"2")
+        await trio.testing.wait_all_tasks_blocked()
+        with streams.open_reader(S, "d", 1) as reader:
+            event = await reader.next()
+            assert event is not None
+            assert event.data == b"2"
+            assert await reader.next() is None

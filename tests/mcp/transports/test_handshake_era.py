@@ -559,3 +559,13 @@ async def test_a_look_up_that_fails_is_a_fault_of_its_request_alone(tmp_path, ca
     assert [answer.get("error", {}).get("code") for answer in told.json()] == [-32603, None]
     assert "a provider's own" not in told.body.decode()
     assert "a provider's own" in caplog.text
+
+
+async def test_a_client_that_forgets_its_sessions_does_not_keep_its_user_out(tmp_path):
+    async with serving(tmp_path, [make_app()], max_sessions_per_user=2) as server:
+        clients = [HandshakeClient(server.user()) for _ in range(3)]
+        for client in clients:
+            await client.open()
+        assert (await clients[0].call("tools/list")).status == 404
+        for client in clients[1:]:
+            assert (await client.call("tools/list")).status == 200

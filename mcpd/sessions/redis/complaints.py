@@ -4,7 +4,7 @@ import logging
 
 import trio
 
-EVERY_S = 60.0  # for one kind of thing
+from mcpd.limits.seldom import SAY_EVERY_S
 
 
 class Complaints:
@@ -19,14 +19,14 @@ class Complaints:
         self._kinds: dict[str, tuple[float, int]] = {}  # → when it was said, and how often since
 
     def say(self, kind: str, text: str, *, level: int = logging.WARNING) -> None:
-        """Log it, unless this kind was within EVERY_S.
+        """Log it, unless this kind was within SAY_EVERY_S.
 
         Args:
             kind: one of a few; each is remembered.
         """
         now = trio.current_time()
-        said, count = self._kinds.get(kind, (-EVERY_S, 0))
-        if now - said < EVERY_S:
+        said, count = self._kinds.get(kind, (-SAY_EVERY_S, 0))
+        if now - said < SAY_EVERY_S:
             self._kinds[kind] = (said, count + 1)
             return
         more = f" ({count} more like this in the last {now - said:.0f} s)" if count else ""

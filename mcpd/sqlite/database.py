@@ -5,34 +5,24 @@ thousand registrations a second cost a few fsyncs, and each is on disk before it
 In WAL mode a FULL commit also makes every NORMAL one before it durable.
 """
 
-import fcntl
-import logging
 import os
 import sqlite3
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import trio
 
-from mcpd.errors import ConfigError, StoreError, Unavailable
-from mcpd.files import PRIVATE, open_private
-from mcpd.start_failures import may_pass
-
-log = logging.getLogger("mcpd.store")
+from mcpd.errors import StoreError
+from mcpd.sqlite.faults import Condition, fault_of, store_error
+from mcpd.sqlite.opening import lock, make_shrinkable, open_file, opening_error, prepare
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 
-BUSY_TIMEOUT_S = 5.0  # for another process that holds the file
-WAL_RETRY_S = 0.01
-# Primary result codes of SQLite after which opening the file may work later.
-_PASSING = frozenset({
-    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_NOMEM,
-})  # fmt: skip
+KEEP_FREE_PAGES = 256  # for what comes next: 1 MiB
+GIVE_BACK_PAGES = 256  # in one step, between which others have their turn
+MAX_STEPS = 64  # of one call of ``give_back``: 64 MiB
 
 
 class _Pending(Generic[T]):
@@ -58,6 +48,9 @@ class Database:
         version: kept in ``user_version``; a file from the future is refused.
         alone: keep other processes out; a caller that caches what it read needs that.
 
+    Attributes:
+        condition: whether it can be written, as far as is known.
+
     Raises (from the constructor, which blocks):
         ConfigError: the file is corrupt, unwritable or from a newer mcpd.
         Unavailable: another process has it, or the disk is full.
@@ -73,31 +66,43 @@ class Database:
         alone: bool = True,
     ) -> None:
         self.path = path
+        self.condition = Condition(path)
         self._limiter = trio.CapacityLimiter(1)
         self._turn = trio.Lock()
         self._pending: list[_Pending[Any]] = []
-        self._reported = ""
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _lock(path) if alone else None
-            self._connection = _open(path)
-            _prepare(self._connection, path, schema, version, migrations or {})
+            self._lock = lock(path) if alone else None
+            self._connection = open_file(path)
+            prepare(self._connection, path, schema, version, migrations or {})
+            make_shrinkable(self._connection, path)
         except (sqlite3.Error, OSError) as error:
-            kind = ConfigError if _is_lasting(error) else Unavailable
-            raise kind(f"{path}: {_explain(error)}", fix=_mend(error, path)) from error
+            raise opening_error(path, error) from error
+
+    def prepare(self, job: Job[T]) -> T:
+        """Run ``job`` now, before the file is used; blocks.
+
+        Raises:
+            ConfigError: SQLite refused.
+        """
+        try:
+            return job(self._connection)
+        except sqlite3.Error as error:
+            raise opening_error(self.path, error) from error
 
     async def read(self, job: Job[T]) -> T:
         """Run a query in the database's thread.
 
         Raises:
-            StoreError: SQLite refused; the sentence says why.
+            StoreError: SQLite refused; the sentence says why, and the log has a fault of the file.
 
         Cancellation: waits until the thread is done.
         """
         try:
             return await trio.to_thread.run_sync(job, self._connection, limiter=self._limiter)
         except sqlite3.Error as error:
-            raise self._refused(error) from error
+            self.condition.note(error)
+            raise store_error(error) from error
 
     async def write(self, job: Job[T], *, durable: bool = True) -> T:
         """Run ``job`` in a transaction, perhaps with others; returns once it is on disk.
@@ -126,40 +131,52 @@ class Database:
                     await trio.to_thread.run_sync(
                         _commit, self._connection, group, limiter=self._limiter
                     )
+                self._note(group)
         finally:
             self._turn.release()
         if isinstance(pending.error, sqlite3.Error):
-            raise self._refused(pending.error) from pending.error
+            raise store_error(pending.error) from pending.error
         if pending.error is not None:
             raise pending.error
-        self._reported = ""
         return pending.result  # type: ignore[return-value]  # done without error: it is set
 
-    def _refused(self, error: sqlite3.Error) -> StoreError:
-        """What clients are told, who have no business with the path; the log has it."""
-        if self._reported != str(error):  # once, not for every request
-            self._reported = str(error)
-            log.error("%s cannot be used: %s", self.path, error)
-        return StoreError(f"The store is away: {_explain(error)}", fix="Try again in a moment.")
+    def _note(self, group: list[_Pending[Any]]) -> None:
+        errors = [pending.error for pending in group]
+        for error in errors:
+            if isinstance(error, sqlite3.Error) and fault_of(error) is not None:
+                self.condition.note(error)
+                return
+        if None in errors:
+            self.condition.wrote()
+
+    async def probe(self) -> None:
+        """Try to write if that failed lately, and to that end alone; see ``condition``."""
+        if self.condition.state != "ok":
+            try:
+                await self.write(_touch)
+            except StoreError:
+                return  # it was noted
+
+    async def give_back(self) -> None:
+        """Let the file shrink by what is free in it, but for KEEP_FREE_PAGES; cheap where nothing
+        is. What cannot be done now is left for the next time.
+
+        Cancellation: between two steps.
+        """
+        steps = 0
+        try:
+            while steps < MAX_STEPS and await self.read(_give_back):
+                steps += 1
+            if steps:
+                await self.read(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        except StoreError:
+            return
 
     def close(self) -> None:
         """Close the file; blocks while a statement runs."""
         self._connection.close()
         if self._lock is not None:
             os.close(self._lock)
-
-
-def _lock(path: Path) -> int:
-    """Keep other processes out for as long as this one lives, however it ends."""
-    descriptor = open_private(path.with_name(f"{path.name}.lock"), os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise Unavailable(
-            f"Another mcpd uses {path}.", fix="Stop that one, or give another --state-dir."
-        ) from error
-    return descriptor
 
 
 def _commit(connection: sqlite3.Connection, group: list[_Pending[Any]]) -> None:
@@ -174,8 +191,9 @@ def _commit(connection: sqlite3.Connection, group: list[_Pending[Any]]) -> None:
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        cause = _first_fault(group) or error
         for pending in group:
-            pending.error = pending.error or error
+            pending.error = pending.error or cause
     finally:
         for pending in group:
             pending.done = True
@@ -191,73 +209,26 @@ def _run_in_savepoint(connection: sqlite3.Connection, pending: _Pending[Any]) ->
     connection.execute("RELEASE job")
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    with suppress(FileExistsError):  # never readable by others, not even for a moment
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
-    connection = sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
-    _use_wal(connection)
-    connection.execute("PRAGMA foreign_keys = ON")
-    path.chmod(PRIVATE)
-    return connection
+def _first_fault(group: list[_Pending[Any]]) -> sqlite3.Error | None:
+    """A full disk rolls back the whole transaction (https://sqlite.org/lang_transaction.html), and
+    what fails after that only says that there is none.
+    """
+    errors = (pending.error for pending in group)
+    faults = (error for error in errors if isinstance(error, sqlite3.Error) and fault_of(error))
+    return next(faults, None)
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """SQLite does not wait here by itself when another process makes the same file."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(WAL_RETRY_S)
+def _touch(connection: sqlite3.Connection) -> None:
+    """Write the first page as it is."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.execute(f"PRAGMA user_version = {int(version)}")
 
 
-def _prepare(
-    connection: sqlite3.Connection,
-    path: Path,
-    schema: str,
-    version: int,
-    migrations: dict[int, str],
-) -> None:
-    """Make the tables, or bring them up to date; several processes may come here at once."""
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("BEGIN IMMEDIATE")
-    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if found > version:
-        connection.execute("ROLLBACK")
-        raise ConfigError(
-            f"{path} was written by a newer mcpd (schema {found}, this one knows {version}).",
-            fix="Run the newer mcpd, or move the file away.",
-        )
-    scripts = [schema] if found == 0 else [migrations[n] for n in range(found, version)]
-    for script in scripts:
-        for statement in script.split(";"):  # executescript would commit first
-            connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {version}")
-    connection.execute("COMMIT")
-
-
-def _explain(error: BaseException) -> str:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return f"the database cannot be used: {reason}."
-
-
-def _is_lasting(error: Exception) -> bool:
-    """Whether a person has to do something about the file before it can be opened."""
-    if isinstance(error, OSError):
-        return not may_pass(error)
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # without the extension
-    return code not in _PASSING
-
-
-def _mend(error: Exception, path: Path) -> str:
-    text = str(error)
-    if "malformed" in text or "not a database" in text:
-        return f"Move {path} away and start again; what it held is lost to mcpd."
-    if "locked" in text:
-        return "Another process uses it. Stop that one, or give another --state-dir."
-    return "Check the path, its permissions and the free space, or give another --state-dir."
+def _give_back(connection: sqlite3.Connection) -> bool:
+    """One step; False: there is nothing to give back."""
+    free = int(connection.execute("PRAGMA freelist_count").fetchone()[0]) - KEEP_FREE_PAGES
+    if free <= 0:
+        return False
+    pages = min(free, GIVE_BACK_PAGES)
+    connection.executescript(f"PRAGMA incremental_vacuum({pages})")  # execute() would free one page
+    return True

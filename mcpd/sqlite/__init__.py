@@ -1,0 +1,5 @@
+"""SQLite for a Trio program."""
+
+from mcpd.sqlite.database import Database
+
+__all__ = ["Database"]
