@@ -48,7 +48,7 @@ class Config:
     workers: int = _setting(1, "processes that serve", "N")
     # state
     state_dir: Path | None = _setting(None, "folder for databases and the secret", "DIR")
-    store: str = _setting("sqlite", "memory, sqlite, sqlite:PATH or redis://HOST:6379/0", "STORE")
+    store: str = _setting("sqlite", "memory, sqlite, sqlite:PATH or a URL of Redis", "STORE")
     session_timeout_s: float = _setting(3600.0, "seconds until an idle session is gone", "S")
     max_unauthenticated_sessions: int = _setting(
         10_000, "sessions that may wait for their first authenticated request", "N"

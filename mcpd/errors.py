@@ -244,7 +244,8 @@ class StoreError(Unavailable):
     """A store cannot be reached or written; the answer says when to try again.
 
     Args:
-        lasting: an operator has to do something, so nothing under way waits for it.
+        lasting: an operator has to do something, so nothing under way waits for it. Whose a
+            stream is was looked at before.
     """
 
     slug = "store_unavailable"

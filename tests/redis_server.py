@@ -1,13 +1,28 @@
 """A real Redis of our own, on a free port, gone with the test."""
 
+import importlib.metadata
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from tests.end_to_end.daemon import free_port, need
 
 START_S = 10.0
+SERVERS = Path(__file__).parent.parent / ".servers"
+
+
+def packaged(distribution: str) -> str:
+    """The server that a package has in it, which ``.ci/run`` installs into ``.servers``."""
+    names = ("redis-server", "valkey-server")
+    folders = [str(SERVERS), *sys.path]
+    for found in importlib.metadata.distributions(name=distribution, path=folders):
+        for file in found.files or ():
+            if file.name in names:
+                return str(file.locate())
+    need(False, distribution)
+    return ""
 
 
 class RedisServer:
@@ -18,10 +33,11 @@ class RedisServer:
 
     Args:
         flags: more arguments of redis-server.
+        program: another one than that.
     """
 
-    def __init__(self, folder: Path, *flags: str) -> None:
-        binary = shutil.which("redis-server") or shutil.which("valkey-server")
+    def __init__(self, folder: Path, *flags: str, program: str = "") -> None:
+        binary = program or shutil.which("redis-server") or shutil.which("valkey-server")
         need(binary is not None, "redis-server")
         self.binary = str(binary)
         self.folder = folder
@@ -50,6 +66,14 @@ class RedisServer:
                 break
             time.sleep(0.01)
         raise AssertionError((self.folder / "log").read_text())
+
+    def cli(self, *command: str) -> str:
+        """What redis-cli prints."""
+        done = subprocess.run(
+            ["redis-cli", "-p", str(self.port), *command],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.strip()
 
     def kill(self) -> None:
         if self.process is not None:

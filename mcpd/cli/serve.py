@@ -98,7 +98,8 @@ def print_config(loaded: Loaded, environ: Mapping[str, str]) -> None:
 
 
 def _masked(url: str) -> str:
-    """The address of a store without the password in it."""
+    """The address of a store without the passwords in it."""
+    url = re.sub(r"(password=)[^&#]*", r"\1masked", url)
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:masked@", url)
 
 

@@ -47,7 +47,7 @@ class Health:
             "mcp_endpoint": self.description.endpoints(request)["mcp"],
             "auth_required": self.description.auth_required,
             "uptime_s": round(self.clock() - self.started, 3),
-            "store": {"kind": self.sessions.store.kind, "state": store_state},
+            "store": self._store(store_state),
         }
         status = 200 if self.is_ready() else 503
         return json_response(body, status=status, headers=((b"cache-control", b"no-store"),))
@@ -67,3 +67,9 @@ class Health:
                     self._store_state = "unavailable"
                 self._looked_at = self.clock()
             return self._store_state
+
+    def _store(self, state: str) -> dict[str, str]:
+        store = {"kind": self.sessions.store.kind, "state": state}
+        if trouble := self.sessions.store.trouble:
+            store["reason"] = trouble
+        return store

@@ -13,6 +13,7 @@ from mcpd.sessions.memory.events import MemoryEvents
 from mcpd.sessions.memory.kept import KeptSessions
 from mcpd.sessions.memory.store import MemoryStore
 from mcpd.sessions.memory.watches import MemoryWatches
+from mcpd.sessions.redis.address import is_redis
 from mcpd.sessions.sqlite.answers import SqliteAnswers
 from mcpd.sessions.sqlite.events import SqliteEvents
 from mcpd.sessions.sqlite.ownership import SqliteOwnership
@@ -21,7 +22,10 @@ from mcpd.sessions.sqlite.tasks import SqliteTasks
 from mcpd.sessions.sqlite.watches import SqliteWatches
 from mcpd.sessions.streams import KEEP_FINISHED_S
 
-KINDS = "memory, sqlite, sqlite:PATH or redis://HOST:6379/0"
+KINDS = (
+    "memory, sqlite, sqlite:PATH, redis://HOST:6379/0, redis+cluster://HOST:6379,… or"
+    " redis+sentinel://HOST:26379,…/SERVICE"
+)
 
 
 def open_backend(config: Config, *, alone: bool = True) -> Backend:
@@ -41,7 +45,7 @@ def open_backend(config: Config, *, alone: bool = True) -> Backend:
         store = SqliteStore(sqlite_path(config), alone=alone)
         process = new_process_name()
         return sqlite_backend(store, process, keep_running_s=keep_running_s)
-    if kind in ("redis", "rediss", "unix"):
+    if is_redis(config.store):
         return _redis(config, keep_running_s)
     raise ConfigError("There is no such store.", received=kind[:64], fix=f"It is {KINDS}.")
 
@@ -50,7 +54,7 @@ def is_shared(config: Config) -> bool:
     """Whether several processes can use the store at once. Workers without sessions do without
     such a store; then each has what it needs in memory.
     """
-    return config.store.partition(":")[0] in ("redis", "rediss", "unix")
+    return is_redis(config.store)
 
 
 def memory_backend(clock: Callable[[], float] | None = None) -> Backend:

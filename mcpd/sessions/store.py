@@ -31,6 +31,10 @@ class SessionStore(Protocol):
 
     kind: str  # for /health and logs: memory, sqlite, ...
 
+    @property
+    def trouble(self) -> str:
+        """What keeps the store from working as it should, in public words; empty: nothing."""
+
     async def create(self, session: Session, *, max_unbound: int) -> list[SessionId]:
         """Keep a new session. While more than ``max_unbound`` have no principal, the oldest of
         those are dropped; their ids are returned.

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from mcpd.server.backends import memory_backend, sqlite_backend
@@ -14,8 +15,10 @@ from mcpd.sessions.record import Session, new_session_id
 from mcpd.sessions.redis.opening import open_redis
 from mcpd.sessions.sqlite.store import SqliteStore
 from tests.redis_server import RedisServer
+from tests.redis_servers import Cluster, Watched
 
-KINDS = ["memory", "sqlite", "redis"]
+KINDS = ["memory", "sqlite", "redis", "cluster", "valkey", "oldest"]
+SERVERS = {"redis": "redis", "cluster": "redis_cluster", "valkey": "valkey", "oldest": "redis_6"}
 _numbers = iter(range(1_000_000))
 
 
@@ -45,6 +48,13 @@ async def opened(
             nursery.cancel_scope.cancel()
 
 
-def fresh(redis: RedisServer) -> str:
+def fresh(redis: RedisServer | Cluster | Watched) -> str:
     """The URL of a store that nobody has used."""
     return f"{redis.url}?prefix=test{next(_numbers)}"
+
+
+def fresh_of(request: pytest.FixtureRequest) -> str:
+    """The same for the kind that a fixture has as its parameter, if it is one in Redis."""
+    if request.param not in SERVERS:
+        return ""
+    return fresh(request.getfixturevalue(SERVERS[request.param]))

@@ -23,12 +23,12 @@ from mcpd.sessions.streams import (
     SESSION_STREAM,
     KeptCall,
 )
-from tests.sessions.stores import KINDS, fresh, opened, session
+from tests.sessions.stores import KINDS, fresh_of, opened, session
 
 
 @pytest.fixture(params=KINDS)
 async def backend(request, tmp_path):
-    url = fresh(request.getfixturevalue("redis")) if request.param == "redis" else ""
+    url = fresh_of(request)
     async with opened(request.param, tmp_path, url=url) as backend:
         yield backend
 

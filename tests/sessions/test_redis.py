@@ -1,27 +1,35 @@
 """What only Redis has: other processes, and times when it is away."""
 
+import gc
+import hashlib
+import re
 import shutil
 import ssl
 import subprocess
 
+import msgspec
 import pytest
 import trio
 from msgspec.structs import replace
 
 from mcpd.errors import ConfigError, StoreError
 from mcpd.sessions.bus import Signal, SignalKind
-from mcpd.sessions.redis.connection import ANSWER_S, Address, RedisConnection
-from mcpd.sessions.redis.liveness import LEASE_S
+from mcpd.sessions.redis.address import Address
+from mcpd.sessions.redis.keeper import LEASE_S
+from mcpd.sessions.redis.link import RedisLink
+from mcpd.sessions.redis.lua import Script
+from mcpd.sessions.redis.node import ANSWER_S
 from mcpd.sessions.redis.opening import open_redis
+from mcpd.sessions.store import Counts
 from mcpd.sessions.streams import KeptCall
 from tests.redis_server import RedisServer
-from tests.sessions.stores import fresh, opened, session
+from tests.sessions.stores import fresh, fresh_of, opened, session
 from tests.sessions.test_stores import ALWAYS
 
 
-@pytest.fixture
-async def pair(redis, tmp_path):
-    url = fresh(redis)
+@pytest.fixture(params=["redis", "cluster", "oldest"])
+async def pair(request, tmp_path):
+    url = fresh_of(request)
     async with opened("redis", tmp_path, url=url) as a, opened("redis", tmp_path, url=url) as b:
         yield a, b
 
@@ -80,16 +88,16 @@ async def test_a_record_that_changed_on_its_way_is_not_used_again(pair, monkeypa
     await b.store.create(one, max_unbound=10)
     changed = []
     a.bus.listen(SignalKind.CHANGED, changed.append)
-    real = RedisConnection.pipeline
+    real = RedisLink.pipeline
 
-    async def overtaken(link, *commands):
-        found = await real(link, *commands)
+    async def overtaken(link, *commands, durable=False):
+        found = await real(link, *commands, durable=durable)
         if link is a.store._redis and not changed:
             await b.store.update(one.id, lambda now: replace(now, log_level="error"))
             await seen(changed)
         return found
 
-    monkeypatch.setattr(RedisConnection, "pipeline", overtaken)
+    monkeypatch.setattr(RedisLink, "pipeline", overtaken)
     await a.store.get(one.id, alive_since=ALWAYS)  # as it was when it was asked for
     assert (await a.store.get(one.id, alive_since=ALWAYS)).log_level == "error"
 
@@ -202,10 +210,10 @@ async def test_keys_expire_by_themselves(redis, tmp_path):
         await backend.events.append(one.id, "c", 1, b"x", last=False)
         await backend.events.put(one.id, b"x")
         await backend.answers.expect(one.id, "c", "ask-c-0-1")
-        link, prefix = backend.events._redis, backend.events._prefix
-        for key in (f"s:{one.id}", f"m:{one.id}:c", f"e:{one.id}:c", f"i:{one.id}",
-                    f"e:{one.id}:session", f"m:{one.id}:session", f"q:{one.id}:c"):  # fmt: skip
-            assert 0 < await link.call("TTL", f"{prefix}:{key}") <= 3660, key
+        link, keys = backend.events._redis, backend.events._redis.keys
+        for key in (keys.record(one.id), *keys.stream(one.id, "c"), keys.unfinished(one.id),
+                    *keys.stream(one.id), keys.questions(one.id, "c")):  # fmt: skip
+            assert 0 < await link.call("TTL", key) <= 3660, key
 
 
 async def test_a_session_leaves_nothing_behind(redis, tmp_path):
@@ -218,9 +226,127 @@ async def test_a_session_leaves_nothing_behind(redis, tmp_path):
         await backend.events.put(one.id, b"x")
         await backend.watches.watch(one.id, frozenset({"lists", "note://a"}))
         await backend.store.end(one.id)
-        prefix = backend.events._prefix
-        left = await backend.events._redis.call("KEYS", f"{prefix}:*")
-        assert [key for key in left if b":p:" not in key] == []  # the process itself lives
+        link = backend.events._redis
+        left = await link.call("KEYS", f"{link.keys.prefix}:*")
+        stays = (link.keys.layout.encode(), link.keys.process(backend.process).encode())
+        assert [key for key in left if not key.startswith(stays)] == []
+
+
+# --- what spans sessions ---------------------------------------------------------------------
+
+
+async def test_an_index_that_is_wrong_is_repaired(pair):
+    a, b = pair
+    ghost, bound = session(), session(1, subject="alice", issuer="")
+    for one in (ghost, bound):
+        await a.store.create(one, max_unbound=10)
+    link, keys = a.store._redis, a.store._redis.keys
+    activity, by_id, unbound = keys.index
+    await link.call("DEL", keys.record(ghost.id))  # as when its key expired before a sweep
+    await link.call("ZADD", unbound, 1, bound.id)  # as when a process ended between two steps
+    assert await a.store.count() == Counts(2, 2)
+    assert await b.store.expire(0.0) == []
+    with trio.fail_after(30):  # it is not waited for
+        while await a.store.count() != Counts(1, 0):
+            await trio.sleep(0.01)
+    await link.pipeline(("ZREM", activity, bound.id), ("ZREM", by_id, bound.id))
+    assert await b.store.list(alive_since=ALWAYS, limit=10) == []
+    b.store.touch(bound.id, 500.0)
+    assert [one.id for one in await b.store.list(alive_since=ALWAYS, limit=10)] == [bound.id]
+
+
+async def test_a_session_that_the_index_has_for_idle_is_looked_at_again(pair):
+    a, b = pair
+    one = session(subject="alice", issuer="")
+    await a.store.create(one, max_unbound=10)
+    a.store.touch(one.id, 900.0)
+    await a.store.flush()
+    link, (activity, *_) = a.store._redis, a.store._redis.keys.index
+    await link.call("ZADD", activity, 1, one.id)  # an older write that came later
+    assert await b.store.expire(500.0) == []
+    assert await b.store.get(one.id, alive_since=ALWAYS) is not None
+    assert await b.store.expire(900.0) == [one.id]
+
+
+async def test_a_session_with_a_principal_is_not_dropped_for_one_without(pair):
+    a, b = pair
+    bound, first = session(1, subject="alice", issuer=""), session(2)
+    for one in (bound, first):
+        await a.store.create(one, max_unbound=10)
+    link, (*_, unbound) = a.store._redis, a.store._redis.keys.index
+    await link.call("ZADD", unbound, 1, bound.id)
+    assert await b.store.create(session(3), max_unbound=1) == [first.id]
+    assert await b.store.get(bound.id, alive_since=ALWAYS) is not None
+
+
+async def test_watching_is_what_the_session_says(pair):
+    a, b = pair
+    one, over = (session(subject="alice", issuer="") for _ in range(2))
+    for watching in (one, over):
+        await a.store.create(watching, max_unbound=10)
+        await a.watches.watch(watching.id, frozenset({"note://a"}))
+    link, keys = a.store._redis, a.store._redis.keys
+    await link.call("DEL", keys.record(over.id))
+    await link.call("DEL", keys.topics(one.id))  # it stopped, and the index was not told
+    assert await b.watches.announce("note://a", b"x") == []
+    (left,) = [key for key in await _all_keys(link) if key.startswith(keys.watchers(""))] or [""]
+    assert left == ""
+    async with trio.open_nursery() as nursery:  # changes at the same time leave it watching or not
+        for backend, topics in ((a, {"note://a"}), (b, set()), (a, {"note://a", "note://b"})):
+            nursery.start_soon(backend.watches.watch, one.id, frozenset(topics))
+    topics = await link.call("SMEMBERS", keys.topics(one.id))
+    reached = [uri for uri in ("note://a", "note://b") if await b.watches.announce(uri, b"x")]
+    assert len(reached) == len(topics)
+
+
+async def _all_keys(link) -> list[str]:
+    found = await link.everywhere("KEYS", f"{link.keys.prefix}:*")
+    return [key.decode() for keys in found for key in keys]
+
+
+def test_no_script_names_a_key_by_itself():
+    """A cluster wants all of them as KEYS."""
+    scripts = [one for one in gc.get_objects() if isinstance(one, Script)]
+    assert len(scripts) > 15
+    for script in scripts:
+        assert not re.search(r"\.\. *'[^']*:|':[a-z]+:", script.text), script.text
+
+
+# --- the layout before -----------------------------------------------------------------------
+
+
+async def test_sessions_and_tasks_of_the_layout_before_move_over(redis, tmp_path):
+    url = fresh(redis)
+    p = url.rpartition("=")[2]
+    one = session(subject="alice", issuer="i")
+    two = session(1, client_name="c")
+    topic = hashlib.sha256(b"note://a").hexdigest()[:32]
+    for each in (one, two):
+        record = msgspec.json.encode(each).decode()
+        redis.cli("SET", f"{p}:s:{each.id}", record, "EX", "600")
+        redis.cli("ZADD", f"{p}:activity", "700.5", each.id)
+        redis.cli("ZADD", f"{p}:ids", "0", each.id)
+    redis.cli("ZADD", f"{p}:activity", "1", "expired-meanwhile")
+    redis.cli("ZADD", f"{p}:unbound", "101", two.id)
+    redis.cli("SADD", f"{p}:t:{one.id}", topic)
+    redis.cli("SADD", f"{p}:w:{topic}", one.id)
+    redis.cli("SET", f"{p}:k:task1", "1done", "EX", "600")
+    owner = hashlib.sha256(b"alice").hexdigest()[:32]
+    redis.cli("ZADD", f"{p}:o:{owner}", "1", "task1")
+    async with opened("redis", tmp_path, url=url) as a, opened("redis", tmp_path, url=url) as b:
+        for backend in (a, b):
+            found = await backend.store.get(one.id, alive_since=ALWAYS)
+            assert found == replace(one, last_activity=700.5)
+        assert await a.store.count() == Counts(2, 1)
+        assert await a.store.get(two.id, alive_since=700.5) is None
+        assert await b.watches.announce("note://a", b"x") == [one.id]
+        assert await b.tasks.of("alice") == [b"done"]
+        assert await a.store.end(one.id)
+        assert await a.store.end(two.id)
+    left = set(redis.cli("KEYS", f"{p}:*").split())
+    assert {key for key in left if not key.startswith(f"{p}:p:")} == {
+        f"{p}:layout", f"{p}:k:{{task1}}", f"{p}:o:{owner}",
+    }  # fmt: skip
 
 
 # --- times when it is away -------------------------------------------------------------------

@@ -13,14 +13,14 @@ from mcpd.errors import ConfigError, StoreError
 from mcpd.sessions.record import Session, SessionId, new_session_id
 from mcpd.sessions.sqlite.store import SqliteStore
 from mcpd.sessions.store import EXPIRE_BATCH, Counts, SessionStore
-from tests.sessions.stores import KINDS, fresh, opened, session
+from tests.sessions.stores import KINDS, fresh_of, opened, session
 
 ALWAYS = -1.0
 
 
 @pytest.fixture(params=KINDS)
 async def store(request, tmp_path):
-    url = fresh(request.getfixturevalue("redis")) if request.param == "redis" else ""
+    url = fresh_of(request)
     async with opened(request.param, tmp_path, url=url) as backend:
         yield backend.store
 

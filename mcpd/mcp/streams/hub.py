@@ -65,6 +65,7 @@ class StreamHub:
             self._readers.setdefault(key, LocalReaders()),
             tell_elsewhere=partial(self._tell_elsewhere, key),
             on_end=partial(self._ended, key),
+            write_later=partial(self._retries.add, (key, "end")),
         )
         return writer
 

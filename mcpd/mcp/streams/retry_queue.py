@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Hashable
 import trio
 
 from mcpd.errors import StoreError
+from mcpd.limits.seldom import Seldom
 
 STORE_AWAY_S = 1.0  # until it is tried again
 MAX_WAITING = 100_000  # while the store is away; what expires there by itself may be dropped
@@ -25,6 +26,7 @@ class RetryQueue:
     def __init__(self) -> None:
         self._writes: dict[Hashable, Write] = {}
         self._wake = trio.Event()
+        self._complaints = Seldom()
 
     def add(self, name: Hashable, write: Write) -> None:
         """Write soon, in place of an older write of the same name."""
@@ -43,6 +45,7 @@ class RetryQueue:
             try:
                 await write()
             except StoreError as error:
-                log.info("a write waits for the store: %s", error.message)
+                if self._complaints.is_due(trio.current_time()):
+                    log.warning("writes wait for the store: %s", error.message)
                 self._writes.setdefault(name, write)
                 await trio.sleep(STORE_AWAY_S)

@@ -2,6 +2,9 @@
 
 A call that sends nothing before its result is answered plainly and leaves no trace in the log.
 From its first message on it is kept: the client can come back for the rest, to any process.
+
+A log that is full keeps no client that is connected from its answer: messages go out that are not
+kept, and how the call ended is written when there is room again.
 """
 
 import logging
@@ -13,6 +16,7 @@ import msgspec
 import trio
 
 from mcpd.errors import StoreError
+from mcpd.mcp.streams.keep import Write, keep
 from mcpd.mcp.streams.local_readers import LocalReaders
 from mcpd.sessions.retry import retry_while_away
 from mcpd.sessions.ring import Ring
@@ -75,6 +79,11 @@ class _Written(msgspec.Struct):
 _written = msgspec.json.Decoder(_Written)
 
 
+def _is_question(message: bytes) -> bool:
+    written = _written.decode(message)
+    return bool(written.method) and written.id is not None
+
+
 class CallWriter:
     """One call's messages, numbered and kept.
 
@@ -83,6 +92,7 @@ class CallWriter:
         tell_elsewhere: tells readers in other processes that there is more.
         on_end: called once, when this process writes no more; told whether the stream is left
             unfinished.
+        write_later: takes what a full log did not.
 
     Attributes:
         settled: set when it is known whether there is a stream.
@@ -99,6 +109,7 @@ class CallWriter:
         *,
         tell_elsewhere: Callable[[], None],
         on_end: Callable[[bool], None],
+        write_later: Callable[[Write], None],
     ) -> None:
         self.key = StreamKey(call.session_id, call.stream_id)
         self.state = WriterState.NEW
@@ -112,6 +123,7 @@ class CallWriter:
         self._call = call
         self._tell_elsewhere = tell_elsewhere
         self._on_end = on_end
+        self._write_later = write_later
         self._lock = trio.Lock()
         self._times: dict[bytes, int] = {}
 
@@ -170,7 +182,8 @@ class CallWriter:
         """Begin to keep the stream, if that is still to be done. Does nothing to one that is over.
 
         Raises:
-            StoreError: the store stayed away for STORE_AWAY_LIMIT_S.
+            StoreError: the store stayed away for STORE_AWAY_LIMIT_S, or takes no writes; the
+                answer goes out plainly.
         """
         async with self._lock:
             await self._open()
@@ -183,14 +196,21 @@ class CallWriter:
                 self._move(WriterMove.OPEN)
 
     async def send(self, message: bytes) -> None:
-        """Keep a message and let it go out.
+        """Keep a message and let it go out. While the log is too full to begin a stream, what is
+        no question is dropped: the answer does not depend on it.
 
         Raises:
             StreamLost: it is not ours to send any more.
-            StoreError: the store stayed away for STORE_AWAY_LIMIT_S.
+            StoreError: the store stayed away for STORE_AWAY_LIMIT_S, or takes no writes and it
+                is a question.
         """
         async with self._lock:
-            await self._open()
+            try:
+                await self._open()
+            except StoreError as error:
+                if not error.lasting or _is_question(message):
+                    raise
+                return
             await self._append(message, last=False)
 
     async def finish(self, body: bytes | None) -> None:
@@ -240,18 +260,12 @@ class CallWriter:
         if self.state is not WriterState.STREAMING:
             raise StreamLost
         number = self.ring.last + 1
-
-        async def append() -> bool:
-            return await self._events.append(
-                *self.key, number, data, last=last, unread=not self.readers.is_read
-            )
-
         try:
-            kept = await retry_while_away(append)
+            is_ours = await self._keep(number, data, last=last)
         except BaseException:  # perhaps it is in the log: no other message may have its number
             self.ring.last = number
             raise
-        if not kept:
+        if not is_ours:
             self.give_up()
             raise StreamLost
         if data is not None:
@@ -260,6 +274,14 @@ class CallWriter:
             self.ring.finished_at = trio.current_time()
         else:
             self._wake()
+
+    async def _keep(self, number: int, data: bytes | None, *, last: bool) -> bool:
+        async def append() -> bool:
+            return await self._events.append(
+                *self.key, number, data, last=last, unread=not self.readers.is_read
+            )
+
+        return await keep(append, self.readers, last=last, write_later=self._write_later)
 
     def question_id(self, content: bytes) -> str:
         """The id for a question, the same in every run of the call."""

@@ -27,6 +27,7 @@ class MemoryStore:
     """See SessionStore. Entries stand in the order of their last activity."""
 
     kind = "memory"
+    trouble = ""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[SessionId, _Entry] = OrderedDict()

@@ -3,7 +3,7 @@
 import msgspec
 
 from mcpd.sessions.bus import Bus, Signal
-from mcpd.sessions.redis.connection import RedisConnection
+from mcpd.sessions.redis.link import RedisLink
 
 
 class _Sent(msgspec.Struct, array_like=True):
@@ -15,25 +15,19 @@ _decoder = msgspec.json.Decoder(_Sent)
 
 
 class RedisBus(Bus):
-    """See Bus. ``attach`` gives it its link, which needs the bus in turn."""
+    """See Bus."""
 
     shared = True
 
-    def __init__(self, channel: str, process: str) -> None:
+    def __init__(self, redis: RedisLink, process: str) -> None:
         super().__init__()
-        self._channel = channel
-        self._process = process
-        self._redis: RedisConnection | None = None
-
-    def attach(self, redis: RedisConnection) -> None:
-        """The way out."""
         self._redis = redis
+        self._process = process
 
     def publish(self, signal: Signal) -> None:
         """Tell the other processes; while Redis is away they cannot be told."""
-        if self._redis is not None:
-            sent = msgspec.json.encode(_Sent(self._process, signal))
-            self._redis.send("PUBLISH", self._channel, sent)
+        sent = msgspec.json.encode(_Sent(self._process, signal))
+        self._redis.publish(self._redis.keys.signals, sent)
 
     def arrived(self, data: bytes) -> None:
         """What a process published; our own comes back too."""

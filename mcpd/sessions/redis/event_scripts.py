@@ -1,10 +1,9 @@
-"""What must happen to the messages of streams in one step, in Lua. Pure text; ``session_scripts``
-tells the keys.
+"""What must happen to the messages of streams in one step, in Lua. Pure text; ``keys`` tells the
+keys.
 """
 
 from mcpd.sessions.bus import SignalKind
-from mcpd.sessions.redis.connection import Script
-from mcpd.sessions.redis.lua import ADD, TELL
+from mcpd.sessions.redis.lua import ADD, TELL, Script
 from mcpd.sessions.streams import (
     MAX_BYTES,
     MAX_EVENTS,
@@ -15,133 +14,136 @@ from mcpd.sessions.streams import (
 )
 
 # What is read goes before what is unread, and the oldest first; only a large stream is reason to
-# look at the sizes of the others.
+# look at the sizes of the others. The names of what went are returned: their messages are deleted
+# in a step of their own, and expire in any case.
 MAKE_ROOM = f"""
-local function forget(P, id, index, stream)
+local gone = {{}}
+local function forget(index, sizes, stream)
   redis.call('ZREM', index, stream)
-  redis.call('DEL', P..':m:'..id..':'..stream, P..':e:'..id..':'..stream)
+  redis.call('HDEL', sizes, stream)
+  gone[#gone + 1] = stream
 end
-local function large(P, id, stream)
-  local size = tonumber(redis.call('HGET', P..':m:'..id..':'..stream, 'bytes') or 0)
-  return size > {SMALL_BYTES} and size or 0
-end
-local function make_room(P, id, stream, expired)
-  local indexes, count = {{P..':f:'..id, P..':u:'..id}}, 1
+local function make_room(indexes, sizes, size, expired)
+  local count = 1
   for _, index in ipairs(indexes) do
-    redis.call('ZREMRANGEBYSCORE', index, '-inf', expired)
+    for _, stream in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', expired)) do
+      forget(index, sizes, stream)
+    end
     count = count + redis.call('ZCARD', index)
   end
   for _, index in ipairs(indexes) do
     while count > {MAX_FINISHED} and redis.call('ZCARD', index) > 0 do
-      forget(P, id, index, redis.call('ZRANGE', index, 0, 0)[1])
+      forget(index, sizes, redis.call('ZRANGE', index, 0, 0)[1])
       count = count - 1
     end
   end
-  local taken = large(P, id, stream)
-  if taken == 0 then return end
-  local found = {{}}
+  if size <= {SMALL_BYTES} then return end
+  local taken, found = size, {{}}
   for _, index in ipairs(indexes) do
     for _, other in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-      local size = large(P, id, other)
-      taken = taken + size
-      if size > 0 then found[#found + 1] = {{index, other, size}} end
+      local its = tonumber(redis.call('HGET', sizes, other) or 0)
+      taken = taken + its
+      if its > 0 then found[#found + 1] = {{index, other, its}} end
     end
   end
   for _, one in ipairs(found) do
     if taken <= {MAX_FINISHED_BYTES} then return end
-    forget(P, id, one[1], one[2])
+    forget(one[1], sizes, one[2])
     taken = taken - one[3]
   end
 end
 """
 
-# P, id, stream, call, owner, ttl, now → 1: begun; 0: the session is gone
+# KEYS: record, stream, unfinished; ARGV: stream, call, owner, ttl, now
+# → 1: begun; 0: the session is gone
 BEGIN = Script(
     """
-local P, id, stream = ARGV[1], ARGV[2], ARGV[3]
-if redis.call('EXISTS', P..':s:'..id) == 0 then return 0 end
-local m, index = P..':m:'..id..':'..stream, P..':i:'..id
-redis.call('HSET', m, 'call', ARGV[4], 'owner', ARGV[5], 'last', 0, 'bytes', 0)
-redis.call('EXPIRE', m, ARGV[6])
-redis.call('ZREMRANGEBYSCORE', index, '-inf', ARGV[7] - ARGV[6])
-redis.call('ZADD', index, ARGV[7], stream)
-redis.call('EXPIRE', index, ARGV[6])
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local m, index, ttl = KEYS[2], KEYS[3], ARGV[4]
+redis.call('HSET', m, 'call', ARGV[2], 'owner', ARGV[3], 'last', 0, 'bytes', 0)
+redis.call('EXPIRE', m, ttl)
+redis.call('ZREMRANGEBYSCORE', index, '-inf', ARGV[5] - ttl)
+redis.call('ZADD', index, ARGV[5], ARGV[1])
+redis.call('EXPIRE', index, ttl)
 return 1
 """
 )
 
-# P, id, stream, owner, number, data, with data?, last?, ttl running, ttl finished, now,
-# unread? → 1: kept
+# KEYS: stream (2), unfinished, read, unread, sizes; ARGV: stream, owner, number, data, with data?,
+# last?, ttl running, ttl finished, now, unread? → nil: it is not ours; names of what was forgotten
 APPEND = Script(
     ADD
     + MAKE_ROOM
-    + """
-local P, id, stream = ARGV[1], ARGV[2], ARGV[3]
-local m, e = P..':m:'..id..':'..stream, P..':e:'..id..':'..stream
+    + f"""
+local m, e, stream = KEYS[1], KEYS[2], ARGV[1]
 local state = redis.call('HMGET', m, 'owner', 'last', 'finished')
-if state[1] ~= ARGV[4] then return 0 end
-if ARGV[7] == '1' and tonumber(ARGV[5]) > tonumber(state[2]) then
-  redis.call('XADD', e, '0-'..ARGV[5], 'd', ARGV[6])
-  redis.call('HSET', m, 'last', ARGV[5])
-  redis.call('HINCRBY', m, 'bytes', #ARGV[6])
+if state[1] ~= ARGV[2] then return nil end
+if ARGV[5] == '1' and tonumber(ARGV[3]) > tonumber(state[2]) then
+  redis.call('XADD', e, '0-'..ARGV[3], 'd', ARGV[4])
+  redis.call('HSET', m, 'last', ARGV[3])
+  redis.call('HINCRBY', m, 'bytes', #ARGV[4])
   trim(m, e)
 end
-local ttl = ARGV[9]
-if ARGV[8] == '1' and not state[3] then
-  make_room(P, id, stream, ARGV[11] - ARGV[10])
-  local index = P..(ARGV[12] == '1' and ':u:' or ':f:')..id
+if state[3] then return gone end
+local ttl = ARGV[7]
+if ARGV[6] == '1' then
+  local size = tonumber(redis.call('HGET', m, 'bytes') or 0)
+  make_room({{KEYS[4], KEYS[5]}}, KEYS[6], size, ARGV[9] - ARGV[8])
+  local index = ARGV[10] == '1' and KEYS[5] or KEYS[4]
   redis.call('HSET', m, 'finished', 1)
-  ttl = ARGV[10]
-  redis.call('ZADD', index, ARGV[11], stream)
+  ttl = ARGV[8]
+  redis.call('ZADD', index, ARGV[9], stream)
   redis.call('EXPIRE', index, ttl)
-  redis.call('ZREM', P..':i:'..id, stream)
+  if size > {SMALL_BYTES} then
+    redis.call('HSET', KEYS[6], stream, size)
+    redis.call('EXPIRE', KEYS[6], ttl)
+  end
+  redis.call('ZREM', KEYS[3], stream)
 end
-if not state[3] then
-  redis.call('EXPIRE', m, ttl)
-  redis.call('EXPIRE', e, ttl)
-end
-return 1
+redis.call('EXPIRE', m, ttl)
+redis.call('EXPIRE', e, ttl)
+return gone
 """
 )
 
-# P, id, stream, ttl
+# KEYS: read, unread, sizes; ARGV: stream, ttl
 MARK_UNREAD = Script(
     """
-local P, id, stream = ARGV[1], ARGV[2], ARGV[3]
-local ended = redis.call('ZSCORE', P..':f:'..id, stream)
+local ended = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not ended then return end
-redis.call('ZREM', P..':f:'..id, stream)
-redis.call('ZADD', P..':u:'..id, ended, stream)
-redis.call('EXPIRE', P..':u:'..id, ARGV[4])
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZADD', KEYS[2], ended, ARGV[1])
+redis.call('EXPIRE', KEYS[2], ARGV[2])
 """
 )
 
-# P, id, data, drop oldest?, ttl, process → number; nil: there is no room; 0: the session is gone
+# KEYS: record, own stream (2); ARGV: id, data, drop oldest?, ttl, process, channel
+# → number; nil: there is no room; 0: the session is gone
 PUT = Script(
     ADD
     + TELL
     + f"""
-local P, id = ARGV[1], ARGV[2]
-if redis.call('EXISTS', P..':s:'..id) == 0 then return 0 end
-if ARGV[4] ~= '1' then
-  local size = tonumber(redis.call('HGET', P..':m:'..id..':session', 'bytes') or 0)
-  local count = redis.call('XLEN', P..':e:'..id..':session')
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local m, e = KEYS[2], KEYS[3]
+if ARGV[3] ~= '1' then
+  local size = tonumber(redis.call('HGET', m, 'bytes') or 0)
+  local count = redis.call('XLEN', e)
   if count >= {MAX_EVENTS} or size >= {MAX_BYTES} then return nil end
 end
-local number = put(P, id, ARGV[3], ARGV[5])
-tell(P, ARGV[6], '{SignalKind.GREW}', id, '{SESSION_STREAM}')
+local number = put(m, e, ARGV[2], ARGV[4])
+if type(number) == 'string' then
+  tell(ARGV[6], ARGV[5], '{SignalKind.GREW}', ARGV[1], '{SESSION_STREAM}')
+end
 return number
 """
 )
 
-# P, id, through
+# KEYS: own stream (2); ARGV: through
 DROP_THROUGH = Script(
     """
-local P, id = ARGV[1], ARGV[2]
-local e = P..':e:'..id..':session'
-for _, event in ipairs(redis.call('XRANGE', e, '-', '0-'..ARGV[3])) do
-  redis.call('XDEL', e, event[1])
-  redis.call('HINCRBY', P..':m:'..id..':session', 'bytes', -#event[2][2])
+for _, event in ipairs(redis.call('XRANGE', KEYS[2], '-', '0-'..ARGV[1])) do
+  redis.call('XDEL', KEYS[2], event[1])
+  redis.call('HINCRBY', KEYS[1], 'bytes', -#event[2][2])
 end
 """
 )

@@ -9,7 +9,7 @@ import msgspec
 from mcpd.errors import SessionNotFound
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.redis import event_scripts as scripts
-from mcpd.sessions.redis.connection import RedisConnection
+from mcpd.sessions.redis.link import RedisLink
 from mcpd.sessions.streams import (
     KEEP_FINISHED_S,
     MAX_BYTES,
@@ -34,7 +34,7 @@ class RedisEvents:
 
     def __init__(
         self,
-        redis: RedisConnection,
+        redis: RedisLink,
         owner: str,
         *,
         keep_running_s: float,
@@ -42,22 +42,27 @@ class RedisEvents:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = redis
-        self._prefix = redis.address.prefix
+        self._keys = redis.keys
         self._owner = owner
         self._running_ttl_s = math.ceil(keep_running_s)
         self._own_ttl_s = math.ceil(own_ttl_s)
         self._clock = clock
 
     async def begin(self, call: KeptCall) -> None:
-        begun = await self._redis.run_script(
+        keys = self._keys
+        begun = await self._redis.run(
             scripts.BEGIN,
-            self._prefix,
-            call.session_id,
+            (
+                keys.record(call.session_id),
+                keys.stream(call.session_id, call.stream_id)[0],
+                keys.unfinished(call.session_id),
+            ),
             call.stream_id,
             msgspec.json.encode(call),
             self._owner,
             self._running_ttl_s,
             self._clock(),
+            durable=True,
         )
         if not begun:
             raise SessionNotFound("The session ended.")
@@ -72,10 +77,14 @@ class RedisEvents:
         last: bool,
         unread: bool = False,
     ) -> bool:
-        kept = await self._redis.run_script(
+        keys = self._keys
+        forgotten = await self._redis.run(
             scripts.APPEND,
-            self._prefix,
-            session_id,
+            (
+                *keys.stream(session_id, stream_id),
+                keys.unfinished(session_id),
+                *keys.finished(session_id),
+            ),
             stream_id,
             self._owner,
             number,
@@ -86,19 +95,25 @@ class RedisEvents:
             int(KEEP_FINISHED_S),
             self._clock(),
             int(unread),
+            durable=True,
         )
-        return bool(kept)
+        for old in forgotten or ():  # they expire if this is not carried out
+            self._redis.send("DEL", *keys.stream(session_id, bytes(old).decode()))
+        return forgotten is not None
 
     async def mark_unread(self, session_id: SessionId, stream_id: str) -> None:
-        await self._redis.run_script(
-            scripts.MARK_UNREAD, self._prefix, session_id, stream_id, int(KEEP_FINISHED_S)
+        await self._redis.run(
+            scripts.MARK_UNREAD,
+            self._keys.finished(session_id),
+            stream_id,
+            int(KEEP_FINISHED_S),
         )
 
     async def read(self, session_id: SessionId, stream_id: str, after: int) -> Page | None:
-        key = f"{session_id}:{stream_id}"
+        known, messages = self._keys.stream(session_id, stream_id)
         state, entries = await self._redis.pipeline(  # in this order: what ends is read whole
-            ("HMGET", f"{self._prefix}:m:{key}", "last", "finished"),
-            ("XRANGE", f"{self._prefix}:e:{key}", f"(0-{after}", "+", "COUNT", READ_EVENTS),
+            ("HMGET", known, "last", "finished"),
+            ("XRANGE", messages, f"(0-{after}", "+", "COUNT", READ_EVENTS),
         )
         if state[0] is None and stream_id != SESSION_STREAM:
             return None
@@ -107,43 +122,41 @@ class RedisEvents:
         return Page(events, finished=state[1] is not None and whole)
 
     async def newest(self, session_id: SessionId) -> int:
-        newest = await self._redis.call("XREVRANGE", self._own(session_id), "+", "-", "COUNT", 1)
+        messages = self._keys.stream(session_id)[1]
+        newest = await self._redis.call("XREVRANGE", messages, "+", "-", "COUNT", 1)
         return _event(newest[0]).number if newest else 0
 
     async def put(
         self, session_id: SessionId, data: bytes, *, drop_oldest: bool = True
     ) -> int | None:
-        added = await self._redis.run_script(
+        added = await self._redis.run(
             scripts.PUT,
-            self._prefix,
+            (self._keys.record(session_id), *self._keys.stream(session_id)),
             session_id,
             data,
             int(drop_oldest),
             self._own_ttl_s,
             self._owner,
+            self._keys.signals,
+            durable=True,
         )
         if added is None:
             return None
         return 0 if added == 0 else _number(added)
 
     async def has_room(self, session_id: SessionId) -> bool:
-        events, size = await self._redis.pipeline(
-            ("XLEN", self._own(session_id)),
-            ("HGET", f"{self._prefix}:m:{session_id}:{SESSION_STREAM}", "bytes"),
-        )
+        known, messages = self._keys.stream(session_id)
+        events, size = await self._redis.pipeline(("XLEN", messages), ("HGET", known, "bytes"))
         return int(events) < MAX_EVENTS and int(size or 0) < MAX_BYTES
 
     async def drop_through(self, session_id: SessionId, through: int) -> None:
-        await self._redis.run_script(scripts.DROP_THROUGH, self._prefix, session_id, through)
+        await self._redis.run(scripts.DROP_THROUGH, self._keys.stream(session_id), through)
 
     async def sweep(self, now: float) -> None:
         """Redis does that."""
 
     def forget(self, session_id: SessionId) -> None:
         """Nothing is held here."""
-
-    def _own(self, session_id: SessionId) -> str:
-        return f"{self._prefix}:e:{session_id}:{SESSION_STREAM}"
 
 
 def _number(entry_id: bytes) -> int:

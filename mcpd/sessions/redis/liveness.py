@@ -4,24 +4,29 @@ A process is alive while it is subscribed to its own channel and its key has not
 first tells at once of a process that ended; the second of a host that fell silent.
 """
 
+from enum import Enum, auto
+
 import trio
 
-from mcpd.sessions.redis.connection import BEAT_S, RedisConnection, Script
-from mcpd.sessions.redis.lua import LIFE_OF
+from mcpd.sessions.redis.keeper import LEASE_S
+from mcpd.sessions.redis.link import RedisLink
 
-LEASE_S = 3 * BEAT_S  # without a sign of life, until a process counts as gone
 SUSPECT_S = 0.2  # for a process that lost its connection alone to come back
 FORGET_S = 60.0  # a suspicion that was not looked into
 
 
-# P, process → 'alive'; 'gone'; 'suspect': it lost its connection, or ended
-_LIFE = Script(LIFE_OF + "return life_of(ARGV[1], ARGV[2])")
+class Life(Enum):
+    """What is known of a process."""
+
+    ALIVE = auto()
+    SUSPECT = auto()  # it lost its connection, or ended
+    GONE = auto()
 
 
 class Liveness:
     """What this process may conclude about the others."""
 
-    def __init__(self, redis: RedisConnection) -> None:
+    def __init__(self, redis: RedisLink) -> None:
         self._redis = redis
         self._suspects: dict[str, float] = {}
 
@@ -34,6 +39,21 @@ class Liveness:
         if up_since is None:
             return False
         return not self._redis.outages or trio.current_time() - up_since >= LEASE_S
+
+    async def life_of(self, process: str) -> Life:
+        """What the store knows of a process. A name is never used again: who is gone stays gone.
+
+        Raises:
+            StoreError: that cannot be told.
+        """
+        keys = self._redis.keys
+        if not await self._redis.call("EXISTS", keys.process(process)):
+            return Life.GONE
+        channel = keys.channel_of(process)
+        for reply in await self._redis.everywhere("PUBSUB", "NUMSUB", channel):
+            if int(reply[1] if isinstance(reply, list) else reply[channel.encode()]):
+                return Life.ALIVE
+        return Life.SUSPECT
 
     def is_sure(self, name: str) -> bool:
         """Whether something has been under suspicion for long enough."""
@@ -59,9 +79,9 @@ class Liveness:
         """
         if not self.can_tell:
             return False
-        life = await self._redis.run_script(_LIFE, self._redis.address.prefix, process)
-        if life == b"suspect":
+        life = await self.life_of(process)
+        if life is Life.SUSPECT:
             self.suspect(process)
             return self.is_sure(process)
         self.clear(process)
-        return bool(life == b"gone")
+        return life is Life.GONE

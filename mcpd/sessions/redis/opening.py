@@ -1,14 +1,21 @@
 """A store in Redis, put together."""
 
+from functools import partial
+
 from mcpd.clock import SteadyClock
 from mcpd.sessions.backend import Backend
+from mcpd.sessions.redis.address import Address
 from mcpd.sessions.redis.answers import RedisAnswers
 from mcpd.sessions.redis.bus import RedisBus
-from mcpd.sessions.redis.connection import Address, RedisConnection
 from mcpd.sessions.redis.events import RedisEvents
+from mcpd.sessions.redis.keeper import LinkKeeper
+from mcpd.sessions.redis.keys import Keys
 from mcpd.sessions.redis.lease import RedisLease
-from mcpd.sessions.redis.liveness import LEASE_S, Liveness
+from mcpd.sessions.redis.link import RedisLink
+from mcpd.sessions.redis.liveness import Liveness
+from mcpd.sessions.redis.migration import migrate
 from mcpd.sessions.redis.ownership import RedisOwnership
+from mcpd.sessions.redis.session_index import SessionIndex
 from mcpd.sessions.redis.store import TTL_SLACK_S, RedisStore
 from mcpd.sessions.redis.tasks import RedisTasks
 from mcpd.sessions.redis.watches import RedisWatches
@@ -24,18 +31,17 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
         ConfigError: the URL cannot be used.
     """
     address = Address.parse(url)
-    prefix = address.prefix
     clock = SteadyClock()  # set by Redis's, which all processes share
-    bus = RedisBus(f"{prefix}:signals", process)
-    redis = RedisConnection(
-        address,
-        channels=(f"{prefix}:signals", f"{prefix}:to:{process}"),
-        on_message=bus.arrived,
+    redis = RedisLink(address, Keys(address.prefix))
+    bus = RedisBus(redis, process)
+    keeper = LinkKeeper(
+        redis,
+        process,
+        on_signal=bus.arrived,
         on_up=bus.resync,
         on_time=clock.set,
-        beat=("SET", f"{prefix}:p:{process}", "1", "EX", int(LEASE_S)),
+        prepare=partial(migrate, redis, SessionIndex(redis)),
     )
-    bus.attach(redis)
     liveness = Liveness(redis)
     store = RedisStore(redis, bus, timeout_s=timeout_s)
     own_ttl_s = timeout_s + TTL_SLACK_S
@@ -47,10 +53,10 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
         RedisAnswers(redis, process, keep_running_s=keep_running_s),
         RedisWatches(redis, process, own_ttl_s=own_ttl_s),
         RedisOwnership(redis, process, liveness, keep_running_s=keep_running_s),
-        RedisLease(redis, process, own_ttl_s=own_ttl_s),
+        RedisLease(redis, process, liveness, own_ttl_s=own_ttl_s),
         bus,
         RedisTasks(redis, liveness, clock=clock),
         process,
-        redis.run,
+        keeper.run,
         clock,
     )

@@ -1,46 +1,57 @@
-"""Which sessions a principal has, in Redis.
-
-Key behind the prefix: ``n:OWNER`` a set of ids; those that are over are taken out when it is looked
-at.
+"""Which sessions a principal has, in Redis: an index that spans sessions. Those that are over are
+taken out when it is looked at.
 """
 
 import hashlib
 
-from mcpd.sessions.record import Session
-from mcpd.sessions.redis.connection import Script
+from mcpd.sessions.record import Session, SessionId
+from mcpd.sessions.redis.link import RedisLink
+from mcpd.sessions.redis.lua import Script
+from mcpd.sessions.redis.record import HEAD_CHARS
+from mcpd.sessions.redis.session_index import ids
 
 KEEP_S = 30 * 24 * 3600  # without a new session of the principal; what is left then ends by itself
 
-# index, id, ttl → how many
-ADD_OWNED = Script(
+# KEYS: a principal's sessions; ARGV: id, ttl → how many
+_ADD = Script(
     """
-redis.call('SADD', ARGV[1], ARGV[2])
-redis.call('EXPIRE', ARGV[1], ARGV[3])
-return redis.call('SCARD', ARGV[1])
-"""
-)
-
-# P, index, id, keep → ids beyond it, without activity for longest first
-SURPLUS = Script(
-    """
-local P, alive = ARGV[1], {}
-for _, id in ipairs(redis.call('SMEMBERS', ARGV[2])) do
-  local at = redis.call('ZSCORE', P..':activity', id)
-  if not at then
-    redis.call('SREM', ARGV[2], id)
-  elseif id ~= ARGV[3] then
-    alive[#alive + 1] = {tonumber(at), id}
-  end
-end
-table.sort(alive, function(a, b) return a[1] < b[1] end)
-local surplus = {}
-for place = 1, #alive + 1 - tonumber(ARGV[4]) do surplus[place] = alive[place][2] end
-return surplus
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return redis.call('SCARD', KEYS[1])
 """
 )
 
 
-def owner_index(prefix: str, session: Session) -> str:
-    """The key of the sessions of this one's principal."""
-    owner = f"{session.issuer or ''} {session.subject or ''}"
-    return f"{prefix}:n:{hashlib.sha256(owner.encode()).hexdigest()[:32]}"
+class OwnedSessions:
+    """The sessions of each principal."""
+
+    def __init__(self, redis: RedisLink) -> None:
+        self._redis = redis
+        self._keys = redis.keys
+
+    async def add(self, session: Session) -> int:
+        """Take in a session that is kept already; how many its principal has then."""
+        return int(await self._redis.run(_ADD, (self._key(session),), session.id, KEEP_S))
+
+    async def surplus(self, session: Session, keep: int) -> list[SessionId]:
+        """Those of its principal beyond ``keep``, without activity for longest first; this one is
+        not among them.
+        """
+        key = self._key(session)
+        owned = ids(await self._redis.call("SMEMBERS", key))
+        heads = await self._redis.pipeline(
+            *(("GETRANGE", self._keys.record(one), 1, HEAD_CHARS - 1) for one in owned)
+        )
+        gone = [one for one, activity in zip(owned, heads, strict=True) if not activity]
+        if gone:
+            self._redis.send("SREM", key, *gone)
+        alive = sorted(
+            (float(activity), one)
+            for one, activity in zip(owned, heads, strict=True)
+            if activity and one != session.id
+        )
+        return [one for _, one in alive[: max(0, len(alive) + 1 - keep)]]
+
+    def _key(self, session: Session) -> str:
+        owner = f"{session.issuer or ''} {session.subject or ''}"
+        return self._keys.owned(hashlib.sha256(owner.encode()).hexdigest()[:32])

@@ -5,36 +5,29 @@ import math
 import msgspec
 
 from mcpd.sessions.record import SessionId
-from mcpd.sessions.redis.connection import RedisConnection, Script
-from mcpd.sessions.redis.liveness import Liveness
-from mcpd.sessions.redis.lua import LIFE_OF
+from mcpd.sessions.redis.link import RedisLink
+from mcpd.sessions.redis.liveness import Life, Liveness
+from mcpd.sessions.redis.lua import Script
 from mcpd.sessions.streams import KeptCall
 
-# P, id, stream, me, ttl, sure? → the call; 'suspect': its owner may be gone; nil: nothing to do
+# KEYS: what is known of the stream; ARGV: me, an owner that is gone, ttl → the call; nil: it has
+# another owner now, or is finished
 CLAIM = Script(
-    LIFE_OF
-    + """
-local P, me = ARGV[1], ARGV[4]
-local m = P..':m:'..ARGV[2]..':'..ARGV[3]
-local state = redis.call('HMGET', m, 'owner', 'call', 'finished')
+    """
+local state = redis.call('HMGET', KEYS[1], 'owner', 'call', 'finished')
 if not state[1] or state[3] then return nil end
-if state[1] ~= me and state[1] ~= '' then
-  local life = life_of(P, state[1])
-  if life == 'alive' then return nil end
-  if life == 'suspect' and ARGV[6] ~= '1' then return 'suspect' end
-end
-redis.call('HSET', m, 'owner', me)
-redis.call('EXPIRE', m, ARGV[5])
+if state[1] ~= ARGV[1] and state[1] ~= '' and state[1] ~= ARGV[2] then return nil end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
 return state[2]
 """
 )
 
-# P, id, stream, me: no process owns the stream any more
+# KEYS: what is known of the stream; ARGV: me. No process owns the stream any more
 DISOWN = Script(
     """
-local m = ARGV[1]..':m:'..ARGV[2]..':'..ARGV[3]
-local state = redis.call('HMGET', m, 'owner', 'finished')
-if state[1] == ARGV[4] and not state[2] then redis.call('HSET', m, 'owner', '') end
+local state = redis.call('HMGET', KEYS[1], 'owner', 'finished')
+if state[1] == ARGV[1] and not state[2] then redis.call('HSET', KEYS[1], 'owner', '') end
 """
 )
 
@@ -51,10 +44,10 @@ class RedisOwnership:
     """
 
     def __init__(
-        self, redis: RedisConnection, owner: str, liveness: Liveness, *, keep_running_s: float
+        self, redis: RedisLink, owner: str, liveness: Liveness, *, keep_running_s: float
     ) -> None:
         self._redis = redis
-        self._prefix = redis.address.prefix
+        self._keys = redis.keys
         self._owner = owner
         self._liveness = liveness
         self._running_ttl_s = math.ceil(keep_running_s)
@@ -62,24 +55,31 @@ class RedisOwnership:
     async def claim(self, session_id: SessionId, stream_id: str) -> KeptCall | None:
         if not self._liveness.can_tell:
             return None
-        key = f"{session_id}:{stream_id}"
-        found = await self._redis.run_script(
-            CLAIM,
-            self._prefix,
-            session_id,
-            stream_id,
-            self._owner,
-            self._running_ttl_s,
-            int(self._liveness.is_sure(key)),
-        )
-        if found == b"suspect":
-            self._liveness.suspect(key)
+        key = self._keys.stream(session_id, stream_id)[0]
+        owner, finished = await self._redis.call("HMGET", key, "owner", "finished")
+        if owner is None or finished is not None:
             return None
-        self._liveness.clear(key)
+        if owner not in (b"", self._owner.encode()) and not await self._is_gone(
+            owner.decode(), name=key
+        ):
+            return None
+        found = await self._redis.run(
+            CLAIM, (key,), self._owner, owner, self._running_ttl_s, durable=True
+        )
         return None if found is None else _call.decode(found)
 
+    async def _is_gone(self, owner: str, *, name: str) -> bool:
+        life = await self._liveness.life_of(owner)
+        if life is Life.SUSPECT:
+            sure = self._liveness.is_sure(name)
+            self._liveness.suspect(name)
+            return sure
+        self._liveness.clear(name)
+        return life is Life.GONE
+
     async def disown(self, session_id: SessionId, stream_id: str) -> None:
-        await self._redis.run_script(DISOWN, self._prefix, session_id, stream_id, self._owner)
+        key = self._keys.stream(session_id, stream_id)[0]
+        await self._redis.run(DISOWN, (key,), self._owner)
 
     async def disown_all(self) -> None:
-        await self._redis.call("DEL", f"{self._prefix}:p:{self._owner}")
+        await self._redis.call("DEL", self._keys.process(self._owner))

@@ -1,111 +1,78 @@
-"""What must happen to sessions in one step, in Lua. Pure text. Each other
+"""What must happen to a session in one step, in Lua. Pure text; ``keys`` tells the keys. Each other
 script stands beside its caller.
-
-Keys, all behind the prefix P:
-    P:s:ID              record of a session (JSON); expires with it
-    P:activity          sorted set: session → last activity
-    P:ids               sorted set of equal scores: sessions in the order of their ids
-    P:unbound           sorted set: sessions without a principal → created
-    P:i:ID              sorted set: streams of a session that are not finished → when begun
-    P:f:ID, P:u:ID      sorted sets: those that are, read and unread → when they ended
-    P:m:ID:STREAM       hash: owner, call, last, bytes, finished; follower, follows_at, reached
-    P:e:ID:STREAM       stream: 0-NUMBER → message
-    P:q:ID:ASKER        hash: question → answer
-    P:t:ID, P:w:TOPIC   sets: topics of a session, sessions of a topic
-    P:k:TASK, P:l:TASK  record of a task and commands to its process; P:o:OWNER: an owner's tasks
-    P:p:PROCESS         a process that lives; expires when it gives no sign of life
-
-Channels: P:signals to all processes; P:to:PROCESS shows that the process lives.
 """
 
-from mcpd.sessions.redis.connection import Script
+from enum import StrEnum
 
-_DROP = """
-local function drop(P, id)
-  local there = redis.call('DEL', P..':s:'..id)
-  redis.call('ZREM', P..':activity', id)
-  redis.call('ZREM', P..':ids', id)
-  redis.call('ZREM', P..':unbound', id)
-  redis.call('DEL', P..':m:'..id..':session', P..':e:'..id..':session')
-  for _, index in ipairs({P..':i:'..id, P..':f:'..id, P..':u:'..id}) do
-    for _, stream in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-      redis.call('DEL', P..':m:'..id..':'..stream, P..':e:'..id..':'..stream)
-    end
-    redis.call('DEL', index)
-  end
-  for _, topic in ipairs(redis.call('SMEMBERS', P..':t:'..id)) do
-    redis.call('SREM', P..':w:'..topic, id)
-  end
-  redis.call('DEL', P..':t:'..id)
-  return there
+from mcpd.sessions.redis.lua import Script
+from mcpd.sessions.redis.record import HEAD_CHARS
+
+
+class Only(StrEnum):
+    """Which sessions a DROP is meant for: what an index said may be true no more."""
+
+    ANY = "any"
+    IDLE = "idle"  # its last activity is not later than the argument
+    UNBOUND = "unbound"  # it has no principal
+
+
+# KEYS: record, unfinished, read, unread, sizes, own stream (2), topics
+# ARGV: Only, cutoff → [1: it was there; 0: it was not; 2: it stays], streams, topics, activity
+DROP = Script(
+    f"""
+local head = redis.call('GETRANGE', KEYS[1], 0, {HEAD_CHARS - 1})
+local there = head ~= ''
+if there then
+  local activity = string.sub(head, 2)
+  if ARGV[1] == '{Only.IDLE}' and tonumber(activity) > tonumber(ARGV[2])
+    or ARGV[1] == '{Only.UNBOUND}' and string.sub(head, 1, 1) == '1'
+  then return {{2, {{}}, {{}}, activity}} end
 end
-"""
-
-# P, id, record, created, activity, unbound?, max_unbound, ttl → ids of dropped sessions
-CREATE = Script(
-    _DROP
-    + """
-local P, id = ARGV[1], ARGV[2]
-redis.call('SET', P..':s:'..id, ARGV[3], 'EX', ARGV[8])
-redis.call('ZADD', P..':activity', ARGV[5], id)
-redis.call('ZADD', P..':ids', 0, id)
-local dropped = {}
-if ARGV[6] == '1' then
-  redis.call('ZADD', P..':unbound', ARGV[4], id)
-  local surplus = redis.call('ZCARD', P..':unbound') - tonumber(ARGV[7])
-  if surplus > 0 then
-    for _, old in ipairs(redis.call('ZRANGE', P..':unbound', 0, surplus - 1)) do
-      if drop(P, old) == 1 then dropped[#dropped + 1] = old end
-    end
+local streams = {{}}
+for place = 2, 4 do
+  for _, stream in ipairs(redis.call('ZRANGE', KEYS[place], 0, -1)) do
+    streams[#streams + 1] = stream
   end
 end
-return dropped
+local topics = redis.call('SMEMBERS', KEYS[8])
+redis.call('DEL', unpack(KEYS))
+return {{there and 1 or 0, streams, topics, ''}}
 """
 )
 
-# P, id, old, new, bound? → 1: done; 0: it is another one now
-REPLACE = Script(
+# KEYS: activity, ids, unbound; ARGV: id, activity, created, unbound?, max_unbound
+# → ids of sessions without a principal that are too many
+INDEX = Script(
     """
-local key = ARGV[1]..':s:'..ARGV[2]
-if redis.call('GET', key) ~= ARGV[3] then return 0 end
-redis.call('SET', key, ARGV[4], 'KEEPTTL')
-if ARGV[5] == '1' then redis.call('ZREM', ARGV[1]..':unbound', ARGV[2]) end
+redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[1])
+redis.call('ZADD', KEYS[2], 0, ARGV[1])
+if ARGV[4] ~= '1' then return {} end
+redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
+local surplus = redis.call('ZCARD', KEYS[3]) - tonumber(ARGV[5])
+if surplus <= 0 then return {} end
+return redis.call('ZRANGE', KEYS[3], 0, surplus - 1)
+"""
+)
+
+# KEYS: record; ARGV: old, new (without heads), bound? → 1: done; 0: it is another one now
+REPLACE = Script(
+    f"""
+if redis.call('GETRANGE', KEYS[1], {HEAD_CHARS}, -1) ~= ARGV[1] then return 0 end
+local activity = redis.call('GETRANGE', KEYS[1], 1, {HEAD_CHARS - 1})
+redis.call('SET', KEYS[1], ARGV[3]..activity..ARGV[2], 'KEEPTTL')
 return 1
 """
 )
 
-# P, id… → how many were there
-DROP = Script(
-    _DROP
-    + """
-local there = 0
-for place = 2, #ARGV do there = there + drop(ARGV[1], ARGV[place]) end
-return there
-"""
-)
-
-# P, cutoff, limit → ids that were dropped
-EXPIRE = Script(
-    _DROP
-    + """
-local P = ARGV[1]
-local ids = redis.call('ZRANGEBYSCORE', P..':activity', '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])
-for _, id in ipairs(ids) do drop(P, id) end
-return ids
-"""
-)
-
-# P, ttl, (id, activity)…
+# KEYS: record, own stream (2); ARGV: ttl, activity → 1: it is there
 TOUCH = Script(
-    """
-local P, ttl = ARGV[1], ARGV[2]
-for place = 3, #ARGV, 2 do
-  local id = ARGV[place]
-  if redis.call('EXPIRE', P..':s:'..id, ttl) == 1 then
-    redis.call('ZADD', P..':activity', 'GT', ARGV[place + 1], id)
-    redis.call('EXPIRE', P..':m:'..id..':session', ttl)
-    redis.call('EXPIRE', P..':e:'..id..':session', ttl)
-  end
+    f"""
+if redis.call('EXPIRE', KEYS[1], ARGV[1]) == 0 then return 0 end
+if tonumber(redis.call('GETRANGE', KEYS[1], 1, {HEAD_CHARS - 1})) < tonumber(ARGV[2]) then
+  redis.call('SETRANGE', KEYS[1], 1, ARGV[2])
 end
+redis.call('EXPIRE', KEYS[2], ARGV[1])
+redis.call('EXPIRE', KEYS[3], ARGV[1])
+return 1
 """
 )

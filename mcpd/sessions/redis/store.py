@@ -4,10 +4,9 @@ A cached record is dropped when its session changes or ends in any process (Sign
 ENDED), and is not used while the link is down, since then nothing would be heard.
 """
 
-from collections import OrderedDict
+import logging
 from collections.abc import Collection, Sequence
 
-import msgspec
 import trio
 from msgspec.structs import replace
 
@@ -16,27 +15,23 @@ from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.redis import session_scripts as scripts
 from mcpd.sessions.redis.bus import RedisBus
-from mcpd.sessions.redis.connection import RedisConnection
-from mcpd.sessions.redis.owners import ADD_OWNED, KEEP_S, SURPLUS, owner_index
+from mcpd.sessions.redis.cache import Cached, RecordCache
+from mcpd.sessions.redis.link import RedisLink
+from mcpd.sessions.redis.lua import Run
+from mcpd.sessions.redis.owners import OwnedSessions
+from mcpd.sessions.redis.record import encode, is_bound, pack, padded, unpack
+from mcpd.sessions.redis.removal import Removal
+from mcpd.sessions.redis.session_index import SessionIndex, ids
+from mcpd.sessions.redis.session_scripts import Only
 from mcpd.sessions.store import ACTIVITY_LAG_S, EXPIRE_BATCH, Change, Counts
 
 CACHE_S = ACTIVITY_LAG_S  # how long a record is used without asking again
-CACHE_ENTRIES = 20_000
 TOUCH_BATCH = 500  # sessions whose activity is written in one command
 MAX_DIRTY = 50_000
 REPLACE_TRIES = 50  # of a record that others change at the same time
 TTL_SLACK_S = 60  # the store says when a session is over; Redis only forgets what was not swept
 
-_decode = msgspec.json.Decoder(Session)
-
-
-class _Cached:
-    __slots__ = ("activity", "read_at", "session")
-
-    def __init__(self, session: Session, activity: float, read_at: float) -> None:
-        self.session = session
-        self.activity = activity
-        self.read_at = read_at
+log = logging.getLogger("mcpd.redis")
 
 
 class RedisStore:
@@ -48,14 +43,15 @@ class RedisStore:
 
     kind = "redis"
 
-    def __init__(self, redis: RedisConnection, bus: RedisBus, *, timeout_s: float) -> None:
+    def __init__(self, redis: RedisLink, bus: RedisBus, *, timeout_s: float) -> None:
         self._redis = redis
         self._bus = bus
-        self._prefix = redis.address.prefix
+        self._keys = redis.keys
+        self._index = SessionIndex(redis)
+        self._removal = Removal(redis, self._index)
+        self._owned = OwnedSessions(redis)
         self._ttl_s = int(timeout_s) + TTL_SLACK_S
-        self._cache: OrderedDict[SessionId, _Cached] = OrderedDict()
-        self._changes = 0  # heard of, here and elsewhere
-        self._changed: OrderedDict[SessionId, int] = OrderedDict()  # → the last change of it
+        self._cache = RecordCache()
         self._dirty: dict[SessionId, float] = {}
         self._missed = False  # signals, perhaps
         bus.listen(SignalKind.CHANGED, self._changed_elsewhere)
@@ -63,19 +59,19 @@ class RedisStore:
         bus.on_resync.append(self._look_again)
 
     async def create(self, session: Session, *, max_unbound: int) -> list[SessionId]:
-        dropped = await self._redis.run_script(
-            scripts.CREATE,
-            self._prefix,
-            session.id,
-            msgspec.json.encode(session),
-            session.created_at,
-            session.last_activity,
-            int(session.subject is None),
-            max_unbound,
-            self._ttl_s,
+        activity = session.last_activity
+        _, surplus = await self._redis.pipeline(
+            ("SET", self._keys.record(session.id), pack(session, activity), "EX", self._ttl_s),
+            self._index.addition(session, activity, max_unbound),
+            durable=True,
         )
-        self._remember(session, session.last_activity, self._changes)
-        return [self._forget(session_id) for session_id in _ids(dropped)]
+        self._cache.remember(session, activity, self._cache.changes)
+        try:
+            dropped = await self._removal.drop(ids(surplus), Only.UNBOUND)
+        except StoreError as error:  # this one was kept; the next one finds them again
+            log.info("sessions without a principal are dropped later: %s", error.message)
+            return []
+        return [self._forget(session_id) for session_id in dropped]
 
     async def get(self, session_id: SessionId, *, alive_since: float) -> Session | None:
         cached = self._fresh(session_id) or await self._read(session_id)
@@ -87,25 +83,21 @@ class RedisStore:
         cached = self._fresh(session_id)
         return None if cached is None or cached.activity <= alive_since else cached.session
 
-    def _fresh(self, session_id: SessionId) -> _Cached | None:
+    def _fresh(self, session_id: SessionId) -> Cached | None:
         cached = self._cache.get(session_id)
         if cached is None or not self._redis.is_up:
             return None
         return cached if trio.current_time() - cached.read_at <= CACHE_S else None
 
-    async def _read(self, session_id: SessionId) -> _Cached | None:
-        since = self._changes
-        record, activity = await self._redis.pipeline(
-            ("GET", f"{self._prefix}:s:{session_id}"),
-            ("ZSCORE", f"{self._prefix}:activity", session_id),
-        )
-        if record is None:
+    async def _read(self, session_id: SessionId) -> Cached | None:
+        since = self._cache.changes
+        kept = await self._redis.call("GET", self._keys.record(session_id))
+        if kept is None:
             self._forget(session_id)
             return None
-        session = _session(record)
-        known = session.last_activity if activity is None else float(activity)
-        known = max(known, self._dirty.get(session_id, known))
-        return self._remember(replace(session, last_activity=known), known, since)
+        session, activity, _ = unpack(kept)
+        known = max(activity, self._dirty.get(session_id, activity))
+        return self._cache.remember(replace(session, last_activity=known), known, since)
 
     def touch(self, session_id: SessionId, now: float) -> None:
         cached = self._cache.get(session_id)
@@ -115,29 +107,36 @@ class RedisStore:
 
     async def update(self, session_id: SessionId, change: Change) -> Session | None:
         for _ in range(REPLACE_TRIES):
-            since = self._changes
-            old = await self._redis.call("GET", f"{self._prefix}:s:{session_id}")
-            if old is None:
+            since = self._cache.changes
+            kept = await self._redis.call("GET", self._keys.record(session_id))
+            if kept is None:
                 self._forget(session_id)
                 return None
-            before = _session(old)
+            before, _, old = unpack(kept)
             after = change(before)
             if await self._replace(session_id, old, after):
                 self._bus.publish(Signal(SignalKind.CHANGED, session_id))
                 known = self._cache.get(session_id)
                 activity = after.last_activity if known is None else known.activity
-                self._remember(after, activity, since)
-                self._note_change(session_id)
+                self._cache.remember(after, activity, since)
+                self._cache.note_change(session_id)
                 return after
         raise StoreError("The session is changed by too many at once.", fix="Try again.")
 
     async def _replace(self, session_id: SessionId, old: bytes, after: Session) -> bool:
-        new, bound = msgspec.json.encode(after), int(after.subject is not None)
+        new = encode(after)
         if new == old:
             return True
-        done = await self._redis.run_script(
-            scripts.REPLACE, self._prefix, session_id, old, new, bound
+        done = await self._redis.run(
+            scripts.REPLACE,
+            (self._keys.record(session_id),),
+            old,
+            new,
+            is_bound(after),
+            durable=True,
         )
+        if done and after.subject is not None:
+            self._index.has_principal(session_id)
         return bool(done)
 
     async def bind(self, session_id: SessionId, issuer: str, subject: str) -> Session | None:
@@ -150,66 +149,60 @@ class RedisStore:
         return await self.update(session_id, claim)
 
     async def count_owned(self, session: Session) -> int:
-        index = owner_index(self._prefix, session)
-        return int(await self._redis.run_script(ADD_OWNED, index, session.id, KEEP_S))
+        return await self._owned.add(session)
 
     async def trim(self, session: Session, *, keep: int) -> list[SessionId]:
         await self.flush()  # or one that is in use would look idle
-        index = owner_index(self._prefix, session)
-        surplus = await self._redis.run_script(SURPLUS, self._prefix, index, session.id, keep)
-        dropped = _ids(surplus)
-        for session_id in dropped:
-            await self.end(session_id)
-        return dropped
+        surplus = await self._owned.surplus(session, keep)
+        dropped = await self._removal.drop(surplus, Only.ANY)
+        return [self._forget(session_id) for session_id in dropped]
 
     async def end(self, session_id: SessionId) -> bool:
-        there = await self._redis.run_script(scripts.DROP, self._prefix, session_id)
+        there = await self._removal.drop([session_id], Only.ANY)
         self._forget(session_id)
         return bool(there)
 
     async def expire(self, cutoff: float) -> list[SessionId]:
         await self.flush()
-        expired = await self._redis.run_script(scripts.EXPIRE, self._prefix, cutoff, EXPIRE_BATCH)
-        return [self._forget(session_id) for session_id in _ids(expired)]
+        expired: list[SessionId] = []
+        before: list[SessionId] = []
+        while len(expired) < EXPIRE_BATCH:
+            idle = await self._index.idle(cutoff, EXPIRE_BATCH - len(expired))
+            if not idle or idle == before:  # the index could not be put right
+                break
+            before = idle
+            expired += await self._removal.drop(idle, Only.IDLE, cutoff)
+        await self._index.repair()
+        return [self._forget(session_id) for session_id in expired]
 
     async def list(
         self, *, alive_since: float, limit: int, after: SessionId | None = None
     ) -> list[Session]:
         await self.flush()
         page: list[Session] = []
-        start = f"({after}" if after else "-"
         while len(page) < limit:
-            ids = _ids(
-                await self._redis.call(
-                    "ZRANGEBYLEX", f"{self._prefix}:ids", start, "+", "LIMIT", 0, limit
-                )
-            )
-            if not ids:
+            found = await self._index.page(after, limit)
+            if not found:
                 break
-            page += await self._alive(ids, alive_since)
-            start = f"({ids[-1]}"
+            page += await self._alive(found, alive_since)
+            after = found[-1]
         return page[:limit]
 
-    async def _alive(self, ids: Sequence[SessionId], alive_since: float) -> Sequence[Session]:
-        records, activities = await self._redis.pipeline(
-            ("MGET", *(f"{self._prefix}:s:{session_id}" for session_id in ids)),
-            ("ZMSCORE", f"{self._prefix}:activity", *ids),
-        )
-        return [
-            replace(_session(record), last_activity=float(activity))
-            for record, activity in zip(records, activities, strict=True)
-            if record is not None and activity is not None and float(activity) > alive_since
-        ]
+    async def _alive(self, wanted: Sequence[SessionId], alive_since: float) -> Sequence[Session]:
+        kept = await self._redis.pipeline(*(("GET", self._keys.record(one)) for one in wanted))
+        records = [unpack(record) for record in kept if record is not None]
+        return [session for session, activity, _ in records if activity > alive_since]
 
     async def check(self) -> str:
-        await self._redis.call("EXISTS", f"{self._prefix}:activity")
-        return "ok"
+        await self._index.look()
+        return self._redis.state
 
     async def count(self) -> Counts:
-        total, unbound = await self._redis.pipeline(
-            ("ZCARD", f"{self._prefix}:activity"), ("ZCARD", f"{self._prefix}:unbound")
-        )
-        return Counts(int(total), int(unbound))
+        return await self._index.count()
+
+    @property
+    def trouble(self) -> str:
+        return self._redis.trouble
 
     async def refresh(self, active: Collection[SessionId]) -> Sequence[SessionId]:
         if not self._missed:
@@ -228,12 +221,27 @@ class RedisStore:
         rows = list(behind.items())
         try:
             for start in range(0, len(rows), TOUCH_BATCH):
-                pairs = [value for row in rows[start : start + TOUCH_BATCH] for value in row]
-                await self._redis.run_script(scripts.TOUCH, self._prefix, self._ttl_s, *pairs)
+                await self._write_activity(rows[start : start + TOUCH_BATCH])
         except StoreError:
             if len(self._dirty) < MAX_DIRTY:
                 self._dirty = behind | self._dirty
             raise
+
+    async def _write_activity(self, rows: Sequence[tuple[SessionId, float]]) -> None:
+        keys = self._keys
+        there = await self._redis.pipeline(
+            *(
+                Run(
+                    scripts.TOUCH,
+                    (keys.record(session_id), *keys.stream(session_id)),
+                    (self._ttl_s, padded(activity)),
+                )
+                for session_id, activity in rows
+            )
+        )
+        await self._index.touch(
+            [row for row, is_there in zip(rows, there, strict=True) if is_there]
+        )
 
     def close(self) -> None:
         """The link ends with its task."""
@@ -242,25 +250,13 @@ class RedisStore:
         there: set[SessionId] = set()
         for start in range(0, len(ids), TOUCH_BATCH):
             batch = ids[start : start + TOUCH_BATCH]
-            looks = [("EXISTS", f"{self._prefix}:s:{session_id}") for session_id in batch]
+            looks = [("EXISTS", self._keys.record(session_id)) for session_id in batch]
             counts = await self._redis.pipeline(*looks)
             there.update(one for one, count in zip(batch, counts, strict=True) if count)
         return [session_id for session_id in ids if session_id not in there]
 
-    def _remember(self, session: Session, activity: float, since: int) -> _Cached:
-        """Use a record from here on, unless it changed again while it was on its way to us."""
-        cached = _Cached(session, activity, trio.current_time())
-        if self._changed.get(session.id, 0) > since:
-            self._cache.pop(session.id, None)
-            return cached
-        self._cache[session.id] = cached
-        self._cache.move_to_end(session.id)
-        if len(self._cache) > CACHE_ENTRIES:
-            self._cache.popitem(last=False)
-        return cached
-
     def _forget(self, session_id: SessionId) -> SessionId:
-        self._cache.pop(session_id, None)
+        self._cache.forget(session_id)
         self._dirty.pop(session_id, None)
         return session_id
 
@@ -270,21 +266,5 @@ class RedisStore:
 
     def _changed_elsewhere(self, signal: Signal) -> None:
         session_id = SessionId(signal.session_id)
-        self._cache.pop(session_id, None)
-        self._note_change(session_id)
-
-    def _note_change(self, session_id: SessionId) -> None:
-        self._changes += 1
-        self._changed[session_id] = self._changes
-        self._changed.move_to_end(session_id)
-        if len(self._changed) > CACHE_ENTRIES:
-            self._changed.popitem(last=False)
-
-
-def _session(record: bytes) -> Session:
-    session = _decode.decode(record)
-    return replace(session, capabilities=session.capabilities.copy())
-
-
-def _ids(reply: list[bytes]) -> list[SessionId]:
-    return [SessionId(raw.decode("utf-8")) for raw in reply]
+        self._cache.forget(session_id)
+        self._cache.note_change(session_id)

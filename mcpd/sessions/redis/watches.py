@@ -1,51 +1,47 @@
-"""Which sessions are told of which changes, in Redis."""
+"""Which sessions are told of which changes, in Redis.
+
+The topics of a session are what counts, and are kept with it. The sessions of a topic are an index
+of those: a session is written into it behind its topics, and one that is taken out is looked at
+again, so that two changes at the same time do not lose it.
+"""
 
 import hashlib
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from mcpd.sessions.bus import SignalKind
 from mcpd.sessions.record import SessionId
-from mcpd.sessions.redis.connection import RedisConnection, Script
-from mcpd.sessions.redis.lua import ADD, TELL
+from mcpd.sessions.redis.link import RedisLink
+from mcpd.sessions.redis.lua import ADD, TELL, Run, Script
+from mcpd.sessions.redis.session_index import ids
 from mcpd.sessions.streams import SESSION_STREAM
 
-WATCHERS = 500  # sessions that one command tells of a change
+WATCHERS = 500  # sessions that are told of a change in one round trip
 
-# P, id, topic…
+# KEYS: record, topics; ARGV: topic… → the topics before
 WATCH = Script(
     """
-local P, id = ARGV[1], ARGV[2]
-for _, topic in ipairs(redis.call('SMEMBERS', P..':t:'..id)) do
-  redis.call('SREM', P..':w:'..topic, id)
+local before = redis.call('SMEMBERS', KEYS[2])
+redis.call('DEL', KEYS[2])
+if redis.call('EXISTS', KEYS[1]) == 1 and #ARGV > 0 then
+  redis.call('SADD', KEYS[2], unpack(ARGV))
 end
-redis.call('DEL', P..':t:'..id)
-if redis.call('EXISTS', P..':s:'..id) == 0 then return end
-for place = 3, #ARGV do
-  redis.call('SADD', P..':t:'..id, ARGV[place])
-  redis.call('SADD', P..':w:'..ARGV[place], id)
-end
+return before
 """
 )
 
-# P, topic, data, ttl, process, id… → ids that were reached
+# KEYS: record, topics, own stream (2); ARGV: id, topic, data, ttl, process, channel
+# → 1: it was reached; 0: it does not watch
 ANNOUNCE = Script(
     ADD
     + TELL
     + f"""
-local P = ARGV[1]
-local reached = {{}}
-for place = 6, #ARGV do
-  local id = ARGV[place]
-  if redis.call('EXISTS', P..':s:'..id) == 1 then
-    put(P, id, ARGV[3], ARGV[4])
-    tell(P, ARGV[5], '{SignalKind.GREW}', id, '{SESSION_STREAM}')
-    reached[#reached + 1] = id
-  else
-    redis.call('SREM', P..':w:'..ARGV[2], id)
-  end
-end
-return reached
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if redis.call('SISMEMBER', KEYS[2], ARGV[2]) == 0 then return 0 end
+local number = put(KEYS[3], KEYS[4], ARGV[3], ARGV[4])
+if type(number) ~= 'string' then return number end
+tell(ARGV[6], ARGV[5], '{SignalKind.GREW}', ARGV[1], '{SESSION_STREAM}')
+return 1
 """
 )
 
@@ -58,36 +54,71 @@ class RedisWatches:
         own_ttl_s: how long a session's own stream is kept without activity.
     """
 
-    def __init__(self, redis: RedisConnection, owner: str, *, own_ttl_s: float) -> None:
+    def __init__(self, redis: RedisLink, owner: str, *, own_ttl_s: float) -> None:
         self._redis = redis
-        self._prefix = redis.address.prefix
+        self._keys = redis.keys
         self._owner = owner
         self._own_ttl_s = math.ceil(own_ttl_s)
 
     async def watch(self, session_id: SessionId, topics: frozenset[str]) -> None:
-        await self._redis.run_script(WATCH, self._prefix, session_id, *sorted(map(_topic, topics)))
+        names = sorted(map(_topic, topics))
+        before = await self._redis.run(
+            WATCH,
+            (self._keys.record(session_id), self._keys.topics(session_id)),
+            *names,
+            durable=True,
+        )
+        if names:
+            added = (("SADD", self._keys.watchers(name), session_id) for name in names)
+            await self._redis.pipeline(*added, durable=True)
+        for name in {bytes(raw).decode() for raw in before} - set(names):
+            await self._take_out(name, [session_id])
 
     async def announce(self, topic: str, data: bytes) -> list[SessionId]:
         name, reached = _topic(topic), []
-        async for ids in self._watchers(name):
-            found = await self._redis.run_script(
-                ANNOUNCE, self._prefix, name, data, self._own_ttl_s, self._owner, *ids
+        async for found in self._watchers(name):
+            replies = await self._redis.pipeline(
+                *(self._announcement(name, data, one) for one in found)
             )
-            reached += [SessionId(raw.decode("ascii")) for raw in found]
+            reached += [one for one, reply in zip(found, replies, strict=True) if reply]
+            others = [one for one, reply in zip(found, replies, strict=True) if not reply]
+            if others:
+                await self._take_out(name, others)
         return reached
 
-    async def _watchers(self, topic: str) -> AsyncIterator[list[bytes]]:
+    def _announcement(self, name: str, data: bytes, session_id: SessionId) -> Run:
+        keys = self._keys
+        return Run(
+            ANNOUNCE,
+            (keys.record(session_id), keys.topics(session_id), *keys.stream(session_id)),
+            (session_id, name, data, self._own_ttl_s, self._owner, keys.signals),
+        )
+
+    async def _take_out(self, name: str, sessions: Sequence[SessionId]) -> None:
+        """These do not watch, unless they began to meanwhile."""
+        watchers = self._keys.watchers(name)
+        await self._redis.call("SREM", watchers, *sessions)
+        there = await self._redis.pipeline(
+            *(("EXISTS", self._keys.record(one)) for one in sessions),
+            *(("SISMEMBER", self._keys.topics(one), name) for one in sessions),
+        )
+        watching = zip(sessions, there[: len(sessions)], there[len(sessions) :], strict=True)
+        again = [one for one, lives, watches in watching if lives and watches]
+        if again:
+            await self._redis.call("SADD", watchers, *again)
+
+    async def _watchers(self, topic: str) -> AsyncIterator[list[SessionId]]:
         """In pieces, each session once: an element may come twice from SSCAN."""
         seen: set[bytes] = set()
         cursor: bytes | int = 0
         while True:
             cursor, found = await self._redis.call(
-                "SSCAN", f"{self._prefix}:w:{topic}", cursor, "COUNT", WATCHERS
+                "SSCAN", self._keys.watchers(topic), cursor, "COUNT", WATCHERS
             )
-            fresh = [session_id for session_id in found if session_id not in seen]
+            fresh = [raw for raw in found if raw not in seen]
             seen.update(fresh)
             if fresh:
-                yield fresh
+                yield ids(fresh)
             if int(cursor) == 0:
                 return
 

@@ -36,6 +36,7 @@ class SqliteStore:
     """
 
     kind = "sqlite"
+    trouble = ""
 
     def __init__(self, path: Path, *, alone: bool = True, clock: SteadyClock | None = None) -> None:
         self.clock = SteadyClock() if clock is None else clock

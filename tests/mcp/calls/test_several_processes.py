@@ -382,7 +382,8 @@ async def test_a_process_that_lost_its_call_says_nothing_more(cluster):
     stream_id = read_event_id(events[-1]["id"])[0]
     taken = cluster[1].server.backend.ownership
     taken._redis.up_since = 0.0
-    await taken._redis.call("HSET", f"{taken._prefix}:m:{client.id}:{stream_id}", "owner", "gone")
+    key = taken._keys.stream(client.id, stream_id)[0]
+    await taken._redis.call("HSET", key, "owner", "gone")
     assert await taken.claim(client.id, stream_id) is not None
     with trio.fail_after(30):
         rest = b""
