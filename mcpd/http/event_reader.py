@@ -38,6 +38,7 @@ class EventReader:
         self._name = ""
         self._id = last_id
         self._begun = False
+        self._after_cr = False
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
         """The events that this piece completes.
@@ -52,22 +53,30 @@ class EventReader:
             *lines, rest = self._split(b"".join(self._rest))
             self._rest, self._rest_bytes = [rest], len(rest)
             found = [event for event in map(self._line, lines) if event is not None]
-        if self._size + self._rest_bytes > self._max_bytes:
-            raise ContentTooLarge(f"An event of the server has more than {self._max_bytes} bytes.")
+        self._check_size(self._rest_bytes)
         return found
 
+    def _check_size(self, more: int) -> None:
+        if self._size + more > self._max_bytes:
+            raise ContentTooLarge(f"An event of the server has more than {self._max_bytes} bytes.")
+
     def _split(self, buffer: bytes) -> list[bytes]:
-        if not self._begun:
+        """Lines, and what is behind the last of them. A CR ends its line at once; an LF that comes
+        first in the next piece belongs to it.
+        """
+        if not self._begun and (len(buffer) >= len(_BOM) or not _BOM.startswith(buffer)):
             buffer, self._begun = buffer.removeprefix(_BOM), True
+        if self._after_cr and buffer:
+            buffer = buffer.removeprefix(b"\n")
+        self._after_cr = buffer.endswith(b"\r") or (self._after_cr and not buffer)
         if b"\r" in buffer:
-            held = b"\r" if buffer.endswith(b"\r") else b""  # perhaps the first half of CR LF
-            buffer = buffer[: len(buffer) - len(held)]
-            buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
+            buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return buffer.split(b"\n")
 
     def _line(self, line: bytes) -> ServerEvent | None:
         if not line:
             return self._dispatch()
+        self._check_size(len(line))
         self._size += len(line)
         name, colon, value = line.partition(b":")
         if not name and colon:

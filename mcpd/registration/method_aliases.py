@@ -11,8 +11,11 @@ import msgspec
 
 from mcpd.errors import InvalidRequest, ParseError
 from mcpd.http.messages import Answer, Request
+from mcpd.mcp.envelope.headers import says_who
 from mcpd.mcp.transports.streamable_http import StreamableHttp
 from mcpd.rpc.json_limits import check_shape
+
+WITHOUT_SESSION = ("tools/list",)  # they need to know nothing of their client
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,11 @@ class MethodAlias:
     method: str
 
     async def serve(self, request: Request) -> Answer:
-        """Complete the body to a message and take it as if it was posted to /mcp/."""
+        """Complete the body to a message and take it as if it was posted to /mcp/. A request that
+        names neither a session nor a revision is answered in our newest handshake revision.
+        """
+        if self.method in WITHOUT_SESSION and not says_who(request.headers):
+            return await self.transport.serve_bare(request, self.make_message)
         return await self.transport.post(request, self.make_message)
 
     def make_message(self, body: bytes) -> bytes:

@@ -81,6 +81,7 @@ class Supervisor:
         self._children: list[Child] = []  # one for each place
         self._all: set[Child] = set()  # those that drain included
         self._turns = [trio.Lock() for _ in range(config.workers)]  # one change of a place at once
+        self._sockets: list[trio.socket.SocketType] = []
         self._stops = 0
         self._stopping = trio.Event()
         self._all_gone = trio.Event()
@@ -272,6 +273,10 @@ class Supervisor:
             self._stopping.set()
             for child in list(self._all):
                 child.stop()
+            # The workers have their own. With ours open the kernel would go on to accept for a
+            # server that is gone, and reset those connections when this process ends.
+            for sock in self._sockets:
+                sock.close()
         else:
             self._send_all(signal.SIGTERM)
 

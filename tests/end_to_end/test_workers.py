@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -165,6 +166,39 @@ async def test_a_rolling_restart_refuses_no_connection(tmp_path, app, redis):
         new = wait_for_workers(daemon, 2, other_than=old)
         assert served >= set(new)
         assert daemon.stop() == 0
+
+
+def test_a_planned_stop_of_workers_resets_no_connection(tmp_path, app):
+    options = ("--workers", "2", "--no-handshake", "--auth", "none", "--app", app)
+    with Daemon(tmp_path, *options) as daemon:
+        faults: list[str] = []
+        served = [0] * 6
+        stop = threading.Event()
+
+        def call(number: int) -> None:
+            while not stop.is_set():
+                try:
+                    with socket.create_connection(("127.0.0.1", daemon.port), timeout=10) as sock:
+                        sock.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                        if not sock.recv(4096).startswith(b"HTTP/1.1 "):
+                            faults.append("no answer")
+                        served[number] += 1
+                except ConnectionRefusedError:
+                    return
+                except OSError as error:
+                    faults.append(repr(error))
+
+        threads = [threading.Thread(target=call, args=(number,)) for number in range(len(served))]
+        for thread in threads:
+            thread.start()
+        while not all(served):
+            time.sleep(0.01)
+        daemon.process.terminate()
+        assert daemon.process.wait(30) == 0
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+        assert faults == []
 
 
 async def test_a_stop_during_a_roll_lets_what_drains_drain(tmp_path, app, redis):

@@ -23,8 +23,11 @@ def test_the_property_holds(name):
         pytest.fail(f"{failure.value!r}\n{failure.text}")
 
 
-@pytest.mark.parametrize("known", KNOWN, ids=lambda known: f"{known.target}: {known.reason[:40]}")
-def test_what_is_known_still_fails(known):
+@pytest.mark.parametrize("number", range(max(1, len(KNOWN))))
+def test_what_is_known_still_fails(number):
+    if not KNOWN:
+        return
+    known = KNOWN[number]
     """An entry that is mended has to go from the list."""
     with pytest.raises(Exception) as caught:
         BY_NAME[known.target].check(known.value)

@@ -324,3 +324,15 @@ async def test_what_is_not_here_is_a_json_404(server, path):
 async def test_a_method_that_is_not_taken_is_405(server):
     reply = await server.user().request("PUT", "/mcp/", json={})
     assert (reply.status, reply.headers["allow"]) == (405, "DELETE, GET, POST, OPTIONS")
+
+
+async def test_a_client_that_knows_http_and_little_else_gets_the_tools(server):
+    for method in ("GET", "POST"):
+        reply = await server.user().request(method, "/mcp/tools/list")
+        assert reply.status == 200, reply
+        assert reply.json()["result"]["tools"]
+    assert (await server.connect().request("GET", "/mcp/tools/list")).status == 401
+    wrong = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+    json = [("content-type", "application/json")]
+    reply = await server.user().request("POST", "/mcp/tools/list", body=wrong, headers=json)
+    assert reply.json()["error"]["code"] == -32600

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from mcpd.app.schemas import JsonSchema
-from mcpd.errors import BadRequest, DeclarationError, HeaderMismatch
+from mcpd.errors import BadRequest, DeclarationError, HeaderMismatch, InvalidParams
 from mcpd.http.messages import Headers
 
 HEADER_VERSION = b"mcp-protocol-version"
@@ -64,6 +64,11 @@ def decode_value(value: str, shown: str) -> str:
 def session_named(headers: Headers) -> str | None:
     """The id of the session that a request names."""
     return headers.one(HEADER_SESSION) or headers.one(HEADER_SESSION_ALIAS)
+
+
+def says_who(headers: Headers) -> bool:
+    """Whether a request names a session or a revision."""
+    return HEADER_VERSION in headers or session_named(headers) is not None
 
 
 def check_header(
@@ -120,8 +125,12 @@ def check_mirrored(
 
     Raises:
         HeaderMismatch: naming the header.
+        InvalidParams: the arguments hold a number that is out of range.
     """
-    given = msgspec.json.decode(arguments)
+    try:
+        given = msgspec.json.decode(arguments)
+    except msgspec.DecodeError as error:
+        raise InvalidParams(f"params.arguments is wrong: {error}.") from error
     for name, path in parameters.items():
         shown = "-".join(part.capitalize() for part in name.split("-"))
         try:

@@ -90,9 +90,14 @@ def _supported(version: str, versions: Sequence[str]) -> Revision:
             "This protocol version is not spoken here without a handshake."
             if revision is not None
             else "This protocol version is not spoken here.",
-            data={"supported": versions, "requested": version[:64]},
+            data={"supported": _without_handshake(versions), "requested": version[:64]},
         )
     return revision
+
+
+def _without_handshake(versions: Sequence[str]) -> list[str]:
+    """Those that a client can name in ``_meta``: with another one it would be refused again."""
+    return [name for name in versions if BY_NAME[name].modern]
 
 
 def _client_info(meta: Meta) -> dict[str, Any]:
@@ -108,12 +113,12 @@ def _log_level(meta: Meta) -> str | None:
     level = meta.log_level
     if level is msgspec.UNSET:
         return None
-    if level not in LEVEL_ORDER:
+    if not isinstance(level, str) or level not in LEVEL_ORDER:
         raise InvalidParams(
             f"_meta[{META_LOG_LEVEL!r}] is not a log level.",
             fix=f"It is one of {', '.join(LEVEL_ORDER)}.",
         )
-    return str(level)
+    return level
 
 
 def _missing(member: str, kind: str) -> InvalidParams:

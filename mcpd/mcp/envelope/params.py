@@ -69,8 +69,17 @@ class Params(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def given_arguments(self) -> msgspec.Raw:
-        """The arguments as JSON; null, as some clients send it, is none."""
-        return EMPTY_PARAMS if self.arguments == _NULL else self.arguments
+        """The arguments as JSON; null, as some clients send it, is none.
+
+        Raises:
+            InvalidParams: they are no object.
+        """
+        first = bytes(memoryview(self.arguments)[:1])
+        if first == b"{":
+            return self.arguments
+        if self.arguments == _NULL:
+            return EMPTY_PARAMS
+        raise InvalidParams("params.arguments must be an object.")
 
     def member(self, name: str) -> Any:
         """A member by its name on the wire; UNSET: it is not there."""

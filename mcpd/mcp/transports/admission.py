@@ -12,10 +12,11 @@ from mcpd.http.messages import Headers, Request
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.classify import Era, hinted_era
 from mcpd.mcp.envelope.handshake import handshake_caller
-from mcpd.mcp.envelope.headers import HEADER_VERSION, session_named
-from mcpd.mcp.envelope.params import KNOWN_META_BYTES
+from mcpd.mcp.envelope.headers import HEADER_VERSION, NAME_MEMBERS, session_named
+from mcpd.mcp.envelope.params import KNOWN_META_BYTES, Params
 from mcpd.mcp.revisions import HANDSHAKE
 from mcpd.mcp.transports.wire import Accepts, is_json, read_accept
+from mcpd.rpc.messages import Call
 from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.service import Sessions
 
@@ -165,3 +166,12 @@ class Admissions:
             read_accept(request.headers.joined(b"accept")),
             is_json(request.headers),
         )
+
+
+def caller_key(call: Call, params: Params) -> CallerKey | None:
+    """What of a body decides who its caller is; None: it is not remembered."""
+    member = NAME_MEMBERS.get(call.method)
+    name = "" if member is None else params.member(member)
+    if type(name) is not str or call.method == "initialize":
+        return None
+    return (bytes(params.raw_meta), call.method, name)

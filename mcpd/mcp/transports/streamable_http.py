@@ -17,14 +17,14 @@ from mcpd.mcp.dispatch import failed, handle_notification, make_request, serve
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.classify import BOTH_ERAS, Envelope, Era, classify
 from mcpd.mcp.envelope.handshake import EnvelopeFault, check_version_header, no_session
-from mcpd.mcp.envelope.headers import HEADER_SESSION, NAME_MEMBERS, check_mirrored
+from mcpd.mcp.envelope.headers import HEADER_SESSION, check_mirrored
 from mcpd.mcp.envelope.modern import modern_caller
 from mcpd.mcp.envelope.params import Params, read_common
 from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
 from mcpd.mcp.request import McpNotification, McpRequest
-from mcpd.mcp.revisions import HANDSHAKE
+from mcpd.mcp.revisions import HANDSHAKE, NEWEST_HANDSHAKE
 from mcpd.mcp.runtime import Runtime
-from mcpd.mcp.transports.admission import Admissions, AuthenticatedRequest, CallerKey
+from mcpd.mcp.transports.admission import Admissions, AuthenticatedRequest, caller_key
 from mcpd.mcp.transports.batch import serve_batch
 from mcpd.mcp.transports.event_streams import (
     call_stream,
@@ -101,6 +101,24 @@ class StreamableHttp:
         except McpdError as error:
             return _refuse(error)
 
+    async def serve_bare(self, request: Request, make_message: Callable[[bytes], bytes]) -> Answer:
+        """A call of a client that knows HTTP and little else: no session, no revision. What its body
+        says in ``_meta`` counts still.
+        """
+        try:
+            admitted = await self._admissions.admit(request)
+            call = decode(make_message(await request.body(self._max_body_bytes)))
+            if not isinstance(call, Call):
+                raise InvalidRequest("This path takes a request.")
+            params = read_common(call.params)
+            if params.names_modern:
+                return await self._serve_call(admitted, call)
+            caller = Caller(admitted.principal, NEWEST_HANDSHAKE)
+            outcome = await serve(make_request(self._runtime, call, caller, params))
+        except McpdError as error:
+            return _refuse(error)
+        return outcome_response(outcome, admitted.admission.accepted, modern=False)
+
     async def _serve_body(self, admitted: AuthenticatedRequest, body: bytes) -> Answer:
         if is_batch(body):
             return await serve_batch(self._runtime, admitted, body)
@@ -120,7 +138,7 @@ class StreamableHttp:
         modern = admitted.is_modern  # until the envelope is read
         try:
             params = read_common(call.params)
-            key = _caller_key(call, params)
+            key = caller_key(call, params)
             caller = None if key is None else admitted.recall_caller(key)
             if caller is None:
                 envelope = classify(call, params, hint=admission.hint, served=self._eras)
@@ -273,12 +291,3 @@ def _refuse(error: McpdError) -> Response:
     if error.status in (401, 403):
         raise error
     return refusal(None, error)
-
-
-def _caller_key(call: Call, params: Params) -> CallerKey | None:
-    """What of a body decides who its caller is; None: it is not remembered."""
-    member = NAME_MEMBERS.get(call.method)
-    name = "" if member is None else params.member(member)
-    if type(name) is not str or call.method == "initialize":
-        return None
-    return (bytes(params.raw_meta), call.method, name)

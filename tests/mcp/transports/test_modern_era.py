@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from mcpd.mcp.envelope.headers import decode_value
-from tests.in_process import META, modern, modern_headers, serving
+from tests.in_process import BOTH, META, modern, modern_headers, serving
 from tests.mcp.demo_app import make_app
 
 INFO = "io.modelcontextprotocol/serverInfo"
@@ -243,3 +243,38 @@ async def test_a_server_without_the_handshake_has_no_batches_whatever_the_head_s
             told = await post(server, [ping], headers)
             assert told.status == 400
             assert "2026-07-28 has no batches" in told.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("arguments", [[1], 7, "x", True])
+async def test_arguments_that_are_no_object_are_wrong_params(server, arguments):
+    reply = await modern(server.user(), "tools/call", {"name": "add", "arguments": arguments})
+    assert (reply.status, reply.json()["error"]["code"]) == (400, -32602)
+
+
+async def test_a_version_that_is_not_spoken_is_answered_with_those_that_need_no_handshake(server):
+    key = "io.modelcontextprotocol/protocolVersion"
+    for version in ("2099-01-01", "2025-11-25"):
+        params = {"_meta": {**META, key: version}}
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": params}
+        headers = [BOTH, ("mcp-protocol-version", version), ("mcp-method", "tools/list")]
+        reply = await server.user().request("POST", "/mcp/", json=call, headers=headers)
+        error = reply.json()["error"]
+        assert (error["code"], error["data"]["supported"]) == (-32022, ["2026-07-28"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        [("content-type", "text/plain")],
+        [("content-type", "application/json; charset=utf-16")],
+        [("content-type", "application/json"), ("content-encoding", "gzip")],
+        [("content-type", "application/json"), ("content-encoding", "identity, br")],
+    ],
+)
+async def test_a_body_that_is_not_plainly_json_is_refused(server, fields):
+    peer = server.user()
+    body = b'{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{}}'
+    reply = await peer.request("POST", "/mcp/", body=body, headers=[BOTH, *fields])
+    assert reply.status == 415
+    assert reply.json()["jsonrpc"] == "2.0"
