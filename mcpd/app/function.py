@@ -14,6 +14,7 @@ from mcpd.app.containment import raise_contained
 from mcpd.app.context import Context
 from mcpd.app.explain import explain
 from mcpd.app.schemas import JsonSchema, arguments_schema, arguments_type, type_hints
+from mcpd.app.thread_calls import noted
 from mcpd.errors import ToolError
 
 
@@ -117,7 +118,7 @@ class Function:
         try:
             if self._is_async:
                 return await self._call(**values)
-            return await _in_thread(functools.partial(self._call, **values), threads)
+            return await _in_thread(self.name, functools.partial(self._call, **values), threads)
         except Exception:
             raise
         except BaseException as error:
@@ -133,15 +134,15 @@ async def call_contained(
         Exception: whatever the function raises.
     """
     try:
-        return await (call() if is_async else _in_thread(call, threads))
+        return await (call() if is_async else _in_thread(name, call, threads))
     except Exception:
         raise
     except BaseException as error:
         raise_contained(name, error)
 
 
-async def _in_thread(call: Callable[[], Any], threads: trio.CapacityLimiter) -> Any:
-    return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=threads)
+async def _in_thread(name: str, call: Callable[[], Any], threads: trio.CapacityLimiter) -> Any:
+    return await trio.to_thread.run_sync(noted, name, call, abandon_on_cancel=True, limiter=threads)
 
 
 def is_async(function: Callable[..., Any]) -> bool:

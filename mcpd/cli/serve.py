@@ -1,6 +1,7 @@
 """mcpd serve"""
 
 import argparse
+import faulthandler
 import logging
 import os
 import re
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.stdio:
         return _run(partial(run_stdio, config, writer))
     raise_file_limit()
+    faulthandler.enable()  # SIGABRT, which systemd's watchdog sends, leaves the stacks
 
     def reload_config() -> Config:
         return load_settings(arguments, environ).config

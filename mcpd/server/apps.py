@@ -135,7 +135,7 @@ async def enter_lifespans(stack: AsyncExitStack, catalog: Catalog, state_path: P
     for provider in catalog.providers:
         try:
             catalog.states[provider] = await stack.enter_async_context(provider.running())
-        except (McpdError, trio.Cancelled):
+        except (McpdError, trio.Cancelled, KeyboardInterrupt):
             raise
         except BaseException as error:
             raise start_failure(

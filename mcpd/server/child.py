@@ -21,6 +21,7 @@ class Child:
         self.process = process
         self.ended = trio.Event()
         self.is_ready = False
+        self._aborted = False
         self.told_to_stop = False
         self.reloads = 0  # how often it answered to SIGHUP
         self.refused_reload = False  # the last time
@@ -121,6 +122,14 @@ class Child:
         if not self.told_to_stop:
             self.told_to_stop = True
             self.send(RETIRE)
+
+    def abort(self) -> None:
+        """End one that hangs: its stacks go to its log; what does not heed that is killed."""
+        if not self._aborted:
+            self._aborted = True
+            self.send(signal.SIGABRT)
+        else:
+            self.kill()
 
     def kill(self) -> None:
         """End it now."""

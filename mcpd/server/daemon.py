@@ -33,6 +33,7 @@ from mcpd.server.running import running
 from mcpd.server.stopping import Stopping
 from mcpd.server.systemd import Notifier
 from mcpd.server.tls import Tls
+from mcpd.server.watchdog import Watchdog
 from mcpd.server.worker import READY, REFUSED, RELOADED, RETIRE, Inheritance
 from mcpd.telemetry.logs import LogWriter, set_level
 
@@ -103,6 +104,7 @@ class Daemon:
             async with trio.open_nursery() as outer:
                 await outer.start(self._writer.run)
                 outer.start_soon(self._notifier.feed_watchdog)
+                outer.start_soon(Watchdog(server.catalog.threads, self._writer.flush).run)
                 async with running(
                     server.backend, server.runtime, config.state_path, server.state.timers.run
                 ) as calls:

@@ -245,7 +245,7 @@ class Supervisor:
                 limit_s = HANG_S if child.is_ready else START_S
                 if child.silence_s > limit_s:
                     log.error("worker %d gave no sign of life for %g s", child.pid, limit_s)
-                    child.kill()
+                    child.abort()
 
     # --- signals ------------------------------------------------------------------------------
 

@@ -102,8 +102,8 @@ class StreamableHttp:
             return _refuse(error)
 
     async def serve_bare(self, request: Request, make_message: Callable[[bytes], bytes]) -> Answer:
-        """A call of a client that knows HTTP and little else: no session, no revision. What its body
-        says in ``_meta`` counts still.
+        """A call of a client that knows HTTP and little else: no session, no revision. What its
+        body says in ``_meta`` counts still.
         """
         try:
             admitted = await self._admissions.admit(request)
