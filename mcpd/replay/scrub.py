@@ -2,12 +2,12 @@
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote_plus, urlsplit
 
+from mcpd.replay.json_text import parse_json
 from mcpd.replay.secrets import (
     HIDDEN,
     hide,
@@ -229,8 +229,8 @@ def query_of(target: str) -> str:
 
 
 def read_json(data: bytes) -> Any:
-    """The JSON in a body; None: it is none."""
+    """The JSON in a body; None: it is none, or too deep."""
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return parse_json(data)
+    except ValueError:
         return None

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mcpd.errors import ConfigError
+from mcpd.replay.json_text import parse_json
 
 FIRST_LINE = "mcpd transcript 1"
 MAX_BODY_LINE = 96  # characters of JSON that stay on one line
@@ -173,7 +174,7 @@ def _entry(number: int, block: list[str]) -> Entry:
         entry.text = "\n".join(lines)
     elif body:
         try:
-            entry.body = json.loads(body)
+            entry.body = parse_json(body)
         except ValueError as error:
             raise ValueError(f"the body is no JSON: {error}") from error
     return entry

@@ -1,5 +1,6 @@
 """What the doctor says of servers that are not ours."""
 
+import base64
 import re
 
 import pytest
@@ -267,3 +268,11 @@ def test_what_was_not_asked_is_not_held_against_the_server():
     findings = find(facts, 0.0)
     assert "Not everything was asked: 180 s were over" in texts(findings)
     assert not any(finding.fails or finding.limited for finding in findings)
+
+
+@pytest.mark.parametrize("claims", [b"[" * 5000, b'{"a":' * 5000, b"7", b"\xff"])
+async def test_a_refused_token_whose_claims_cannot_be_read_is_a_finding(seen_of, claims):
+    token = f"a.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.c"
+    refused = Other(initialize=reply("401 No", www_authenticate='Bearer error="invalid_token"'))
+    _, findings = await seen_of(refused, token=token)
+    assert "The server refuses the token" in texts(findings)

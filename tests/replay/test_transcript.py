@@ -107,6 +107,29 @@ def test_a_lone_surrogate_stays_an_escape():
     assert write(read(written.encode().decode(), "t")) == written
 
 
+@pytest.mark.parametrize("depth", [129, 900, 5000])
+def test_a_body_without_end_is_told_with_its_line(depth):
+    text = TEXT.replace(
+        '{"jsonrpc": "2.0", "id": 0, "method": "initialize"}', "[" * depth + "]" * depth
+    )
+    with pytest.raises(ConfigError, match=r"line 6: .* deeper than 128"):
+        read(text, "t")
+
+
+@pytest.mark.parametrize(("depth", "is_json"), [(128, True), (129, False), (900, False)])
+def test_a_body_that_is_nested_too_deep_is_recorded_as_text(depth, is_json):
+    """It ended the recording, and everything that was recorded before was lost."""
+    body = b"[" * depth + b"]" * depth
+    seen = observed(
+        {"kind": "request", "number": 1, "method": "POST", "target": "/mcp", "body": b"{}"},
+        {"kind": "response", "number": 1, "status": 200, "body": body},
+    )
+    made = compose(seen, {"client": "a"}, secrets=[], base="http://127.0.0.1:1")
+    answer = made.entries[-1]
+    assert ((answer.body is not None), answer.text) == (is_json, "" if is_json else body.decode())
+    assert write(read(write(made), "t")) == write(made)
+
+
 def test_secrets_and_what_changes_are_replaced():
     seen = observed(
         {

@@ -112,7 +112,7 @@ def check_incoming(body: bytes) -> None:
         for octet in b"\r\n":
             assert octet not in message.line, "a message over several lines"
         json.loads(message.line)
-        assert (message.key is None) == bool(message.method)
+        assert message.key is None or not message.method
         if message.is_error:
             json.loads(with_id(message.line, b"7"))
         elif message.key is not None:

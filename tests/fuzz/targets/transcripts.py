@@ -3,7 +3,9 @@
 from hypothesis import strategies as st
 
 from mcpd.errors import ConfigError
+from mcpd.replay.recorder import Observation
 from mcpd.replay.transcript import FIRST_LINE, Entry, Transcript, read, write
+from mcpd.replay.transcript_writer import compose
 from tests.fuzz.drawing import COMMON, JSON_TOKENS, encode, mutated, texts, values
 from tests.fuzz.target import Target, corpus
 
@@ -67,7 +69,41 @@ def check_written(value: tuple[object, str, list[tuple[str, str]]]) -> None:
     assert shape(read(written, "t")) == shape(transcript)
 
 
+BODIES = st.one_of(
+    mutated([b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}',
+             b"a=b&token=c",
+             b'{"jsonrpc":"2.0","id":1,"result":{"token":"abc","at":"2026-01-01T00:00:00Z"}}'],
+            TOKENS),
+    values(("jsonrpc", "id", "result", "method", "params", "error", "token", "tools", "_meta"),
+           ("2.0", 1, "Bearer abc", "https://a.example/x?token=b", "tools/list")).map(encode),
+)  # fmt: skip
+NESTED = st.tuples(st.sampled_from((60, 127, 128, 129, 400, 900, 3000)), BODIES).map(
+    lambda parts: b"[" * parts[0] + parts[1] + b"]" * parts[0]
+)
+RECORDED = st.tuples(st.one_of(BODIES, NESTED), st.one_of(BODIES, NESTED), BODIES, FIELD_TEXT)
+
+
+def check_recording(value: tuple[bytes, bytes, bytes, str]) -> None:
+    """Whatever passed is a transcript that is read as it was written, without the secret."""
+    asked, answered, event, text = value
+    fields = [("x", text)]
+    seen = [
+        Observation("request", 1, 0.0, "POST", f"/mcp?x={SECRET}", fields=fields, body=asked),
+        Observation("response", 1, 0.1, status=200, fields=fields, body=answered),
+        Observation("event", 1, 2.0, body=event, event_id="7"),
+        Observation("end", 1, 30.0),
+    ]
+    made = compose(seen, {"client": "a"}, secrets=[SECRET], base="http://127.0.0.1:8000")
+    written = write(made)
+    assert SECRET not in written
+    assert write(read(written.encode().decode(), "t")) == written
+
+
+SECRET = "s3cr3t-s3cr3t"
 TARGETS = [
+    Target("recording", RECORDED, check_recording,
+           ((b"[" * 900 + b"]" * 900, b"[" * 3000, b"", ""), (b"\r\n", b"a\rb", b"\0", "x")),
+           short=60),
     Target("transcript", st.one_of(TEXTS, TEXTS, texts()), check_text,
            tuple(seed.decode() for seed in SEEDS), short=120),
     Target("written-transcript", EVENTS, check_written, ((None, "a\nb", [("x", "y")]),), short=80),
