@@ -270,6 +270,8 @@ def check_h11(data: bytes) -> None:
         assert dict(ours_message[3]) == _first_values(request), "other header fields"
         assert ours_message[-1] == body, "another body"
     check_strict(data, theirs[: len(ours.messages)])
+    if end == "error" and last is not None and has_spaced_extension(last, data, theirs):
+        return  # what h11 did not read cannot be compared
     assert len(ours.messages) <= len(theirs), "a message is read where h11 reads none"
     if len(ours.messages) >= MAX_MESSAGES:
         return
@@ -285,6 +287,16 @@ def check_h11(data: bytes) -> None:
         assert names, f"refused for no known reason: {ours.error}"
     elif refused is None:
         assert end == "error", f"refused where h11 waits for more: {ours.error}"
+
+
+# Where h11 is stricter than RFC 9112, section 7.1.1: white space in front of an extension.
+_SPACED = re.compile(rb"\r\n[0-9A-Fa-f]+[ \t]+;")
+
+
+def has_spaced_extension(request: h11.Request, data: bytes, messages: list[Any]) -> bool:
+    """Whether the message that h11 refuses after these is such a one."""
+    rest = _rest_behind(data, messages)
+    return b"transfer-encoding" in _names(request) and _SPACED.search(rest) is not None
 
 
 # What may be served all the same: URLs, valid escapes; chunks are looked at elsewhere.
