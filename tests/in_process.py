@@ -78,12 +78,15 @@ async def serving(
     observer.listen(RequestServed, lambda served: log.append((served.path, served.status)))
     server = assembly.build(config, {}, observer, local=True, providers=apps)
     upkeep = server.state.timers.run
-    async with (
-        running(server.backend, server.runtime, tmp_path, upkeep),
-        trio.open_nursery() as nursery,
-    ):
-        yield Serving(server, nursery, config, log)
-        nursery.cancel_scope.cancel()
+    try:
+        async with (
+            running(server.backend, server.runtime, tmp_path, upkeep),
+            trio.open_nursery() as nursery,
+        ):
+            yield Serving(server, nursery, config, log)
+            nursery.cancel_scope.cancel()
+    finally:
+        server.backend.store.close()  # now that nothing runs in its thread
 
 
 class HandshakeClient:

@@ -8,6 +8,7 @@ In WAL mode a FULL commit also makes every NORMAL one before it durable.
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +16,14 @@ import trio
 
 from mcpd.errors import StoreError
 from mcpd.sqlite.faults import Condition, fault_of, store_error
-from mcpd.sqlite.opening import lock, make_shrinkable, open_file, opening_error, prepare
+from mcpd.sqlite.opening import (
+    connect,
+    lock,
+    make_shrinkable,
+    open_file,
+    opening_error,
+    prepare,
+)
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
@@ -70,14 +78,19 @@ class Database:
         self._limiter = trio.CapacityLimiter(1)
         self._turn = trio.Lock()
         self._pending: list[_Pending[Any]] = []
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = lock(path) if alone else None
-            self._connection = open_file(path)
-            prepare(self._connection, path, schema, version, migrations or {})
-            make_shrinkable(self._connection, path)
-        except (sqlite3.Error, OSError) as error:
-            raise opening_error(path, error) from error
+        with ExitStack() as opened:  # what was opened before a later step fails is closed
+            try:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._lock = lock(path) if alone else None
+                if self._lock is not None:
+                    opened.callback(os.close, self._lock)
+                self._connection = opened.enter_context(closing(connect(path)))
+                open_file(self._connection, path)
+                prepare(self._connection, path, schema, version, migrations or {})
+                make_shrinkable(self._connection, path)
+            except (sqlite3.Error, OSError) as error:
+                raise opening_error(path, error) from error
+            opened.pop_all()
 
     def prepare(self, job: Job[T]) -> T:
         """Run ``job`` now, before the file is used; blocks.

@@ -40,23 +40,30 @@ def lock(path: Path) -> int:
     return descriptor
 
 
-def open_file(path: Path) -> sqlite3.Connection:
-    """A connection, with the file in WAL mode. A new file can shrink.
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection, not used yet. A new file is never readable by others, not even for a moment.
 
     Raises:
         sqlite3.Error, OSError: it cannot be used.
     """
-    with suppress(FileExistsError):  # never readable by others, not even for a moment
+    with suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
+
+
+def open_file(connection: sqlite3.Connection, path: Path) -> None:
+    """Put the file into WAL mode. A new file can shrink.
+
+    Raises:
+        sqlite3.Error, OSError: it cannot be used.
+    """
     connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # before there is a table
     _use_wal(connection)
     connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
     connection.execute("PRAGMA foreign_keys = ON")
     path.chmod(PRIVATE)
-    return connection
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

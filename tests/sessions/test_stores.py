@@ -1,5 +1,6 @@
 """One contract, every store."""
 
+import os
 import sqlite3
 from functools import partial
 from pathlib import Path
@@ -190,6 +191,17 @@ def test_a_corrupt_file_is_told_in_plain_words(tmp_path):
         SqliteStore(path)
     assert str(path) in caught.value.message
     assert "Move" in caught.value.fix
+
+
+def test_a_file_that_cannot_be_used_is_not_kept_open(tmp_path):
+    path = tmp_path / "s.sqlite"
+    path.write_bytes(b"this is no database, it is a shopping list" * 100)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(ConfigError) as caught:
+        SqliteStore(path)
+    assert len(os.listdir("/proc/self/fd")) == len(before), caught
+    path.unlink()
+    SqliteStore(path).close()  # nor locked
 
 
 def test_an_unwritable_folder_is_told_in_plain_words():

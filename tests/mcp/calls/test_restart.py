@@ -37,7 +37,6 @@ class Restarting:
             async with serving(self.tmp_path, [app], store="sqlite") as server:
                 task_status.started(server)
                 await trio.sleep_forever()
-        server.server.backend.store.close()  # now that nothing runs in its thread
         self.over.set()
 
     async def again(self):
