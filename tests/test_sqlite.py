@@ -188,7 +188,8 @@ def test_a_server_starts_with_a_file_that_it_need_not_write(tmp_path):
     """A full disk keeps no server from starting."""
     path = tmp_path / "a.sqlite"
     Database(path, SCHEMA).close()
-    connection = opening.open_file(path)
+    connection = opening.connect(path)
+    opening.open_file(connection, path)
     connection.execute("PRAGMA query_only = 1")
     opening.prepare(connection, path, SCHEMA, 1, {})
     connection.close()

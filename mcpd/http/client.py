@@ -169,6 +169,7 @@ class HttpClient:
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self._idle: list[_Connection] = []
+        self._closed = False
 
     async def __aenter__(self) -> "HttpClient":
         return self
@@ -242,7 +243,7 @@ class HttpClient:
 
     async def give_back(self, connection: _Connection) -> None:
         """A response is done with: keep its connection, or close it."""
-        if connection.renew() and len(self._idle) < MAX_IDLE:
+        if not self._closed and connection.renew() and len(self._idle) < MAX_IDLE:
             connection.idle_since = trio.current_time()
             self._idle.append(connection)
         else:
@@ -256,7 +257,8 @@ class HttpClient:
             stream.socket.close()
 
     async def aclose(self) -> None:
-        """Close what is idle."""
+        """Close what is idle, and what is given back from here on."""
+        self._closed = True
         while self._idle:
             await trio.aclose_forcefully(self._idle.pop().stream)
 
