@@ -33,6 +33,8 @@ class Conversation(Protocol):
     @property
     def user(self) -> str: ...
     @property
+    def owner(self) -> str: ...
+    @property
     def scopes(self) -> frozenset[str]: ...
     @property
     def session_id(self) -> str | None: ...
@@ -73,6 +75,13 @@ class Context:
     def user(self) -> str:
         """The user of the verified token; ``local`` where authentication is off."""
         return self._conversation.user
+
+    @property
+    def owner(self) -> str:
+        """The user as a key to keep things under: users of different issuers (``iss``) that have
+        the same name are different owners. Equal to ``user`` where tokens name no issuer.
+        """
+        return self._conversation.owner
 
     @property
     def scopes(self) -> frozenset[str]:

@@ -25,6 +25,7 @@ TOKEN_TYPES = ("access", "api_token")
 MAX_TOKEN_BYTES = 8192
 CACHE_ENTRIES = 4096
 MAX_SUBJECT_CHARS = 256
+MAX_ISSUER_CHARS = 1024
 HOW_TO_GET = "Make a token with: mcpd token create --sub YOUR_NAME"
 
 
@@ -231,14 +232,19 @@ def _utc(seconds: float) -> str:
 
 def _principal(claims: Mapping[str, Any], scope: str) -> Principal:
     subject = claims.get("sub") or claims.get("user_id")
-    if not isinstance(subject, str | int) or isinstance(subject, bool) or not str(subject):
-        raise refuse("The token is not valid: it names no user in sub or user_id.", scope)
-    if len(str(subject)) > MAX_SUBJECT_CHARS or not str(subject).isprintable():
+    if not isinstance(subject, str) or not subject:  # 123 and "123" would be one user
+        raise refuse(
+            "The token is not valid: it names no user, as a string, in sub or user_id.", scope
+        )
+    if len(subject) > MAX_SUBJECT_CHARS or not subject.isprintable():
         raise refuse("The token is not valid: its user is too long or not printable.", scope)
     token_type = claims.get("type")
     if token_type not in TOKEN_TYPES:
         raise refuse("The token is not valid: its type is neither access nor api_token.", scope)
-    return Principal(str(subject), str(claims.get("iss") or ""), _scopes(claims), token_type)
+    issuer = claims.get("iss") or ""
+    if not isinstance(issuer, str) or len(issuer) > MAX_ISSUER_CHARS or not issuer.isprintable():
+        raise refuse("The token is not valid: its iss is not a printable string.", scope)
+    return Principal(subject, issuer, _scopes(claims), token_type)
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:

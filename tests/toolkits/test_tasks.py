@@ -101,3 +101,18 @@ async def test_tasks_survive_a_restart_and_both_eras_see_them(tmp_path):
             "tools/call", {"name": "manage_task", "arguments": {"action": "list"}}
         )
         assert "Durable" in reply.json()["result"]["content"][0]["text"]
+
+
+async def test_users_of_two_issuers_with_one_name_have_lists_of_their_own(server):
+    async def titles(issuer):
+        peer = server.connect(token=server.token("alice", issuer=issuer))
+        params = {"name": "manage_task", "arguments": {"action": "list"}}
+        result = (await modern(peer, "tools/call", params)).json()["result"]
+        return [task["title"] for task in result["structuredContent"]["tasks"]]
+
+    peer = server.connect(token=server.token("alice", issuer="https://a.example"))
+    given = {"action": "create", "title": "of a"}
+    await modern(peer, "tools/call", {"name": "manage_task", "arguments": given})
+    assert await titles("https://a.example") == ["of a"]
+    assert await titles("https://b.example") == []
+    assert await titles(None) == []

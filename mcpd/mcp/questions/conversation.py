@@ -92,6 +92,13 @@ class CallConversation:
         return self._caller.principal.subject
 
     @property
+    def owner(self) -> str:
+        principal = self._caller.principal
+        if not principal.issuer:
+            return principal.subject
+        return f"{principal.issuer}\n{principal.subject}"  # no subject holds an end of line
+
+    @property
     def scopes(self) -> frozenset[str]:
         return self._caller.principal.scopes
 

@@ -87,17 +87,17 @@ async def manage_task(
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
     if action == "create":
-        return await _create(store, ctx.user, given)
+        return await _create(store, ctx.owner, given)
     if action in ("list", "search"):
         if action == "search" and not query:
             raise ToolError("search needs the argument query: the words to find.")
         page = Page(offset, limit)
         wanted = _wanted(query if action == "search" else None, tag)
-        await _find(store, ctx.user, wanted, status=status, priority=priority, page=page)
+        await _find(store, ctx.owner, wanted, status=status, priority=priority, page=page)
         return _page(action, page.tasks, page.total, offset)
     if task_id is None:
         raise ToolError(f"{action} needs the argument task_id; list shows the ids.")
-    return await _one(store, ctx.user, action, task_id, given)
+    return await _one(store, ctx.owner, action, task_id, given)
 
 
 def _wanted(text: str | None, tag: str | None) -> Wanted:
