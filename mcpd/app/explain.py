@@ -37,12 +37,15 @@ def explain(error: msgspec.ValidationError, schema: JsonSchema) -> str:
     return f"The argument {path} is wrong: {received}; expected {_expected(schema, path)}."
 
 
+SHOWN_NAME_CHARS = 128  # of an argument that does not exist
+
+
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
 def _unknown_argument(name: str, schema: JsonSchema) -> str:
-    known = list(schema.get("properties", {}))
+    known, name = list(schema.get("properties", {})), name[:SHOWN_NAME_CHARS]  # it may be megabytes
     near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     takes = ", ".join(known) if known else "none"

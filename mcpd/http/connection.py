@@ -193,7 +193,9 @@ class Connection:
 
     async def _respond(self, request: Request, response: Response) -> bool:
         stream, parser = self._stream, self._parser
-        self._instead = None  # what is sent now is the answer
+        if self._instead is not None:  # nothing of this answer may go out beside that one
+            await trio.lowlevel.checkpoint_if_cancelled()
+        self._instead = None
         if stream.is_watched:
             await stream.stop_watch()
         head, complete = self._head, parser.body_complete
@@ -274,6 +276,7 @@ class Connection:
             return await stream.run(sink), False
         self._stream.run_until(inf, trio.current_time())
         self._parser.forget_heads()
+        self._body.release()
         response, scope = None, trio.CancelScope(deadline=self._stream.now() + stream.lasts_s)
         self._server.open_ended.add(scope)
         try:
@@ -292,7 +295,6 @@ class Connection:
         return whole
 
     def _bytes_of(self, response: Response, *, close: bool) -> bytes:
-        head, only, http_10 = self._head, False, False
-        if head is not None:
-            only, http_10 = head.method == "HEAD", head.http_10
+        head = self._head
+        only, http_10 = (head.method == "HEAD", head.http_10) if head else (False, False)
         return answers.response_bytes(response, close=close, head_only=only, http_10=http_10)

@@ -73,14 +73,15 @@ class TrustedProxies:
         )
 
 
-# What reverse proxies, load balancers and tunnels add; no client of this machine sends one.
+# What reverse proxies, load balancers and tunnels add, and clients do not. Fields of traces are not
+# among them: an instrumented client of this machine sends those itself.
 PROXY_FIELDS = (
     b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto",
     b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-scheme", b"x-forwarded-prefix",
     b"x-forwarded", b"x-original-forwarded-for", b"x-original-host", b"x-original-uri",
     b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-envoy-external-address",
     b"x-azure-clientip", b"x-appengine-remote-addr", b"true-client-ip", b"cf-connecting-ip",
-    b"cf-ray", b"fly-client-ip", b"fastly-client-ip", b"x-amzn-trace-id", b"x-cloud-trace-context",
+    b"cf-ray", b"fly-client-ip", b"fastly-client-ip",
 )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ class Guard:
         if self.this_machine_only and not peer.is_loopback:
             raise Forbidden(
                 "This server asks for no tokens and serves this machine alone, and the request"
-                " came through a proxy.",
+                " came through a proxy, or in HTTP/1.0, as from one.",
                 fix="Start it without --auth none, and give clients tokens.",
             )
 

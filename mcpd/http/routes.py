@@ -99,7 +99,7 @@ class Router:
         return Response(204, headers=headers)
 
     def _not_found(self, path: str) -> NotFound:
-        near = difflib.get_close_matches(path, self._routes, n=1)
+        near = difflib.get_close_matches(path[:255], self._routes, n=1)
         return NotFound(
             "Nothing is served at this path.",
             received=path[:255],

@@ -38,14 +38,15 @@ class SocketIO:
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
-        self._descriptor = stream.socket.fileno()
+        self._descriptor = stream.socket.fileno  # -1 once it is closed, when another may have it
 
     async def receive(self, max_bytes: int) -> bytes:
         """See StreamIO."""
         while True:
             try:
-                await trio.lowlevel.wait_readable(self._descriptor)
-                return os.read(self._descriptor, max_bytes)
+                descriptor = self._descriptor()
+                await trio.lowlevel.wait_readable(descriptor)
+                return os.read(descriptor, max_bytes)
             except BlockingIOError:
                 continue
             except (OSError, trio.ClosedResourceError):
@@ -54,7 +55,7 @@ class SocketIO:
     async def send(self, data: bytes) -> None:
         """See StreamIO."""
         try:
-            sent = os.write(self._descriptor, data)
+            sent = os.write(self._descriptor(), data)
         except BlockingIOError:
             sent = 0
         except OSError as error:

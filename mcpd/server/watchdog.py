@@ -80,7 +80,10 @@ class Watchdog:
                 limit_s = BLOCKED_S
             elif blocked_s >= limit_s:
                 limit_s = 2 * blocked_s
-                self._tell_blocked(blocked_s)
+                try:
+                    self._tell_blocked(blocked_s)
+                except Exception:  # it goes on to watch
+                    log.exception("the watchdog cannot say what blocks")
 
     def _tell_blocked(self, blocked_s: float) -> None:
         frame = sys._current_frames().get(self._loop_thread)

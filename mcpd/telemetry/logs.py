@@ -147,7 +147,12 @@ class LogWriter(logging.Handler):
     def _next_batch(self) -> bytes:
         lines = []
         while self._waiting:
-            lines.append(self._format(self._waiting.popleft()))
+            item = self._waiting.popleft()
+            try:
+                lines.append(self._format(item))
+            except Exception as error:  # an author's value that has no text must not end the log
+                text = f"a log line is lost: {type(error).__name__}"
+                lines.append(self._format(_Line(time.time(), "ERROR", "mcpd.log", text, {})))
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             text = f"{dropped} log lines dropped: the log is read too slowly"

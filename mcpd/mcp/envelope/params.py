@@ -21,7 +21,7 @@ TASKS_EXTENSION = PREFIX + "tasks"
 
 _NULL = msgspec.Raw(b"null")
 KNOWN_METAS = 256  # decoded values of ``_meta`` that are remembered, of all clients
-KNOWN_META_BYTES = 1024
+KNOWN_META_BYTES = 512  # twice of what clients send
 
 
 class Meta(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.service import Sessions
 
 KNOWN_CALLERS = 4  # of one head
+KNOWN_NAME_CHARS = 256  # of what a call names, to be remembered
 CallerKey = tuple[bytes, str, str]  # ``_meta`` as JSON, method, and what Mcp-Name mirrors
 
 
@@ -172,6 +173,6 @@ def caller_key(call: Call, params: Params) -> CallerKey | None:
     """What of a body decides who its caller is; None: it is not remembered."""
     member = NAME_MEMBERS.get(call.method)
     name = "" if member is None else params.member(member)
-    if type(name) is not str or call.method == "initialize":
+    if type(name) is not str or len(name) > KNOWN_NAME_CHARS or call.method == "initialize":
         return None
     return (bytes(params.raw_meta), call.method, name)

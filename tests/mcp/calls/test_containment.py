@@ -178,3 +178,42 @@ async def test_a_cancelled_call_whose_cleanup_fails_is_cancelled(tmp_path):
         with trio.fail_after(5):
             await stopped.wait()
         await assert_serves(server)
+
+
+async def test_a_cancellation_that_was_kept_from_an_earlier_call_is_a_failure(tmp_path):
+    """As of a cache that keeps how its first use ended, and raises it again."""
+    app, kept = failing_app(), []
+
+    async def remembers() -> str:
+        if kept:
+            raise kept[0]
+        try:
+            await trio.sleep_forever()
+        except BaseException as error:
+            kept.append(error)
+            raise
+        return ""
+
+    app.tool(name="plain")(remembers)
+
+    @app.tool
+    async def speaking(ctx: Context) -> str:
+        return await remembers()
+
+    async with serving(tmp_path, [app]) as server:
+        client = HandshakeClient(server.user())
+        await client.open()
+        call = {"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "plain"}}
+        await client.peer.begin("POST", "/mcp/", json=call, headers=client.headers)
+        await trio.sleep(0.05)
+        other = HandshakeClient(server.user())
+        other.id, other.version = client.id, client.version
+        await other.notify("notifications/cancelled", {"requestId": 9})
+        with trio.fail_after(5):
+            await client.peer.reply()
+        for tool in ("plain", "speaking"):
+            reply = await other.call("tools/call", {"name": tool})
+            assert b'"isError":true' in reply.body
+        params = {"name": "streaming", "arguments": {"kind": "SystemExit"}}
+        assert b'"isError":true' in (await other.call("tools/call", params)).body
+        await assert_serves(server)
