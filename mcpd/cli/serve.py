@@ -20,7 +20,7 @@ from mcpd.server.stdio import run_stdio
 from mcpd.server.supervisor import Supervisor
 from mcpd.server.worker import read_inheritance
 from mcpd.telemetry.descriptor import say
-from mcpd.telemetry.logs import LogWriter, set_up
+from mcpd.telemetry.logs import STDERR, LogWriter, set_up
 
 log = logging.getLogger("mcpd.server")
 
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.stdio:
         return _run(partial(run_stdio, config, writer))
     raise_file_limit()
-    faulthandler.enable()  # SIGABRT, which systemd's watchdog sends, leaves the stacks
+    faulthandler.enable(STDERR)  # SIGABRT, which systemd's watchdog sends, leaves the stacks
 
     def reload_config() -> Config:
         return load_settings(arguments, environ).config

@@ -149,7 +149,7 @@ async def test_a_client_is_told_no_path_when_the_store_fails(tmp_path):
         assert reply.json()["error"] == "store_unavailable"
         assert str(tmp_path) not in reply.body.decode()
         assert "sqlite" not in reply.body.decode()
-        daemon.wait_for(f"{database} cannot be used")  # the operator is
+        daemon.wait_for(f"{database}: ")  # the operator is
         for one in (session.peer, other):
             await one.stream.aclose()
 
