@@ -28,7 +28,7 @@ from mcpd.server.listeners import (
     remove_unix,
 )
 from mcpd.server.neighbours import Presence, present, state_in_use, unit_of
-from mcpd.server.reload import InForce, Reload
+from mcpd.server.reload import InForce, Reload, removed_keys
 from mcpd.server.running import running
 from mcpd.server.stopping import Stopping
 from mcpd.server.systemd import Notifier
@@ -221,13 +221,14 @@ class Daemon:
     def _make_reload(
         self, in_force: InForce, server: Server, tls: Tls | None, presence: Presence | None
     ) -> Callable[[], None]:
-        def apply(fresh: InForce) -> None:
+        def apply(old: InForce, fresh: InForce) -> None:
             if tls is not None:
                 tls.reload()  # the last step that can fail
             if fresh.secrets is not None:
                 server.authenticator.use(credential_kinds(fresh.config, fresh.secrets))
-                server.state.end_streams()  # a client without a valid token does not come back
                 server.runtime.sealer.use(fresh.secrets.secrets)
+                if removed_keys(old, fresh):  # a client whose token is void cannot come back
+                    server.state.end_streams()
             set_level(fresh.config.log_level)
 
         reload = Reload(in_force, self._reload_config, self._environ, apply)

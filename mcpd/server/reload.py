@@ -69,7 +69,8 @@ class Reload:
     """Reads settings, secrets and certificates again, for as long as a server runs.
 
     Args:
-        apply: brings them into force; it raises before it has changed anything, or not at all.
+        apply: brings them into force in the place of the old ones; it raises before it has changed
+            anything, or not at all.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Reload:
         in_force: InForce,
         read_config: ReadConfig,
         environ: Mapping[str, str],
-        apply: Callable[[InForce], None],
+        apply: Callable[[InForce, InForce], None],
     ) -> None:
         self._in_force = in_force
         self._read_config = read_config
@@ -89,7 +90,7 @@ class Reload:
         try:
             wanted = self._read_config()
             fresh = self._in_force.follow(wanted, self._environ)
-            self._apply(fresh)
+            self._apply(self._in_force, fresh)
         except McpdError as error:
             told = f"reload failed, the old settings stay: {error.message} {error.fix}".strip()
             log.error("%s", told)
@@ -127,11 +128,22 @@ def _keys(old: SecretSource | None, new: SecretSource) -> str:
         fixed = f" ({new.fixed})" if new.fixed else ""
         return f"keys {', '.join(ids)} of {new.origin}: unchanged{fixed}"
     added = [kid for kid in ids if kid not in before]
-    gone = [kid for kid in before if kid not in ids]
+    gone = _missing(before, ids)
     parts = [f"{ids[0]} signs"]
     parts += [f"new: {', '.join(added)}"] if added else []
     parts += [f"gone: {', '.join(gone)}"] if gone else []
     return f"keys {', '.join(ids)} of {new.origin}: {'; '.join(parts)}"
+
+
+def removed_keys(old: InForce, new: InForce) -> list[str]:
+    """Ids of keys whose tokens do not count any more."""
+    if old.secrets is None or new.secrets is None:
+        return []
+    return _missing(_ids(old.secrets.secrets), _ids(new.secrets.secrets))
+
+
+def _missing(before: list[str], now: list[str]) -> list[str]:
+    return [kid for kid in before if kid not in now]
 
 
 def _ids(secrets: tuple[Secret, ...]) -> list[str]:

@@ -117,7 +117,7 @@ class Supervisor:
     def _make_reload(self) -> Reload:
         """What workers would refuse is refused here, before any of them is told."""
         in_force = InForce.read(self._config, self._environ)
-        return Reload(in_force, self._reload_config, self._environ, lambda _: None)
+        return Reload(in_force, self._reload_config, self._environ, lambda *_: None)
 
     async def _run(
         self,

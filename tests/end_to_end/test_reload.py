@@ -6,11 +6,12 @@ import signal
 import subprocess
 
 import pytest
+import trio
 
 from mcpd.auth.secrets import parse_secrets
 from tests.end_to_end.daemon import Daemon, children_of
 from tests.end_to_end.test_lifecycle import certificate
-from tests.in_process import modern
+from tests.in_process import HandshakeClient, modern
 from tests.sessions.stores import fresh
 
 pytestmark = pytest.mark.slow
@@ -54,6 +55,31 @@ async def test_new_secrets_are_told_by_their_key_ids_and_nothing_else(tmp_path, 
         assert f"keys {key_id(OTHER)} of {secrets}: unchanged" in daemon.reload().stderr
         for secret in (ONE, OTHER):
             assert secret not in daemon.text() + done.stderr
+
+
+async def test_streams_outlast_a_new_secret_and_end_with_a_removed_one(tmp_path, secrets):
+    flags = ("--jwt-secret-file", str(secrets))
+    with Daemon(tmp_path / "s", "--port", "0", *flags) as daemon:
+        daemon.wait_for("listening on")
+        token = daemon.token(*flags)
+        client = HandshakeClient(await daemon.connect(token=token))
+        await client.open()
+        stream = await daemon.connect(token=token)
+        await stream.begin("GET", "/mcp/", headers=client.headers)
+        assert (await stream.head()).status_code == 200
+        secrets.write_text(f"{OTHER}\n{ONE}\n")
+        assert daemon.reload().returncode == 0
+        with trio.move_on_after(0.5) as still_open:
+            while await stream.piece() is not None:
+                pass
+        assert still_open.cancelled_caught
+        secrets.write_text(f"{OTHER}\n")
+        assert daemon.reload().returncode == 0
+        with trio.fail_after(30):
+            while await stream.piece() is not None:
+                pass
+        for peer in (client.peer, stream):
+            await peer.stream.aclose()
 
 
 async def test_a_reload_that_fails_is_a_failure_and_changes_nothing(tmp_path, secrets):
