@@ -52,10 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     set_up(writer, config.log_level)
     if inheritance is None:  # or each worker would say it
         warn_of_readable(loaded, environ)
+    faulthandler.enable(STDERR)  # SIGABRT, which systemd's watchdog sends, leaves the stacks
     if arguments.stdio:
         return _run(partial(run_stdio, config, writer))
     raise_file_limit()
-    faulthandler.enable(STDERR)  # SIGABRT, which systemd's watchdog sends, leaves the stacks
 
     def reload_config() -> Config:
         return load_settings(arguments, environ).config

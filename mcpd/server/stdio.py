@@ -18,6 +18,7 @@ from mcpd.server.apps import load_apps
 from mcpd.server.assembly import make_caps
 from mcpd.server.backends import memory_backend
 from mcpd.server.running import running
+from mcpd.server.watchdog import Watchdog
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.service import Sessions
 from mcpd.telemetry.logs import LogWriter
@@ -65,6 +66,7 @@ async def run_stdio(config: Config, writer: LogWriter) -> None:
     backend, runtime = build(config)
     async with stdin, stdout, trio.open_nursery() as outer:
         await outer.start(writer.run)
+        outer.start_soon(Watchdog(runtime.catalog.threads, writer.flush).run)
         async with running(backend, runtime, config.state_path):
             with suppress_gone():
                 await serve_stdio(runtime, stdin, stdout, max_line_bytes=config.max_body_bytes)

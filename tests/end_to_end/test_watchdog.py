@@ -1,12 +1,16 @@
 """What blocks is named in the log, with file and line, while it blocks."""
 
+import json
+import re
 import signal
+import subprocess
+import sys
 
 import pytest
 import trio
 
 from tests.end_to_end.daemon import Daemon
-from tests.in_process import modern
+from tests.in_process import META, modern
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +66,18 @@ async def test_taken_threads_are_explained(tmp_path, app):
                 nursery.start_soon(call, daemon, "holds", 4.0)
         daemon.wait_for(r"all 2 threads for tools are taken \(holds: 2\), and 2 calls wait")
         daemon.wait_for(rf"holds for [\d.]+ s, at {app}:{line_of('the line that holds')} in holds")
+
+
+def test_a_blocked_server_on_stdio_explains_itself_as_well(tmp_path, app):
+    params = {"name": "blocks", "arguments": {"seconds": 3.0}, "_meta": META}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    done = subprocess.run(
+        [sys.executable, "-m", "mcpd", "serve", "--stdio", "--app", f"{app}:app",
+         "--state-dir", str(tmp_path / "state")],
+        input=json.dumps(call) + "\n", capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    place = f"{app}:{line_of('the line that blocks')} in blocks"
+    assert re.search(rf"blocked for [\d.]+ s by blocks, {place}", done.stderr)
 
 
 async def test_sigabrt_leaves_the_stacks(tmp_path, app):
