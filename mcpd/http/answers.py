@@ -10,10 +10,9 @@ from mcpd.errors import McpdError
 from mcpd.http.messages import JSON_HEADERS, HeaderPairs, Response
 
 NO_BODY_STATUSES = frozenset({204, 304})
-KNOWN_PREFIXES = 256
+KNOWN_STARTS = 256
 
-_prefixes: dict[tuple[int, HeaderPairs], bytes] = {}
-_starts: dict[tuple[int, HeaderPairs], bytes] = {}  # prefix and Date, in this second
+_starts: dict[tuple[int, HeaderPairs], bytes] = {}  # of this second
 _second = 0
 
 
@@ -80,21 +79,11 @@ def _start(status: int, headers: HeaderPairs) -> bytes:
         _second = now
     start = _starts.get((status, headers))
     if start is None:
-        if len(_starts) >= KNOWN_PREFIXES:
+        if len(_starts) >= KNOWN_STARTS:
             _starts.clear()
         date = b"date: %b\r\n" % formatdate(now, usegmt=True).encode("ascii")  # RFC 9110, 6.6.1
-        start = _starts[(status, headers)] = _prefix(status, headers) + date
+        start = _starts[(status, headers)] = _build_prefix(status, headers) + date
     return start
-
-
-def _prefix(status: int, headers: HeaderPairs) -> bytes:
-    prefix = _prefixes.get((status, headers))
-    if prefix is None:
-        prefix = _build_prefix(status, headers)
-        if len(_prefixes) >= KNOWN_PREFIXES:
-            _prefixes.clear()
-        _prefixes[(status, headers)] = prefix
-    return prefix
 
 
 def _build_prefix(status: int, headers: HeaderPairs) -> bytes:

@@ -274,7 +274,7 @@ class Connection:
         """
         if not stream.open_ended:
             return await stream.run(sink), False
-        self._stream.run_until(inf, trio.current_time())
+        self._stream.run_until(inf, self._stream.now())
         self._parser.forget_heads()
         self._body.release()
         response, scope = None, trio.CancelScope(deadline=self._stream.now() + stream.lasts_s)

@@ -73,7 +73,7 @@ class Stopping:
         self.lame_duck_over.set()
 
     async def _outlast_traffic(self) -> None:
-        """The lame-duck phase; a server that nobody uses does not wait."""
+        """The lame-duck phase; a server without traffic does not wait."""
         end = trio.current_time() + self.lame_duck_s
         while True:
             until = min(end, self.http.last_request + self.lame_duck_s)

@@ -74,7 +74,6 @@ class Catalog:
         self.instructions = "\n\n".join(p.instructions for p in self.providers if p.instructions)
         self.server_meta = {META_SERVER_INFO: msgspec.Raw(msgspec.json.encode(self.info))}
         self.result_ends = ResultEnds(self.server_meta)
-        self.generation = 0  # another number after each change of what is offered
         self.keeps_tasks = keeps_tasks
         self._page_size = page_size
         self.versions = list(versions)
@@ -229,7 +228,6 @@ class Catalog:
     def list_changed(self, kind: ListKind) -> None:
         """See app.ChangeListener."""
         self._merge()
-        self.generation += 1
         self._lists.clear()
         self._discovery = None
 

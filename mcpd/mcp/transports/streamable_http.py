@@ -110,6 +110,7 @@ class StreamableHttp:
             call = decode(make_message(await request.body(self._max_body_bytes)))
             if not isinstance(call, Call):
                 raise InvalidRequest("This path takes a request.")
+            request.activity.method = call.method
             params = read_common(call.params)
             if params.names_modern:
                 return await self._serve_call(admitted, call)
