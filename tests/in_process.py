@@ -117,6 +117,12 @@ class HandshakeClient:
         assert done.status == 202
         return reply.json()["result"]
 
+    def beside(self, peer: Peer) -> "HandshakeClient":
+        """The same session on another connection."""
+        other = HandshakeClient(peer, self.version)
+        other.id, other.next_id = self.id, 1000
+        return other
+
     @property
     def headers(self) -> list[tuple[str, str]]:
         return [BOTH, ("mcp-session-id", self.id), ("mcp-protocol-version", self.version)]

@@ -35,8 +35,7 @@ async def test_a_cancelled_call_has_one_answer_and_leaves_its_connection_in_orde
 ):
     client = HandshakeClient(server.user())
     await client.open()
-    other = HandshakeClient(server.user())
-    other.id, other.version = client.id, client.version
+    other = client.beside(server.user())
     tool = "sleeps" if arguments is None else "shielded"
     params = {"name": tool, "arguments": arguments or {}}
     call = {"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": params}
@@ -53,8 +52,7 @@ async def test_a_cancelled_call_has_one_answer_and_leaves_its_connection_in_orde
 async def test_what_was_pipelined_behind_a_cancelled_call_is_served_as_it_is(server):
     client = HandshakeClient(server.user())
     await client.open()
-    other = HandshakeClient(server.user())
-    other.id, other.version = client.id, client.version
+    other = client.beside(server.user())
 
     def message(**members: object) -> bytes:
         body = msgspec.json.encode({"jsonrpc": "2.0", **members})

@@ -172,8 +172,7 @@ async def test_a_cancelled_call_whose_cleanup_fails_is_cancelled(tmp_path):
         call = {"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "stubborn"}}
         await client.peer.begin("POST", "/mcp/", json=call, headers=client.headers)
         await trio.sleep(0.05)
-        other = HandshakeClient(server.user())
-        other.id, other.version = client.id, client.version
+        other = client.beside(server.user())
         await other.notify("notifications/cancelled", {"requestId": 9})
         with trio.fail_after(5):
             await stopped.wait()
@@ -206,8 +205,7 @@ async def test_a_cancellation_that_was_kept_from_an_earlier_call_is_a_failure(tm
         call = {"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "plain"}}
         await client.peer.begin("POST", "/mcp/", json=call, headers=client.headers)
         await trio.sleep(0.05)
-        other = HandshakeClient(server.user())
-        other.id, other.version = client.id, client.version
+        other = client.beside(server.user())
         await other.notify("notifications/cancelled", {"requestId": 9})
         with trio.fail_after(5):
             await client.peer.reply()
