@@ -73,7 +73,16 @@ def cluster(folder: Path, *, replicas: bool = False, program: str = "") -> Itera
             replica.cli("CLUSTER", "REPLICATE", primary.cli("CLUSTER", "MYID"))
         for replica in nodes[PRIMARIES:]:
             until(lambda one=replica: "master_link_status:up" in one.cli("INFO"), "a replica")
+        for primary, _ in zip(nodes[:PRIMARIES], nodes[PRIMARIES:], strict=False):
+            until_copied(primary)
         yield Cluster(nodes)
+
+
+def until_copied(primary: RedisServer) -> None:
+    """Until a primary counts a replica as one: that comes up to a second after the replica has all
+    that there is, and what is written before that is not waited for.
+    """
+    until(lambda: "state=online" in primary.cli("INFO", "replication"), "a replica that counts")
 
 
 def _knows(node: RedisServer, count: int) -> bool:
@@ -111,6 +120,7 @@ def watched(folder: Path, *, sentinels: int = 1) -> Iterator[Watched]:
         for port in ports:
             stack.enter_context(_sentinel(folder, port, primary, sentinels // 2 + 1))
         until(lambda: "master_link_status:up" in replica.cli("INFO"), "a replica")
+        until_copied(primary)
         for port in ports:
             until(
                 lambda port=port: _sees_all(port, sentinels - 1), "Sentinels that know each other"

@@ -12,7 +12,7 @@ from mcpd.sessions.redis.keeper import LEASE_S
 from mcpd.sessions.redis.keys import Keys, slot_of
 from mcpd.sessions.retry import retry_while_away
 from mcpd.sessions.streams import MAX_EVENTS, KeptCall
-from tests.redis_servers import Cluster, ask, cluster, until, watched
+from tests.redis_servers import Cluster, ask, cluster, until, until_copied, watched
 from tests.sessions.stores import fresh, opened, session
 from tests.sessions.test_stores import ALWAYS
 
@@ -148,6 +148,7 @@ async def test_a_write_that_no_replica_has_is_not_acknowledged(sentinels, tmp_pa
                     assert said
         finally:
             replica.process.send_signal(signal.SIGCONT)
+        until_copied(sentinels.primary())
         one = session()
         await retry_while_away(partial(backend.store.create, one, max_unbound=10))
         assert await backend.store.get(one.id, alive_since=ALWAYS) == one
