@@ -4,12 +4,18 @@ SAY_EVERY_S = 60.0  # enough to be seen, too little to fill a log
 
 
 class Seldom:
-    """Lets the first one through, and then one in SAY_EVERY_S."""
+    """Lets the first one through, and then one in SAY_EVERY_S.
 
-    __slots__ = ("_next",)
+    Attributes:
+        skipped: how many were not let through before the last one that was.
+    """
+
+    __slots__ = ("_next", "_waiting", "skipped")
 
     def __init__(self) -> None:
         self._next = float("-inf")
+        self._waiting = 0
+        self.skipped = 0
 
     def is_due(self, now: float, *, anyway: bool = False) -> bool:
         """Whether to say it at ``now``: seconds of a clock that only goes forward.
@@ -18,6 +24,8 @@ class Seldom:
             anyway: it is something new.
         """
         if now < self._next and not anyway:
+            self._waiting += 1
             return False
         self._next = now + SAY_EVERY_S
+        self.skipped, self._waiting = self._waiting, 0
         return True

@@ -4,7 +4,7 @@ import logging
 
 import trio
 
-from mcpd.limits.seldom import SAY_EVERY_S
+from mcpd.limits.seldom import Seldom
 
 
 class Complaints:
@@ -16,19 +16,16 @@ class Complaints:
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        self._kinds: dict[str, tuple[float, int]] = {}  # → when it was said, and how often since
+        self._kinds: dict[str, Seldom] = {}
 
     def say(self, kind: str, text: str, *, level: int = logging.WARNING) -> None:
-        """Log it, unless this kind was within SAY_EVERY_S.
+        """Log it as seldom as ``Seldom`` lets its kind through.
 
         Args:
             kind: one of a few; each is remembered.
         """
-        now = trio.current_time()
-        said, count = self._kinds.get(kind, (-SAY_EVERY_S, 0))
-        if now - said < SAY_EVERY_S:
-            self._kinds[kind] = (said, count + 1)
-            return
-        more = f" ({count} more like this in the last {now - said:.0f} s)" if count else ""
-        self._log.log(level, "%s%s", text, more)
-        self._kinds[kind] = (now, 0)
+        seldom = self._kinds.setdefault(kind, Seldom())
+        if seldom.is_due(trio.current_time()):
+            count = seldom.skipped
+            more = f" ({count} more like this since the last line)" if count else ""
+            self._log.log(level, "%s%s", text, more)
