@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from mcpd.doctor.seen import Seen
 from mcpd.mcp.revisions import HANDSHAKE as HANDSHAKE_REVISIONS
@@ -80,6 +82,7 @@ class Facts:
 
     Attributes:
         lists: the pages of what is offered, by method, at most two of each.
+        registrations: of an mcpd elsewhere, without a token.
         skew_s: the server's clock before ours.
         cut_short: why not everything was asked.
     """
@@ -97,6 +100,7 @@ class Facts:
     old_sse: bool = False
     lists: dict[str, list[Seen]] = field(default_factory=dict)
     discovery: Discovery = field(default_factory=Discovery)
+    registrations: Seen = field(default_factory=Seen)
     skew_s: float = 0.0
     cut_short: str = ""
 
@@ -150,6 +154,21 @@ class Facts:
             isinstance(body, dict) and {"error", "error_description", "fix"} <= set(body)
             for body in bodies
         )
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether the URL leads to the machine that asks."""
+        host = urlsplit(self.url).hostname or ""
+        try:
+            return host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def lists_clients(self) -> bool:
+        """Whether mcpd tells without a token who is registered."""
+        body = self.registrations.json
+        return isinstance(body, dict) and "active_registrations" in body
 
     @property
     def has_proxy(self) -> bool:

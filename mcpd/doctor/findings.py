@@ -43,7 +43,7 @@ def find(facts: Facts, now: float, token: str = "") -> list[Finding]:
     elif facts.speaks_modern:
         found += streams(facts)
     found += [*answers(facts), *_clock(facts), *refusal(facts), *login(facts)]
-    found += [*_speed(facts), *_reachable(facts)]
+    found += [*_speed(facts), *_reachable(facts), *_open(facts)]
     return sorted(found, key=_severity)
 
 
@@ -225,6 +225,16 @@ def _speed(facts: Facts) -> Iterator[Finding]:
         yield Finding(f"initialize took {took_s:.1f} s.", "Clients wait that long, and users mind.")
     if facts.cut_short:
         yield Finding(f"Not everything was asked: {facts.cut_short}.")
+
+
+def _open(facts: Facts) -> Iterator[Finding]:
+    """A proxy that adds no header makes every client one of the server's machine."""
+    if facts.lists_clients:
+        yield Finding(
+            "/registrations lists the registered clients, with addresses and session ids, to anyone"
+            " without a token.",
+            "Start mcpd with --public-url URL, or --trusted-proxies with the address of the proxy.",
+        )
 
 
 def _reachable(facts: Facts) -> Iterator[Finding]:

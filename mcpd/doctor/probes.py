@@ -77,6 +77,8 @@ class Doctor:
         if facts.initialize.status in MAY_BE_OLD and not facts.speaks_modern:
             facts.old_sse = await self._is_old_sse()
         facts.discovery = await discover(self._prober, facts, self._resolve)
+        if facts.is_ours and not facts.is_this_machine:
+            facts.registrations = await self._prober.send("GET", "/registrations", [])
 
     async def _session(self) -> None:
         facts = self.facts

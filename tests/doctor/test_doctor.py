@@ -14,6 +14,10 @@ import pytest
 
 from mcpd.auth.tokens import create_token
 from mcpd.config import Config
+from mcpd.doctor.findings import find
+from mcpd.doctor.probes import Doctor
+from mcpd.http.client import HttpClient
+from mcpd.http.origin import resolve_origin
 from mcpd.server.jwt_secrets import find_secrets
 from tests.end_to_end.daemon import Daemon, free_port, need
 
@@ -110,6 +114,24 @@ def test_a_good_proxy_changes_no_verdict(daemon, tmp_path):
         code, text = doctor(port, daemon.token())
     assert code == 0, text
     assert verdict(text, "Claude Code") == "works"
+
+
+async def ask_from_elsewhere(port):
+    """As from another machine, where the proxy has a name."""
+    origin, target = resolve_origin(f"http://127.0.0.1:{port}/mcp/")
+    async with HttpClient(origin) as client:
+        facts = await Doctor(client, "http://mcp.example.org/mcp/", target, "").ask()
+    return [finding.text for finding in find(facts, time.time())]
+
+
+async def test_a_proxy_that_adds_no_header_opens_the_list_of_clients(daemon, tmp_path):
+    listed = "/registrations lists the registered clients"
+    silent = GOOD.replace("$http_host", "localhost")
+    with nginx(tmp_path, daemon, silent) as port:
+        assert any(text.startswith(listed) for text in await ask_from_elsewhere(port))
+    flags = ("--port", "0", "--public-url", "http://mcp.example.org")
+    with Daemon(tmp_path / "s", *flags) as closed, nginx(tmp_path, closed, silent) as port:
+        assert not any(text.startswith(listed) for text in await ask_from_elsewhere(port))
 
 
 def test_a_proxy_that_passes_the_wrong_host(daemon, tmp_path):
