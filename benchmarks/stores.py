@@ -163,7 +163,7 @@ async def stream_cost(backend: Backend, size: Callable[[], int]) -> str:
         await backend.events.begin(KeptCall(session.id, "0123456789abcdef", b"x" * 200, "u"))
         for number in range(1, 11):
             await backend.events.append(
-                session.id, "0123456789abcdef", number, b"x" * 150, last=number == 10
+                session.id, "0123456789abcdef", number, [b"x" * 150], last=number == 10
             )
     return f"; a stream of 10 messages {(size() - before) / len(sessions):,.0f} bytes"
 

@@ -155,9 +155,14 @@ class Response(msgspec.Struct, frozen=True):
 class EventSink(Protocol):
     """Where the events of one stream go. The head is sent with the first event."""
 
-    async def send(self, event: bytes) -> bool:
+    async def send(self, event: bytes, *, last: bool = False) -> bool:
         """Write encoded events; returns when the socket took them (backpressure). False: the
-        stream is over, and they did not go out.
+        stream is over, and they did not go out. ``last``: the stream ends with them.
+        """
+
+    async def post(self, event: bytes) -> None:
+        """Write encoded events soon, together with others; returns before that, if not too much
+        waits (see ``coalescing``).
         """
 
     async def open(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from mcpd.coalescing import Coalescer
 from mcpd.http import sse
 from mcpd.http.answers import LAST_CHUNK, chunk
 from mcpd.http.timers import Timed, Timers
@@ -20,8 +21,8 @@ class StreamSink(Timed):
     """
 
     __slots__ = (
-        "_beat_s", "_closed", "_head", "_http_10", "_lock", "_nursery", "_timers", "_write",
-        "broken", "opened", "sent_bytes",
+        "_beat_s", "_closed", "_head", "_http_10", "_lock", "_nursery", "_posted", "_timers",
+        "_write", "broken", "opened", "sent_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +43,7 @@ class StreamSink(Timed):
         self._beat_s = heartbeat_s
         self._http_10 = http_10
         self._lock = trio.Lock()
+        self._posted = Coalescer(self._put_posted, nursery.start_soon)
         self._closed = False
         self.opened = False
         self.broken = False  # part of an event went out: nothing can follow it
@@ -52,30 +54,44 @@ class StreamSink(Timed):
         if not self.opened:
             await self._put(b"")
 
-    async def send(self, event: bytes) -> bool:
-        """Send one encoded event; dropped once the stream is over, which False tells.
+    async def send(self, event: bytes, *, last: bool = False) -> bool:
+        """Send encoded events; dropped once the stream is over, which False tells.
 
-        Cancellation: before the event or not at all.
+        Args:
+            last: nothing follows them, and the stream ends in the same write.
+
+        Cancellation: before the events or not at all.
         """
-        return await self._put(chunk(event, http_10=self._http_10))
+        return await self._put(event, last=last)
+
+    async def post(self, event: bytes) -> None:
+        """See messages.EventSink."""
+        await self._posted.put(event)
+
+    async def _put_posted(self) -> None:
+        await self._put(b"")
 
     async def finish(self, farewell: bytes) -> None:
-        """End the stream; what it says last, if it is ended by us, tells when to come back."""
-        if farewell:
-            await self.send(farewell)
-        await self._put(b"" if self._http_10 else LAST_CHUNK, last=True)
+        """End the stream, unless it has ended; what it says last, if it is ended by us, tells when
+        to come back.
+        """
+        await self._put(farewell, last=True)
 
     def close(self) -> None:
         """Nothing goes out any more."""
         self._closed = True
         self._timers.forget(self)
 
-    async def _put(self, data: bytes, *, last: bool = False) -> bool:
+    async def _put(self, event: bytes, *, last: bool = False) -> bool:
+        """Write what was posted before, and this."""
         async with self._lock:
+            events = b"".join([*self._posted.take(), event])
             if self._closed:
                 return False
+            data = chunk(events, http_10=self._http_10) if events else b""
             if last:
                 self.close()
+                data += b"" if self._http_10 else LAST_CHUNK
             if not self.opened:
                 self.opened = True
                 data = self._head + data

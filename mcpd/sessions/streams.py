@@ -14,6 +14,7 @@ Each method raises StoreError when the store cannot be reached. Nothing is kept 
 is over.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -69,8 +70,16 @@ class EventLog(Protocol):
     and MAX_FINISHED_BYTES a session; what is finished is kept for KEEP_FINISHED_S.
     """
 
-    async def begin(self, call: KeptCall) -> None:
-        """Open the stream of a call; this process owns it.
+    async def begin(
+        self,
+        call: KeptCall,
+        messages: Sequence[bytes] = (),
+        *,
+        last: bool = False,
+        unread: bool = False,
+    ) -> None:
+        """Open the stream of a call; this process owns it. Its first messages can be kept in the
+        same step, see ``append``. A doubtful one can be repeated.
 
         Raises:
             SessionNotFound: its session is over.
@@ -81,13 +90,14 @@ class EventLog(Protocol):
         session_id: SessionId,
         stream_id: str,
         number: int,
-        data: bytes | None,
+        messages: Sequence[bytes],
         *,
         last: bool,
         unread: bool = False,
     ) -> bool:
-        """Keep a message of a call's stream; ``last`` ends it, with or without one. A number
-        that is there already changes nothing, so that a doubtful append can be repeated.
+        """Keep messages of a call's stream, the first of them under ``number``; ``last`` ends it,
+        with or without one. A number that is there already changes nothing, so that a doubtful
+        append can be repeated.
 
         A session that has too much that is finished loses what was read before what is
         ``unread`` (no reader had it when it ended, so its client will come back), and of

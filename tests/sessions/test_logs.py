@@ -60,9 +60,9 @@ async def test_messages_are_kept_in_order_until_the_last(backend, alice):
     await log.begin(call(alice))
     assert await contents(log, alice) == ([], False)
     for number in (1, 2, 3):
-        assert await log.append(alice, "c", number, b"m%d" % number, last=False)
+        assert await log.append(alice, "c", number, [b"m%d" % number], last=False)
     assert await contents(log, alice, after=1) == ([(2, b"m2"), (3, b"m3")], False)
-    assert await log.append(alice, "c", 4, b"end", last=True)
+    assert await log.append(alice, "c", 4, [b"end"], last=True)
     assert await contents(log, alice, after=3) == ([(4, b"end")], True)
     assert await contents(log, alice, after=4) == ([], True)
 
@@ -71,14 +71,14 @@ async def test_a_doubtful_message_can_be_repeated(backend, alice):
     log = backend.events
     await log.begin(call(alice))
     for _ in range(2):
-        assert await log.append(alice, "c", 1, b"once", last=False)
+        assert await log.append(alice, "c", 1, [b"once"], last=False)
     for _ in range(2):
-        assert await log.append(alice, "c", 2, None, last=True)
+        assert await log.append(alice, "c", 2, [], last=True)
     assert await contents(log, alice) == ([(1, b"once")], True)
 
 
 async def test_what_was_never_begun_takes_nothing(backend, alice):
-    assert not await backend.events.append(alice, "c", 1, b"x", last=False)
+    assert not await backend.events.append(alice, "c", 1, [b"x"], last=False)
     assert await backend.events.read(alice, "c", 0) is None
     if backend.ownership is not None:
         assert await backend.ownership.claim(alice, "c") is None
@@ -88,11 +88,11 @@ async def test_a_stream_is_bounded_and_the_oldest_go_first(backend, alice):
     log = backend.events
     await log.begin(call(alice))
     for number in range(1, MAX_EVENTS + 6):
-        await log.append(alice, "c", number, b"x", last=False)
+        await log.append(alice, "c", number, [b"x"], last=False)
     found, _ = await contents(log, alice)
     assert [number for number, _ in found] == list(range(6, MAX_EVENTS + 6))
     big = b"x" * (MAX_BYTES - 10)
-    await log.append(alice, "c", MAX_EVENTS + 6, big, last=False)
+    await log.append(alice, "c", MAX_EVENTS + 6, [big], last=False)
     found, _ = await contents(log, alice)
     assert sum(len(data) for _, data in found) <= MAX_BYTES
     assert found[-1][1] == big
@@ -108,23 +108,23 @@ async def test_a_session_has_a_bounded_number_of_finished_streams(backend, alice
     await log.begin(call(alice, "long"))  # the first to begin, and the last to end
     for name in names:
         await log.begin(call(alice, name))
-        await log.append(alice, name, 1, b"x", last=True)
+        await log.append(alice, name, 1, [b"x"], last=True)
     assert await which_are_there(log, alice, ["long", *names]) == ["long", *names[5:]]
-    await log.append(alice, "long", 1, b"x", last=True)
+    await log.append(alice, "long", 1, [b"x"], last=True)
     assert await which_are_there(log, alice, ["long", *names]) == ["long", *names[6:]]
 
 
 async def test_what_nobody_has_read_is_kept_longest(backend, alice):
     log = backend.events
     await log.begin(call(alice, "unread"))
-    await log.append(alice, "unread", 1, b"x", last=True, unread=True)
+    await log.append(alice, "unread", 1, [b"x"], last=True, unread=True)
     await log.begin(call(alice, "missed"))
-    await log.append(alice, "missed", 1, b"x", last=True)
+    await log.append(alice, "missed", 1, [b"x"], last=True)
     await log.mark_unread(alice, "missed")
     await log.mark_unread(alice, "nothing")
     for number in range(MAX_FINISHED + 5):
         await log.begin(call(alice, f"c{number}"))
-        await log.append(alice, f"c{number}", 1, b"x", last=True)
+        await log.append(alice, f"c{number}", 1, [b"x"], last=True)
     assert await contents(log, alice, "unread") == ([(1, b"x")], True)
     names = ["missed", "c6", "c7"]
     assert await which_are_there(log, alice, names) == ["missed", "c7"]
@@ -137,10 +137,10 @@ async def test_large_finished_streams_are_bounded_together(backend, alice):
     for name in ["small", *names]:
         await log.begin(call(alice, name))
         data = b"x" * (10 if name == "small" else MAX_BYTES)
-        await log.append(alice, name, 1, data, last=True)
+        await log.append(alice, name, 1, [data], last=True)
     assert await which_are_there(log, alice, ["small", *names]) == ["small", *names[2:]]
     await log.begin(call(alice, "huge"))
-    await log.append(alice, "huge", 1, b"x" * (MAX_FINISHED_BYTES + 1), last=True)
+    await log.append(alice, "huge", 1, [b"x" * (MAX_FINISHED_BYTES + 1)], last=True)
     assert await which_are_there(log, alice, ["huge", *names]) == ["huge"]
 
 
@@ -148,7 +148,7 @@ async def test_another_session_sees_nothing_of_it(backend, alice):
     other = session(subject="bob", issuer="")
     await backend.store.create(other, max_unbound=100)
     await backend.events.begin(call(alice))
-    await backend.events.append(alice, "c", 1, b"x", last=False)
+    await backend.events.append(alice, "c", 1, [b"x"], last=False)
     assert await backend.events.read(other.id, "c", 0) is None
 
 
@@ -219,7 +219,7 @@ async def test_what_ended_takes_its_streams_and_questions_with_it(backend, alice
     log.forget(alice)
     assert await log.read(alice, "c", 0) is None
     assert not await backend.answers.deliver(alice, question_id("c", b"how?", 1), b"late")
-    assert not await log.append(alice, "c", 1, b"x", last=False)
+    assert not await log.append(alice, "c", 1, [b"x"], last=False)
     assert await log.newest(alice) == 0
 
 
@@ -247,15 +247,15 @@ async def test_a_call_outlives_its_process(tmp_path):
         await before.store.create(one, max_unbound=100)
         kept = call(one.id)
         await before.events.begin(kept)
-        await before.events.append(one.id, "c", 1, b"x", last=False)
+        await before.events.append(one.id, "c", 1, [b"x"], last=False)
         assert await before.ownership.claim(one.id, "c") == kept  # a claim that was cut short
         done = replace(kept, stream_id="d")
         await before.events.begin(done)
-        await before.events.append(one.id, "d", 1, b"x", last=True)
+        await before.events.append(one.id, "d", 1, [b"x"], last=True)
     async with opened("sqlite", tmp_path) as after:
-        assert not await after.events.append(one.id, "c", 2, b"y", last=False)  # not ours yet
+        assert not await after.events.append(one.id, "c", 2, [b"y"], last=False)  # not ours yet
         assert await after.ownership.claim(one.id, "c") == kept
-        assert await after.events.append(one.id, "c", 2, b"y", last=True)
+        assert await after.events.append(one.id, "c", 2, [b"y"], last=True)
         assert await contents(after.events, one.id) == ([(1, b"x"), (2, b"y")], True)
         assert await after.ownership.claim(one.id, "d") is None  # it is finished
 
@@ -267,7 +267,7 @@ async def test_what_is_finished_is_dropped_when_its_time_is_over(tmp_path, kind)
         one = session(subject="alice", issuer="")
         await backend.store.create(one, max_unbound=100)
         await backend.events.begin(call(one.id))
-        await backend.events.append(one.id, "c", 1, b"x", last=True)
+        await backend.events.append(one.id, "c", 1, [b"x"], last=True)
         await backend.events.sweep(now + KEEP_FINISHED_S - 1)
         assert await backend.events.read(one.id, "c", 0) is not None
         await backend.events.sweep(now + KEEP_FINISHED_S + 1)

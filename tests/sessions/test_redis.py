@@ -121,14 +121,14 @@ async def test_a_call_is_claimed_only_when_its_process_is_gone(redis, tmp_path):
         async with opened("redis", tmp_path, url=url) as a:
             await a.store.create(one, max_unbound=10)
             await a.events.begin(kept)
-            await a.events.append(one.id, "c", 1, b"x", last=False)
+            await a.events.append(one.id, "c", 1, [b"x"], last=False)
             assert await b.ownership.claim(one.id, "c") is None
-            assert not await b.events.append(one.id, "c", 2, b"y", last=False)
+            assert not await b.events.append(one.id, "c", 2, [b"y"], last=False)
         with trio.fail_after(30):
             while (found := await b.ownership.claim(one.id, "c")) is None:
                 await trio.sleep(0.05)
         assert found == kept
-        assert await b.events.append(one.id, "c", 2, b"y", last=True)
+        assert await b.events.append(one.id, "c", 2, [b"y"], last=True)
 
 
 async def test_a_process_that_leaves_gives_its_calls_away_at_once(pair):
@@ -138,7 +138,7 @@ async def test_a_process_that_leaves_gives_its_calls_away_at_once(pair):
     await a.events.begin(KeptCall(one.id, "c", b"{}", "alice"))
     await a.ownership.disown_all()
     assert await b.ownership.claim(one.id, "c") is not None
-    assert not await a.events.append(one.id, "c", 1, b"late", last=True)
+    assert not await a.events.append(one.id, "c", 1, [b"late"], last=True)
 
 
 async def test_a_process_that_gives_a_call_up_leaves_it_to_the_others(pair):
@@ -147,11 +147,11 @@ async def test_a_process_that_gives_a_call_up_leaves_it_to_the_others(pair):
     await a.store.create(one, max_unbound=10)
     for stream_id, last in (("c", False), ("done", True)):
         await a.events.begin(KeptCall(one.id, stream_id, b"{}", "alice"))
-        await a.events.append(one.id, stream_id, 1, b"x", last=last)
+        await a.events.append(one.id, stream_id, 1, [b"x"], last=last)
         await a.ownership.disown(one.id, stream_id)
         assert (await b.ownership.claim(one.id, stream_id) is not None) is not last
     await a.ownership.disown(one.id, "c")  # it is b's now
-    assert await b.events.append(one.id, "c", 2, b"y", last=True)
+    assert await b.events.append(one.id, "c", 2, [b"y"], last=True)
 
 
 async def test_one_follower_is_served_over_all_processes(redis, tmp_path):
@@ -207,7 +207,7 @@ async def test_keys_expire_by_themselves(redis, tmp_path):
     async with opened("redis", tmp_path, url=url) as backend:
         await backend.store.create(one, max_unbound=10)
         await backend.events.begin(KeptCall(one.id, "c", b"{}", "alice"))
-        await backend.events.append(one.id, "c", 1, b"x", last=False)
+        await backend.events.append(one.id, "c", 1, [b"x"], last=False)
         await backend.events.put(one.id, b"x")
         await backend.answers.expect(one.id, "c", "ask-c-0-1")
         link, keys = backend.events._redis, backend.events._redis.keys
@@ -222,7 +222,7 @@ async def test_a_session_leaves_nothing_behind(redis, tmp_path):
     async with opened("redis", tmp_path, url=url) as backend:
         await backend.store.create(one, max_unbound=10)
         await backend.events.begin(KeptCall(one.id, "c", b"{}", "alice"))
-        await backend.events.append(one.id, "c", 1, b"x", last=False)
+        await backend.events.append(one.id, "c", 1, [b"x"], last=False)
         await backend.events.put(one.id, b"x")
         await backend.watches.watch(one.id, frozenset({"lists", "note://a"}))
         await backend.store.end(one.id)

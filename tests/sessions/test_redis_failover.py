@@ -37,7 +37,7 @@ class Writer:
         while goal is None or len(self.acknowledged) < goal:
             number = len(self.acknowledged) + 1
             append = partial(
-                self._backend.events.append, self._one.id, "c", number, b"%d" % number, last=False
+                self._backend.events.append, self._one.id, "c", number, [b"%d" % number], last=False
             )
             if not await retry_while_away(append):
                 self.check_silent()
@@ -217,6 +217,6 @@ async def test_slots_move_while_their_sessions_are_used(redis_cluster, tmp_path)
             nursery.start_soon(partial(backend.events.put, one.id, b"x"))
             await trio.to_thread.run_sync(partial(move, running, slot, rest, done=True))
         await use(2)  # MOVED, where it is not known yet
-        assert await backend.events.append(one.id, "c", 1, b"x", last=True)
+        assert await backend.events.append(one.id, "c", 1, [b"x"], last=True)
         assert await backend.events.newest(one.id) > 0
         assert link.outages == 0

@@ -219,7 +219,7 @@ async def test_a_narrow_acl_that_will_do(request, kind, more):
     async with opened("redis", None, url=url) as backend:
         await backend.store.create(one, max_unbound=10)
         await backend.events.begin(KeptCall(one.id, "c", b"{}", "alice"))
-        assert await backend.events.append(one.id, "c", 1, b"x", last=True)
+        assert await backend.events.append(one.id, "c", 1, [b"x"], last=True)
         await backend.watches.watch(one.id, frozenset({"note://a"}))
         assert await backend.watches.announce("note://a", b"x") == [one.id]
         assert await backend.store.get(one.id, alive_since=ALWAYS) == one
@@ -330,9 +330,9 @@ async def test_a_redis_without_memory_says_so_and_only_the_owner_is_told(each, t
             assert "Redis is out of memory" in caught.value.message
             assert "out of memory" in backend.store.trouble
             with pytest.raises(StoreError, match="takes no writes"):
-                await backend.events.append(one.id, "c", 1, b"x", last=False)
+                await backend.events.append(one.id, "c", 1, [b"x"], last=False)
             # who does not own the stream hears just that: it must not answer the call
-            assert not await other.events.append(one.id, "c", 1, b"x", last=False)
+            assert not await other.events.append(one.id, "c", 1, [b"x"], last=False)
             assert await backend.store.get(one.id, alive_since=ALWAYS) == one
             assert await backend.store.end(one.id)  # what makes room is done
         await backend.store.create(session(), max_unbound=10)

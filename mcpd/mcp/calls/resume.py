@@ -36,14 +36,14 @@ def lost_answer(session_id: SessionId, stream_id: str) -> bytes | None:
     return encode_error(RequestId(request_id), error)
 
 
-async def next_event(runtime: Runtime, reader: Reader) -> Event | None:
+async def next_events(runtime: Runtime, reader: Reader) -> list[Event]:
     """Like ``Reader.next``; a call whose process is gone is taken over meanwhile.
 
     Cancellation: nothing is lost.
     """
     while True:
-        event = await reader.next()
-        if event is not None or reader.end is not End.UNWRITTEN:
-            return event
+        events = await reader.next()
+        if events or reader.end is not End.UNWRITTEN:
+            return events
         await take_over(runtime, reader.key)
         await reader.wait_for_news()

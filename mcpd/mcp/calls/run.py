@@ -39,6 +39,14 @@ class WriterOutlet:
             self.scope.cancel()
         await trio.lowlevel.checkpoint()
 
+    async def post(self, message: bytes) -> None:
+        """See ``Outlet``."""
+        try:
+            await self.writer.post(message)
+        except StreamLost:
+            self.scope.cancel()
+            await trio.lowlevel.checkpoint()
+
 
 def kept_call(request: McpRequest, session_id: SessionId) -> KeptCall:
     """What is kept of a call, for another process to go on with it."""
@@ -76,6 +84,7 @@ async def run(request: McpRequest, writer: CallWriter) -> None:
     """
     outcome = Outcome(None)
     with _limit(request, writer) as scope:
+        writer.on_lost = scope.cancel
         outcome = await serve(request, WriterOutlet(writer, scope))
     if scope.cancelled_caught and writer.is_live:
         outcome = failed(request.call.id, _late(request))
@@ -117,5 +126,5 @@ async def finish(request: McpRequest, writer: CallWriter, outcome: Outcome) -> N
         await writer.finish(outcome.response)
     except StreamLost:
         return
-    if writer.is_kept:
+    if writer.history.has_asked:
         await request.runtime.server_requests.forget(*writer.key)

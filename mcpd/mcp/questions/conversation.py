@@ -1,6 +1,5 @@
 """The request behind a Context: progress, log messages, questions, and what it may know."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -9,7 +8,7 @@ import trio
 
 from mcpd.app.context import LogLevel
 from mcpd.app.questions import Question, missing_capability
-from mcpd.errors import MissingClientCapability, StoreError, ToolError
+from mcpd.errors import MissingClientCapability, ToolError
 from mcpd.limits.buckets import Bucket
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.revisions import Revision
@@ -17,8 +16,6 @@ from mcpd.mcp.streams.writer import CallWriter
 from mcpd.observer import current
 from mcpd.rpc.messages import encode_notification
 from mcpd.sessions.streams import MAX_BYTES
-
-log = logging.getLogger("mcpd.mcp")
 
 # Enough for a person and for a model, too little to flood a client (MCP, "Progress").
 NOTIFICATIONS_BURST = 200
@@ -36,7 +33,13 @@ class Outlet(Protocol):
     @property
     def writer(self) -> CallWriter | None: ...
     async def send(self, message: bytes) -> None:
-        """Send an encoded message.
+        """Send an encoded message; returns when it went out, or is kept.
+
+        Cancellation: before the message or not at all.
+        """
+
+    async def post(self, message: bytes) -> None:
+        """Let an encoded message that only informs go out soon, in its order.
 
         Cancellation: before the message or not at all.
         """
@@ -80,7 +83,7 @@ class CallConversation:
         self._outlet = outlet
         self._asker = asker
         self._writer = None if outlet is None else outlet.writer
-        self._last_progress = None if self._writer is None else self._writer.last_progress
+        self._last_progress = None if self._writer is None else self._writer.history.last_progress
         self._allowance = Bucket(NOTIFICATIONS_PER_S, NOTIFICATIONS_BURST, trio.current_time())
 
     @property
@@ -147,12 +150,7 @@ class CallConversation:
         await self._notify(self._outlet, "notifications/message", params)
 
     async def _notify(self, outlet: Outlet, method: str, params: dict[str, Any]) -> None:
-        """What only informs does not fail a call when it cannot be kept."""
-        message = bounded(encode_notification(method, params))
-        try:
-            await outlet.send(message)
-        except StoreError as error:
-            log.debug("%s is not sent: %s", method, error.message)
+        await outlet.post(bounded(encode_notification(method, params)))
 
     async def detach(self) -> None:
         """Only a call that may become a task can be detached; for others nothing happens."""

@@ -160,4 +160,4 @@ async def _call_off(request_id: str, outlet: Outlet) -> None:
     """MCP, "Cancellation": the side that asked may say that it no longer matters."""
     with trio.move_on_after(GOODBYE_S, shield=True):
         params = {"requestId": request_id, "reason": "no longer needed"}
-        await outlet.send(encode_notification("notifications/cancelled", params))
+        await outlet.post(encode_notification("notifications/cancelled", params))

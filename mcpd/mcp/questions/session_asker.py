@@ -73,9 +73,9 @@ def _request(
     if writer is None:
         request_id = question_id(asker, encoded, place)
     else:
-        request_id, asker = writer.question_id(encoded), writer.key.stream_id
+        request_id, asker = writer.history.question_id(encoded), writer.key.stream_id
     message = msgspec.json.encode({"jsonrpc": "2.0", "id": request_id, **content})
-    asked_before = writer is not None and request_id in writer.asked
+    asked_before = writer is not None and request_id in writer.history.asked
     return ServerRequest(request_id, asker, message, asked_before)
 
 

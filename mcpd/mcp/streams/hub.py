@@ -16,7 +16,7 @@ from mcpd.mcp.streams.lease import Lease
 from mcpd.mcp.streams.local_readers import LocalReaders
 from mcpd.mcp.streams.ownership import Ownership
 from mcpd.mcp.streams.reader import Reader
-from mcpd.mcp.streams.retry_queue import RetryQueue
+from mcpd.mcp.streams.retry_queue import RetryQueue, Write
 from mcpd.mcp.streams.writer import CallWriter
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.bus import Signal, SignalKind
@@ -45,6 +45,7 @@ class StreamHub:
         self._readers: dict[StreamKey, LocalReaders] = {}
         self._read_elsewhere: set[StreamKey] = set()  # of those written here
         self._retries = RetryQueue()
+        self._nursery: trio.Nursery | None = None  # owns what outlives a call or a connection
         self.ownership: Ownership | None = None
         if backend.ownership is not None:
             self.ownership = Ownership(backend.ownership, self._retries, self._writers.__contains__)
@@ -66,8 +67,14 @@ class StreamHub:
             tell_elsewhere=partial(self._tell_elsewhere, key),
             on_end=partial(self._ended, key),
             write_later=partial(self._retries.add, (key, "end")),
+            start_soon=self._start_soon,
         )
         return writer
+
+    def _start_soon(self, write: Write) -> None:
+        if self._nursery is None:
+            raise RuntimeError("StreamHub.run_upkeep owns what is written later and does not run")
+        self._nursery.start_soon(write)
 
     def _ended(self, key: StreamKey, unfinished: bool) -> None:
         del self._writers[key]
@@ -163,8 +170,8 @@ class StreamHub:
 
     async def run_upkeep(self) -> None:
         """Write to the store what waits for it, and let it drop what is past its age, for ever."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._retries.run)
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._retries.run)
             while True:
                 await trio.sleep(SWEEP_EVERY_S)
                 try:

@@ -15,11 +15,12 @@ from mcpd.sessions.streams import SESSION_STREAM, Event, EventLog, StreamKey
 
 LOOK_AT_LEASE_S = 5.0  # while another reader is served: its process may die
 LOOK_AGAIN_S = 0.25  # at a stream that another process writes: signals may be lost
+TOGETHER_BYTES = 64 * 1024  # of events that go out together; the last may pass it
 STORE_AWAY_S = 1.0  # until a log that cannot be read is tried again
 
 
 class End(Enum):
-    """Why a reader has no next event."""
+    """Why a reader has no next events."""
 
     FINISHED = auto()
     DISCONNECTED = auto()  # the client is to come back later
@@ -30,7 +31,7 @@ class End(Enum):
 
 class Reader:
     """One connection's place in a stream; a context manager. ``end`` tells why ``next`` returned
-    None.
+    nothing.
 
     Args:
         find_writer: of this process, if there is one.
@@ -84,8 +85,20 @@ class Reader:
         ended = self._finished or (self._writer is not None and self._writer.state in over)
         return not self._is_own and ended and self.end is not End.FINISHED
 
-    async def next(self) -> Event | None:
-        """The next event; None: there is none, see ``end``.
+    @property
+    def has_news(self) -> bool:
+        """Whether ``next`` would return events without a wait, as far as is known here."""
+        writer, lease = self._writer, self.lease
+        is_served = lease is None or lease.state is LeaseState.HELD
+        return is_served and writer is not None and writer.has_all and writer.ring.last > self.after
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the stream is finished, and all of it was returned."""
+        return self._finished and not self._buffer
+
+    async def next(self) -> list[Event]:
+        """The next events, which are to go out together; none: there are no more, see ``end``.
 
         Cancellation: nothing is lost.
         """
@@ -101,12 +114,12 @@ class Reader:
             elif self.lease is not None and self.lease.state is LeaseState.WAITING:
                 await self._wait_until_served(changed, LOOK_AT_LEASE_S)
             elif self._buffer:
-                return self._next_buffered()
+                return self._take_buffered()
             elif self._finished:
                 self.end = End.FINISHED
             elif not await self._fill():
                 await self._wait(changed)
-        return None
+        return []
 
     def _doubts_lease(self) -> bool:
         """Whether a reader of another process may be served instead."""
@@ -139,11 +152,14 @@ class Reader:
         if self.lease is not None:
             self.lease.doubt()
 
-    def _next_buffered(self) -> Event:
-        event = self._buffer.popleft()
-        self.after = event.number
-        self.readers.delivered = max(self.readers.delivered, event.number)
-        return event
+    def _take_buffered(self) -> list[Event]:
+        taken, size = [], 0
+        while self._buffer and size < TOGETHER_BYTES:
+            taken.append(self._buffer.popleft())
+            size += len(taken[-1].data)
+        self.after = taken[-1].number
+        self.readers.delivered = max(self.readers.delivered, self.after)
+        return taken
 
     async def _fill(self) -> bool:
         """Read on; False: nothing new is there."""

@@ -8,19 +8,20 @@ kept, and how the call ended is written when there is room again.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
-from typing import Any
 
 import msgspec
 import trio
 
-from mcpd.errors import StoreError
+from mcpd.coalescing import Coalescer
+from mcpd.errors import McpdError
 from mcpd.mcp.streams.keep import Write, keep
 from mcpd.mcp.streams.local_readers import LocalReaders
+from mcpd.mcp.streams.run_history import RunHistory
 from mcpd.sessions.retry import retry_while_away
 from mcpd.sessions.ring import Ring
-from mcpd.sessions.stream_ids import question_id
 from mcpd.sessions.streams import Event, EventLog, KeptCall, StreamKey
 
 log = logging.getLogger("mcpd.mcp")
@@ -68,22 +69,6 @@ class StreamLost(Exception):
     """Another process has the call now, or its session is over; nothing more is sent for it."""
 
 
-class _Written(msgspec.Struct):
-    """What is read of a message that another process wrote."""
-
-    id: Any = None
-    method: str = ""
-    params: dict[str, Any] = {}
-
-
-_written = msgspec.json.Decoder(_Written)
-
-
-def _is_question(message: bytes) -> bool:
-    written = _written.decode(message)
-    return bool(written.method) and written.id is not None
-
-
 class CallWriter:
     """One call's messages, numbered and kept.
 
@@ -93,12 +78,13 @@ class CallWriter:
         on_end: called once, when this process writes no more; told whether the stream is left
             unfinished.
         write_later: takes what a full log did not.
+        start_soon: starts a task that may outlive the call.
 
     Attributes:
         settled: set when it is known whether there is a stream.
         plain_answer: the answer of a call that sent nothing else; None: it gets none.
-        asked: ids of questions that an earlier run of the call asked.
-        last_progress: what an earlier run told last.
+        history: what its runs told and asked.
+        on_lost: called when a posted message finds that the stream is not ours any more.
     """
 
     def __init__(
@@ -110,22 +96,23 @@ class CallWriter:
         tell_elsewhere: Callable[[], None],
         on_end: Callable[[bool], None],
         write_later: Callable[[Write], None],
+        start_soon: Callable[[Write], None],
     ) -> None:
         self.key = StreamKey(call.session_id, call.stream_id)
         self.state = WriterState.NEW
         self.settled = trio.Event()
         self.ring = Ring()  # what was written, for readers in this process
         self.plain_answer: bytes | None = None
-        self.asked: set[str] = set()
-        self.last_progress: float | None = None
+        self.history = RunHistory(call.stream_id)
         self.readers = readers
         self._events = events
         self._call = call
         self._tell_elsewhere = tell_elsewhere
         self._on_end = on_end
         self._write_later = write_later
+        self.on_lost: Callable[[], None] | None = None
         self._lock = trio.Lock()
-        self._times: dict[bytes, int] = {}
+        self._posted = Coalescer(self._write_posted, start_soon)
 
     @property
     def is_live(self) -> bool:
@@ -161,20 +148,8 @@ class CallWriter:
             return
         for event in events:
             self.ring.append(event.number, event.data)
-            self._learn(event.data)
+            self.history.learn(event.data)
         self._move(WriterMove.OPEN)
-
-    def _learn(self, data: bytes) -> None:
-        try:
-            message = _written.decode(data)
-        except msgspec.DecodeError:
-            return
-        if isinstance(message.id, str) and message.method:
-            self.asked.add(message.id)
-        if message.method == "notifications/progress":
-            progress = message.params.get("progress")
-            if isinstance(progress, int | float):
-                self.last_progress = max(progress, self.last_progress or progress)
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -186,32 +161,43 @@ class CallWriter:
                 answer goes out plainly.
         """
         async with self._lock:
-            await self._open()
-
-    async def _open(self) -> None:
-        if self.state is WriterState.NEW:
-            await retry_while_away(lambda: self._events.begin(self._call))
-            self._call = msgspec.structs.replace(self._call, request=b"")  # the log has it now
-            if self.is_live:  # nothing gave it up meanwhile
-                self._move(WriterMove.OPEN)
+            if self.state is WriterState.NEW:
+                await self._begin([])
 
     async def send(self, message: bytes) -> None:
-        """Keep a message and let it go out. While the log is too full to begin a stream, what is
-        no question is dropped: the answer does not depend on it.
+        """Keep a message, behind what was posted, and let it go out.
 
         Raises:
             StreamLost: it is not ours to send any more.
-            StoreError: the store stayed away for STORE_AWAY_LIMIT_S, or takes no writes and it
-                is a question.
+            StoreError: the store stayed away for STORE_AWAY_LIMIT_S, or takes no writes.
         """
         async with self._lock:
+            await self._write([*self._posted.take(), message])
+
+    async def post(self, message: bytes) -> None:
+        """Keep a message that only informs, soon, and let it go out. It is dropped if it cannot be
+        kept: the answer does not depend on it.
+
+        Raises:
+            StreamLost: it is not ours to send any more.
+        """
+        if not self.is_live:
+            raise StreamLost
+        await self._posted.put(message)
+
+    async def _write_posted(self) -> None:
+        async with self._lock:
+            messages = self._posted.take()
             try:
-                await self._open()
-            except StoreError as error:
-                if not error.lasting or _is_question(message):
-                    raise
-                return
-            await self._append(message, last=False)
+                if messages:
+                    await self._write(messages)
+            except StreamLost:
+                if self.on_lost is not None:
+                    self.on_lost()
+            except McpdError as error:  # the store is away or full, or the session is over
+                log.debug("messages are not sent: %s", error.message)
+            except Exception:
+                log.exception("messages are not sent")
 
     async def finish(self, body: bytes | None) -> None:
         """The answer, or None for a call that gets none. The stream is over. One that cannot be
@@ -221,33 +207,33 @@ class CallWriter:
             StreamLost, StoreError: see ``send``.
         """
         async with self._lock:
+            messages = self._posted.take()
             if self.state is WriterState.NEW:
-                self.plain_answer = body
-                self._move(WriterMove.FINISH)
-                return
+                self.plain_answer = body  # unless it can be kept with what was posted
+                if not messages:
+                    self._move(WriterMove.FINISH)
+                    return
+            if body is not None:
+                messages.append(body)
             try:
-                await self._append(body, last=True)
+                await self._write(messages, last=True)
                 if self.is_live:
                     self._move(WriterMove.FINISH)
-            except StoreError as error:
+            except StreamLost:
+                self.readers.disconnect(BROKEN_RETRY_MS)
+                raise
+            except McpdError as error:
+                if self.state is WriterState.NEW:
+                    self._move(WriterMove.FINISH)
+                    return
                 if not (self.is_live and self.readers.is_read and body is not None):
                     self.readers.disconnect(BROKEN_RETRY_MS)
                     raise
                 log.warning("an answer goes out without being kept: %s", error.message)
-                self._finish_here(body)
-            except StreamLost:
-                self.readers.disconnect(BROKEN_RETRY_MS)
-                raise
+                self._show(messages, last=True)  # a client that breaks off is told it was lost
+                self._move(WriterMove.FINISH)
             finally:
                 self.give_up()
-
-    def _finish_here(self, body: bytes) -> None:
-        """Let the answer go to the connection that reads; a client whose connection breaks before
-        that is told what a lost call is told.
-        """
-        self.ring.append(self.ring.last + 1, body)
-        self.ring.finished_at = trio.current_time()
-        self._move(WriterMove.FINISH)
 
     def give_up(self) -> None:
         """Write no more; an unfinished stream stays as it is in the log. Does nothing to one that
@@ -256,34 +242,57 @@ class CallWriter:
         if self.is_live:
             self._move(WriterMove.LOSE)
 
-    async def _append(self, data: bytes | None, *, last: bool) -> None:
+    async def _write(self, messages: list[bytes], *, last: bool = False) -> None:
+        if self.state is WriterState.NEW and not self.ring.last:
+            await self._begin(messages, last=last)
+            if not self.is_live:
+                raise StreamLost
+            return
+        if self.state is WriterState.NEW:
+            await self._begin([])  # the numbers of a first write that failed are not used again
         if self.state is not WriterState.STREAMING:
             raise StreamLost
-        number = self.ring.last + 1
-        try:
-            is_ours = await self._keep(number, data, last=last)
-        except BaseException:  # perhaps it is in the log: no other message may have its number
-            self.ring.last = number
-            raise
+        with self._numbers_taken(messages):
+            is_ours = await self._keep(self.ring.last + 1, messages, last=last)
         if not is_ours:
             self.give_up()
             raise StreamLost
-        if data is not None:
-            self.ring.append(number, data)
-        if last:
-            self.ring.finished_at = trio.current_time()
-        else:
+        self._show(messages, last=last)
+        if not last:
             self._wake()
 
-    async def _keep(self, number: int, data: bytes | None, *, last: bool) -> bool:
+    async def _begin(self, messages: list[bytes], *, last: bool = False) -> None:
+        async def begin() -> None:
+            unread = not self.readers.is_read
+            await self._events.begin(self._call, messages, last=last, unread=unread)
+
+        with self._numbers_taken(messages):
+            await retry_while_away(begin)
+        self._call = msgspec.structs.replace(self._call, request=b"")  # the log has it now
+        self._show(messages, last=last)
+        if self.is_live:  # nothing gave it up meanwhile
+            self._move(WriterMove.OPEN)
+
+    async def _keep(self, number: int, messages: list[bytes], *, last: bool) -> bool:
         async def append() -> bool:
             return await self._events.append(
-                *self.key, number, data, last=last, unread=not self.readers.is_read
+                *self.key, number, messages, last=last, unread=not self.readers.is_read
             )
 
         return await keep(append, self.readers, last=last, write_later=self._write_later)
 
-    def question_id(self, content: bytes) -> str:
-        """The id for a question, the same in every run of the call."""
-        self._times[content] = times = self._times.get(content, 0) + 1
-        return question_id(self.key.stream_id, content, times)
+    @contextmanager
+    def _numbers_taken(self, messages: list[bytes]) -> Iterator[None]:
+        """Messages whose writing fails are perhaps in the log: no others may have their numbers."""
+        try:
+            yield
+        except BaseException:
+            self.ring.last += len(messages)
+            raise
+
+    def _show(self, messages: list[bytes], *, last: bool) -> None:
+        """Let readers of this process have them; the caller wakes these."""
+        for message in messages:
+            self.ring.append(self.ring.last + 1, message)
+        if last:
+            self.ring.finished_at = trio.current_time()

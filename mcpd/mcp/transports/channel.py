@@ -84,6 +84,8 @@ class ChannelOutlet:
         """See ``Outlet``."""
         await self._send(message)
 
+    post = send  # the writer of the channel has what waits
+
 
 class Channel:
     """One client at one channel.

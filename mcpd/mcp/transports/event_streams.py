@@ -10,7 +10,7 @@ from mcpd.auth.principals import Principal
 from mcpd.errors import McpdError, StoreError
 from mcpd.http import sse
 from mcpd.http.messages import EventSink, EventStream, Response
-from mcpd.mcp.calls.resume import is_known, lost_answer, next_event
+from mcpd.mcp.calls.resume import is_known, lost_answer, next_events
 from mcpd.mcp.calls.run import kept_call, start
 from mcpd.mcp.dispatch import Outcome, failed, say_farewell, serve
 from mcpd.mcp.request import McpRequest
@@ -34,10 +34,15 @@ class SinkOutlet:
         self.used = False
         self._sink = sink
 
-    async def send(self, message: bytes) -> None:
+    async def send(self, message: bytes, *, last: bool = False) -> None:
         """See ``Outlet``."""
         self.used = True
-        await self._sink.send(sse.event(message))
+        await self._sink.send(sse.event(message), last=last)
+
+    async def post(self, message: bytes) -> None:
+        """See ``Outlet``."""
+        self.used = True
+        await self._sink.post(sse.event(message))
 
 
 def call_stream(request: McpRequest, accepted: Accepts, *, lasts_s: float) -> EventStream:
@@ -58,7 +63,7 @@ def call_stream(request: McpRequest, accepted: Accepts, *, lasts_s: float) -> Ev
             modern = request.caller.revision.modern
             return outcome_response(outcome, accepted, modern=modern)
         if outcome.response is not None:
-            await outlet.send(outcome.response)
+            await outlet.send(outcome.response, last=True)
         return None
 
     endless = request.method.farewell is not None
@@ -88,11 +93,9 @@ def kept_call_stream(request: McpRequest, session: Session, accepted: Accepts) -
                     return outcome_response(failed(request.call.id, error), accepted, modern=False)
             if not writer.is_kept:
                 return outcome_response(Outcome(writer.plain_answer), accepted, modern=False)
-            if revision.primes_streams:  # in one write with the head: without it none comes back
-                await sink.send(sse.prime(event_id(key.stream_id, 0)))
-            else:
-                await sink.open()
-            await _send_all(runtime, sink, reader, revision)
+            # In one write with the head: without it no client comes back.
+            prime = sse.prime(event_id(key.stream_id, 0)) if revision.primes_streams else b""
+            await _send_all(runtime, sink, reader, revision, prime)
         return None
 
     return EventStream(run, sse.STREAM_HEADERS)
@@ -124,7 +127,6 @@ def _rest_of_call(
     runtime: Runtime, session_id: SessionId, stream_id: str, after: int, revision: Revision
 ) -> EventStream:
     async def run(sink: EventSink) -> None:
-        await sink.open()
         with (
             runtime.sessions.active.hold(session_id),
             runtime.streams.open_reader(session_id, stream_id, after) as reader,
@@ -134,10 +136,22 @@ def _rest_of_call(
     return EventStream(run, sse.STREAM_HEADERS)
 
 
-async def _send_all(runtime: Runtime, sink: EventSink, reader: Reader, revision: Revision) -> None:
+async def _send_all(
+    runtime: Runtime, sink: EventSink, reader: Reader, revision: Revision, before: bytes = b""
+) -> None:
+    """Send what there is and what comes, to the end of the stream.
+
+    Args:
+        before: goes out first, with the head: at once, or with the events that are there already.
+    """
     stream_id = reader.key.stream_id
-    while event := await next_event(runtime, reader):
-        if not await sink.send(_encode(stream_id, event, revision)):
+    if not reader.has_news:
+        await sink.send(before)
+        before = b""
+    while events := await next_events(runtime, reader):
+        data = before + b"".join(_encode(stream_id, event, revision) for event in events)
+        before = b""
+        if not await sink.send(data, last=reader.has_ended):
             return  # its client is gone, and will come back for it
     if reader.end is End.DISCONNECTED:  # the client comes back for the rest
         last = event_id(stream_id, reader.after) if revision.primes_streams else None
@@ -167,10 +181,11 @@ async def session_stream(
         with held, runtime.sessions.active.stream(session.id):
             await sink.open()
             with streams.open_reader(session.id, SESSION_STREAM, begin) as reader:
-                while event := await reader.next():
-                    if not await sink.send(_encode(SESSION_STREAM, event, revision)):
+                while events := await reader.next():
+                    data = (_encode(SESSION_STREAM, event, revision) for event in events)
+                    if not await sink.send(b"".join(data)):
                         return
-                    sent = event.number
+                    sent = events[-1].number
 
     def farewell(retry_ms: int) -> bytes:
         last = event_id(SESSION_STREAM, sent) if revision.primes_streams else None

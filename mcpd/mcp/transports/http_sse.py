@@ -63,9 +63,9 @@ class HttpSse:
                     endpoint = f"{MESSAGES_PATH}?session_id={session.id}".encode("ascii")
                     await sink.send(sse.event(endpoint, name="endpoint"))
                     with streams.open_reader(session.id, SESSION_STREAM, 0) as reader:
-                        while event := await reader.next():
-                            await sink.send(sse.event(event.data))
-                            await self._forget_sent(session.id, event.number)
+                        while events := await reader.next():
+                            await sink.send(b"".join(sse.event(event.data) for event in events))
+                            await self._forget_sent(session.id, events[-1].number)
             finally:
                 with trio.move_on_after(END_S, shield=True):
                     await self._end(session.id)

@@ -104,5 +104,6 @@ async def _pass_on_changes(runtime: Runtime, session: Session, send: Send) -> No
     """Changes of lists and subscribed resources, for as long as the channel is open."""
     await runtime.changes.watch(session.id, session.subscriptions)
     with runtime.streams.open_reader(session.id, SESSION_STREAM, 0) as reader:
-        while event := await reader.next():
-            await send(event.data)
+        while events := await reader.next():
+            for event in events:
+                await send(event.data)

@@ -1,7 +1,7 @@
 """Streams in this process: for development."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mcpd.errors import SessionNotFound
 from mcpd.sessions.memory.kept import KeptSessions
@@ -26,17 +26,25 @@ class MemoryEvents:
         self._kept = kept
         self._clock = clock
 
-    async def begin(self, call: KeptCall) -> None:
+    async def begin(
+        self,
+        call: KeptCall,
+        messages: Sequence[bytes] = (),
+        *,
+        last: bool = False,
+        unread: bool = False,
+    ) -> None:
         if not self._kept.is_there(call.session_id):
             raise SessionNotFound("The session ended.")
-        self._kept.make(call.session_id).streams[call.stream_id] = Ring()
+        self._kept.make(call.session_id).streams.setdefault(call.stream_id, Ring())
+        await self.append(call.session_id, call.stream_id, 1, messages, last=last, unread=unread)
 
     async def append(
         self,
         session_id: SessionId,
         stream_id: str,
         number: int,
-        data: bytes | None,
+        messages: Sequence[bytes],
         *,
         last: bool,
         unread: bool = False,
@@ -44,8 +52,8 @@ class MemoryEvents:
         ring = self._ring(session_id, stream_id)
         if ring is None:
             return False
-        if data is not None:
-            ring.append(number, data)
+        for place, message in enumerate(messages, number):
+            ring.append(place, message)
         if last and ring.finished_at is None:
             self._make_room(self._kept.make(session_id).streams, ring.size)
             ring.finished_at, ring.unread = self._clock(), unread

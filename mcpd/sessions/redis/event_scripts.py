@@ -55,11 +55,12 @@ end
 """
 
 # KEYS: record, stream, unfinished; ARGV: stream, call, owner, ttl, now
-# → 1: begun; 0: the session is gone
+# → 1: begun, now or before; 0: the session is gone
 BEGIN = Script(
     """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local m, index, ttl = KEYS[2], KEYS[3], ARGV[4]
+if redis.call('HGET', m, 'owner') == ARGV[3] then return 1 end
 redis.call('HSET', m, 'call', ARGV[2], 'owner', ARGV[3], 'last', 0, 'bytes', 0)
 redis.call('EXPIRE', m, ttl)
 redis.call('ZREMRANGEBYSCORE', index, '-inf', ARGV[5] - ttl)
@@ -69,8 +70,9 @@ return 1
 """
 )
 
-# KEYS: stream (2), unfinished, read, unread, sizes; ARGV: stream, owner, number, data, with data?,
-# last?, ttl running, ttl finished, now, unread? → nil: it is not ours; names of what was forgotten
+# KEYS: stream (2), unfinished, read, unread, sizes; ARGV: stream, owner, number of the first
+# message, last?, ttl running, ttl finished, now, unread?, messages
+# → nil: it is not ours; names of what was forgotten
 APPEND = Script(
     ADD
     + MAKE_ROOM
@@ -78,21 +80,28 @@ APPEND = Script(
 local m, e, stream = KEYS[1], KEYS[2], ARGV[1]
 local state = redis.call('HMGET', m, 'owner', 'last', 'finished')
 if state[1] ~= ARGV[2] then return nil end
-if ARGV[5] == '1' and tonumber(ARGV[3]) > tonumber(state[2]) then
-  redis.call('XADD', e, '0-'..ARGV[3], 'd', ARGV[4])
-  redis.call('HSET', m, 'last', ARGV[3])
-  redis.call('HINCRBY', m, 'bytes', #ARGV[4])
+local number, known, size = tonumber(ARGV[3]), tonumber(state[2]), 0
+for place = 9, #ARGV do
+  if number > known then
+    redis.call('XADD', e, '0-'..number, 'd', ARGV[place])
+    size = size + #ARGV[place]
+  end
+  number = number + 1
+end
+if #ARGV > 8 and number - 1 > known then
+  redis.call('HSET', m, 'last', number - 1)
+  redis.call('HINCRBY', m, 'bytes', size)
   trim(m, e)
 end
 if state[3] then return gone end
-local ttl = ARGV[7]
-if ARGV[6] == '1' then
+local ttl = ARGV[5]
+if ARGV[4] == '1' then
   local size = tonumber(redis.call('HGET', m, 'bytes') or 0)
-  make_room({{KEYS[4], KEYS[5]}}, KEYS[6], size, ARGV[9] - ARGV[8])
-  local index = ARGV[10] == '1' and KEYS[5] or KEYS[4]
+  make_room({{KEYS[4], KEYS[5]}}, KEYS[6], size, ARGV[7] - ARGV[6])
+  local index = ARGV[8] == '1' and KEYS[5] or KEYS[4]
   redis.call('HSET', m, 'finished', 1)
-  ttl = ARGV[8]
-  redis.call('ZADD', index, ARGV[9], stream)
+  ttl = ARGV[6]
+  redis.call('ZADD', index, ARGV[7], stream)
   redis.call('EXPIRE', index, ttl)
   if size > {SMALL_BYTES} then
     redis.call('HSET', KEYS[6], stream, size)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -48,8 +48,15 @@ class RedisEvents:
         self._own_ttl_s = math.ceil(own_ttl_s)
         self._clock = clock
 
-    async def begin(self, call: KeptCall) -> None:
-        keys = self._keys
+    async def begin(
+        self,
+        call: KeptCall,
+        messages: Sequence[bytes] = (),
+        *,
+        last: bool = False,
+        unread: bool = False,
+    ) -> None:
+        keys, key = self._keys, (call.session_id, call.stream_id)
         begun = await self._redis.run(
             scripts.BEGIN,
             (
@@ -64,7 +71,10 @@ class RedisEvents:
             self._clock(),
             durable=True,
         )
-        if not begun:
+        if not begun or (
+            (messages or last)
+            and not await self.append(*key, 1, messages, last=last, unread=unread)
+        ):
             raise SessionNotFound("The session ended.")
 
     async def append(
@@ -72,7 +82,7 @@ class RedisEvents:
         session_id: SessionId,
         stream_id: str,
         number: int,
-        data: bytes | None,
+        messages: Sequence[bytes],
         *,
         last: bool,
         unread: bool = False,
@@ -88,13 +98,12 @@ class RedisEvents:
             stream_id,
             self._owner,
             number,
-            data or b"",
-            int(data is not None),
             int(last),
             self._running_ttl_s,
             int(KEEP_FINISHED_S),
             self._clock(),
             int(unread),
+            *messages,
             durable=True,
         )
         for old in forgotten or ():  # they expire if this is not carried out

@@ -6,7 +6,7 @@ a power loss takes is told to the client as lost (``stream_ids.request_of``).
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -49,9 +49,17 @@ class SqliteEvents:
         self._keep_running_s = keep_running_s
         self._clock = clock
 
-    async def begin(self, call: KeptCall) -> None:
+    async def begin(
+        self,
+        call: KeptCall,
+        messages: Sequence[bytes] = (),
+        *,
+        last: bool = False,
+        unread: bool = False,
+    ) -> None:
         expires_at = self._clock() + self._keep_running_s
         row = (call.session_id, call.stream_id, msgspec.json.encode(call), self._owner, expires_at)
+        append = self._append(call.session_id, call.stream_id, 1, messages, last, unread)
 
         def insert(db: sqlite3.Connection) -> bool:
             if not rows.is_there(db, call.session_id):
@@ -61,7 +69,7 @@ class SqliteEvents:
                 " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 row,
             )
-            return True
+            return not (messages or last) or append(db)
 
         if not await self._database.write(insert, durable=False):
             raise SessionNotFound("The session ended.")
@@ -71,25 +79,38 @@ class SqliteEvents:
         session_id: SessionId,
         stream_id: str,
         number: int,
-        data: bytes | None,
+        messages: Sequence[bytes],
         *,
         last: bool,
         unread: bool = False,
     ) -> bool:
+        append = self._append(session_id, stream_id, number, messages, last, unread)
+        return await self._database.write(append, durable=False)
+
+    def _append(
+        self,
+        session_id: SessionId,
+        stream_id: str,
+        number: int,
+        messages: Sequence[bytes],
+        last: bool,
+        unread: bool,
+    ) -> Callable[[sqlite3.Connection], bool]:
         expires_at = self._clock() + KEEP_FINISHED_S
 
-        def keep(db: sqlite3.Connection) -> bool:
+        def append(db: sqlite3.Connection) -> bool:
             key = (session_id, stream_id)
             row = db.execute(f"SELECT owner, last FROM stream WHERE {STREAM}", key).fetchone()
             if row is None or row[0] != self._owner:
                 return False
-            if data is not None and number > row[1]:
-                rows.insert_event(db, session_id, stream_id, number, data)
+            known = max(0, row[1] - number + 1)
+            if messages[known:]:
+                rows.insert_events(db, session_id, stream_id, number + known, messages[known:])
             if last:
                 rows.finish(db, session_id, stream_id, expires_at, unread=unread)
             return True
 
-        return await self._database.write(keep, durable=False)
+        return append
 
     async def mark_unread(self, session_id: SessionId, stream_id: str) -> None:
         await self._database.write(

@@ -1,6 +1,7 @@
 """The rows of streams and their events, as the steps of ``events`` and ``watches`` need them."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.stream_ids import next_own_number
@@ -24,19 +25,23 @@ def is_there(db: sqlite3.Connection, session_id: SessionId) -> bool:
     return row is not None
 
 
-def insert_event(
-    db: sqlite3.Connection, session_id: SessionId, stream_id: str, number: int, data: bytes
+def insert_events(
+    db: sqlite3.Connection,
+    session_id: SessionId,
+    stream_id: str,
+    number: int,
+    messages: Sequence[bytes],
 ) -> None:
-    """Add an event, and drop the oldest of too many."""
+    """Add events, the first of them under ``number``, and drop the oldest of too many."""
     key = (session_id, stream_id)
-    db.execute(
+    db.executemany(
         "INSERT INTO event (session_id, stream_id, number, data) VALUES (?, ?, ?, ?)",
-        (*key, number, data),
+        [(*key, place, message) for place, message in enumerate(messages, number)],
     )
     events, size = db.execute(
-        f"UPDATE stream SET last = ?, events = events + 1, bytes = bytes + ? WHERE {STREAM}"
+        f"UPDATE stream SET last = ?, events = events + ?, bytes = bytes + ? WHERE {STREAM}"
         " RETURNING events, bytes",
-        (number, len(data), *key),
+        (number + len(messages) - 1, len(messages), sum(map(len, messages)), *key),
     ).fetchone()
     while events > 1 and (events > MAX_EVENTS or size > MAX_BYTES):
         oldest = db.execute(
@@ -83,7 +88,7 @@ def put(
             (session_id, SESSION_STREAM),
         )
     number = next_own_number(last, now)
-    insert_event(db, session_id, SESSION_STREAM, number, data)
+    insert_events(db, session_id, SESSION_STREAM, number, [data])
     return number
 
 

@@ -1,0 +1,69 @@
+"""Messages that are ready together are written together: one write costs as much as ten."""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+BURST_S = 0.001  # between messages that need not go out one by one
+MAX_WAITING = 16  # messages; their sender waits for room
+MAX_WAITING_BYTES = 64 * 1024
+
+Write = Callable[[], Awaitable[None]]
+
+
+class Coalescer:
+    """What waits to be written, in order, and the task that writes it.
+
+    A message that comes alone goes out at once, since its sender gives way to that task. Those that
+    follow within BURST_S, by the time of their sender, wait until it waits for something, and then
+    go out together.
+
+    Args:
+        write: takes all that waits (``take``), and writes or drops it; raises nothing.
+        start_soon: starts a task that may outlive the sender.
+    """
+
+    __slots__ = ("_is_writing", "_returned", "_room", "_size", "_start_soon", "_waiting", "_write")
+
+    def __init__(self, write: Write, start_soon: Callable[[Write], None]) -> None:
+        self._write = write
+        self._start_soon = start_soon
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._is_writing = False
+        self._room: trio.Event | None = None  # while a sender waits for room
+        self._returned = 0.0  # when the sender could go on; Trio clock
+
+    def take(self) -> list[bytes]:
+        """All that waits, for who writes it now."""
+        taken, self._waiting, self._size = self._waiting, [], 0
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+        return taken
+
+    async def put(self, message: bytes) -> None:
+        """Let a message go out soon. No checkpoint for one of a burst that finds room.
+
+        Cancellation: before the message or not at all.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while len(self._waiting) >= MAX_WAITING or self._size >= MAX_WAITING_BYTES:
+            if self._room is None:
+                self._room = trio.Event()
+            await self._room.wait()
+        self._waiting.append(message)
+        self._size += len(message)
+        if not self._is_writing:
+            self._is_writing = True
+            self._start_soon(self._run)
+        if trio.current_time() - self._returned >= BURST_S:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        self._returned = trio.current_time()
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                await self._write()
+        finally:
+            self._is_writing = False
