@@ -1,6 +1,7 @@
 """Messages that are ready together are written together: one write costs as much as ten."""
 
 from collections.abc import Awaitable, Callable
+from time import monotonic
 
 import trio
 
@@ -32,7 +33,7 @@ class Coalescer:
         self._size = 0
         self._is_writing = False
         self._room: trio.Event | None = None  # while a sender waits for room
-        self._returned = 0.0  # when the sender could go on; Trio clock
+        self._returned = 0.0  # when the sender could go on, by ``monotonic``
 
     def take(self) -> list[bytes]:
         """All that waits, for who writes it now."""
@@ -57,9 +58,9 @@ class Coalescer:
         if not self._is_writing:
             self._is_writing = True
             self._start_soon(self._run)
-        if trio.current_time() - self._returned >= BURST_S:
+        if monotonic() - self._returned >= BURST_S:
             await trio.lowlevel.cancel_shielded_checkpoint()
-        self._returned = trio.current_time()
+        self._returned = monotonic()
 
     async def _run(self) -> None:
         try:

@@ -291,7 +291,8 @@ class Connection:
     async def _write_stream(self, data: bytes) -> bool:
         self._answer_begun = True
         whole = await self._stream.send_whole(data)
-        self._stream.resume()
+        if self._stream.phase is Phase.WRITING:
+            self._stream.resume()
         return whole
 
     def _bytes_of(self, response: Response, *, close: bool) -> bytes:

@@ -165,7 +165,13 @@ class PeerStream(Timed):
         return data
 
     async def send_whole(self, data: bytes) -> bool:
-        """Write all of it, whatever is cancelled around it; False: it did not all go out."""
+        """Write all of it, whatever is cancelled around it; False: it did not all go out. No
+        checkpoint if the system takes it at once.
+        """
+        if len(data) <= WRITE_PIECE_BYTES and not (self.broken or self.gone):
+            data = data[self._send_at_once(data) :]
+            if not data:
+                return True
         bound_s = self._bounds.write_timeout_s * (1 + len(data) // WRITE_PIECE_BYTES)
         with trio.move_on_after(bound_s, shield=True) as self._shielded:
             await self.send(data)
@@ -175,6 +181,12 @@ class PeerStream(Timed):
         if self.broken:  # nothing can follow, and what runs for itself needs no connection
             self.end()
         return not self.broken
+
+    def _send_at_once(self, data: bytes) -> int:
+        try:
+            return self.io.send_at_once(data)
+        except trio.BrokenResourceError:
+            return 0  # as it will be found again
 
     async def send(self, data: bytes) -> None:
         """Write; a peer that takes no piece within write_timeout_s is dropped.

@@ -18,6 +18,13 @@ class StreamIO(Protocol):
     async def receive(self, max_bytes: int) -> bytes:
         """Some bytes; b"": the peer has left, or the connection is broken."""
 
+    def send_at_once(self, data: bytes) -> int:
+        """Write what goes out without a wait; how many bytes that were.
+
+        Raises:
+            BrokenResourceError: the connection is over.
+        """
+
     async def send(self, data: bytes) -> None:
         """Write all of it. No checkpoint if the system takes it at once.
 
@@ -52,14 +59,18 @@ class SocketIO:
             except (OSError, trio.ClosedResourceError):
                 return b""
 
-    async def send(self, data: bytes) -> None:
+    def send_at_once(self, data: bytes) -> int:
         """See StreamIO."""
         try:
-            sent = os.write(self._descriptor(), data)
+            return os.write(self._descriptor(), data)
         except BlockingIOError:
-            sent = 0
+            return 0
         except OSError as error:
             raise trio.BrokenResourceError from error
+
+    async def send(self, data: bytes) -> None:
+        """See StreamIO."""
+        sent = self.send_at_once(data)
         if sent < len(data):
             await self._stream.send_all(data[sent:])
 
@@ -78,6 +89,10 @@ class TrioIO:
             return bytes(await self._stream.receive_some(max_bytes))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return b""
+
+    def send_at_once(self, data: bytes) -> int:
+        """See StreamIO; nothing is known to go out without a wait."""
+        return 0
 
     async def send(self, data: bytes) -> None:
         """See StreamIO."""

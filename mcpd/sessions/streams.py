@@ -15,7 +15,6 @@ is over.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -27,6 +26,7 @@ MAX_EVENTS = 1000  # of one stream; the oldest go first
 MAX_BYTES = 4 * 1024 * 1024  # of one stream
 KEEP_FINISHED_S = 300.0  # for a client to come back
 MAX_FINISHED = 128  # streams of one session; see ``append`` for which go first
+FINISHED_SLACK = 16  # so many more may be there before a store looks
 MAX_FINISHED_BYTES = 16 * 1024 * 1024  # of one session, in those above SMALL_BYTES
 SMALL_BYTES = 64 * 1024
 
@@ -49,16 +49,14 @@ class KeptCall(msgspec.Struct, frozen=True, omit_defaults=True):
     scopes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One message with its place in the stream."""
 
     number: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """A part of a stream. ``finished``: nothing comes behind these events."""
 
     events: list[Event]
@@ -67,7 +65,8 @@ class Page:
 
 class EventLog(Protocol):
     """The messages of streams. Bounded by MAX_EVENTS and MAX_BYTES a stream, and by MAX_FINISHED
-    and MAX_FINISHED_BYTES a session; what is finished is kept for KEEP_FINISHED_S.
+    (with FINISHED_SLACK) and MAX_FINISHED_BYTES a session; what is finished is kept for
+    KEEP_FINISHED_S.
     """
 
     async def begin(

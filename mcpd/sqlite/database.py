@@ -78,6 +78,7 @@ class Database:
         self._limiter = trio.CapacityLimiter(1)
         self._turn = trio.Lock()
         self._pending: list[_Pending[Any]] = []
+        self._is_durable: bool | None = None  # of the last transaction: SQLite's setting
         with ExitStack() as opened:  # what was opened before a later step fails is closed
             try:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -141,9 +142,7 @@ class Database:
             if not pending.done:
                 group, self._pending = self._pending, []
                 with trio.CancelScope(shield=True):  # bounded by SQLite's own timeouts
-                    await trio.to_thread.run_sync(
-                        _commit, self._connection, group, limiter=self._limiter
-                    )
+                    await trio.to_thread.run_sync(self._commit, group, limiter=self._limiter)
                 self._note(group)
         finally:
             self._turn.release()
@@ -152,6 +151,33 @@ class Database:
         if pending.error is not None:
             raise pending.error
         return pending.result  # type: ignore[return-value]  # done without error: it is set
+
+    def _commit(self, group: list[_Pending[Any]]) -> None:
+        """Each job in a savepoint of one transaction: one that fails does not undo the others. Runs
+        in the database's thread.
+        """
+        connection = self._connection
+        try:
+            self._be_durable(any(pending.durable for pending in group))
+            connection.execute("BEGIN IMMEDIATE")
+            for pending in group:
+                _run_in_savepoint(connection, pending)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            cause = _first_fault(group) or error
+            for pending in group:
+                pending.error = pending.error or cause
+        finally:
+            for pending in group:
+                pending.done = True
+
+    def _be_durable(self, durable: bool) -> None:
+        """Whether the next commit waits for the disk."""
+        if durable is not self._is_durable:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._is_durable = durable
 
     def _note(self, group: list[_Pending[Any]]) -> None:
         errors = [pending.error for pending in group]
@@ -190,26 +216,6 @@ class Database:
         self._connection.close()
         if self._lock is not None:
             os.close(self._lock)
-
-
-def _commit(connection: sqlite3.Connection, group: list[_Pending[Any]]) -> None:
-    """Each job in a savepoint of one transaction: one that fails does not undo the others."""
-    durable = any(pending.durable for pending in group)
-    try:
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        connection.execute("BEGIN IMMEDIATE")
-        for pending in group:
-            _run_in_savepoint(connection, pending)
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        cause = _first_fault(group) or error
-        for pending in group:
-            pending.error = pending.error or cause
-    finally:
-        for pending in group:
-            pending.done = True
 
 
 def _run_in_savepoint(connection: sqlite3.Connection, pending: _Pending[Any]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import trio
 
 from mcpd.errors import HandlerTimeout
-from mcpd.mcp.dispatch import Outcome, failed, serve
+from mcpd.mcp.dispatch import CANCELLED, Outcome, failed, serve
 from mcpd.mcp.request import McpRequest
 from mcpd.mcp.streams.writer import CallWriter, StreamLost
 from mcpd.rpc.messages import encode_call
@@ -82,11 +82,17 @@ async def run(request: McpRequest, writer: CallWriter) -> None:
 
     Cancellation: the stream stays unfinished, for another process to go on with.
     """
-    outcome = Outcome(None)
+    outcome, is_stopped = CANCELLED, False
     with _limit(request, writer) as scope:
+
+        def stop() -> None:  # its client cancelled it, or its session is over
+            nonlocal is_stopped
+            is_stopped = True
+            scope.cancel()
+
         writer.on_lost = scope.cancel
-        outcome = await serve(request, WriterOutlet(writer, scope))
-    if scope.cancelled_caught and writer.is_live:
+        outcome = await serve(request, WriterOutlet(writer, scope), stop=stop)
+    if scope.cancelled_caught and writer.is_live and not is_stopped:
         outcome = failed(request.call.id, _late(request))
     await finish(request, writer, outcome)
 

@@ -84,7 +84,8 @@ class CallConversation:
         self._asker = asker
         self._writer = None if outlet is None else outlet.writer
         self._last_progress = None if self._writer is None else self._writer.history.last_progress
-        self._allowance = Bucket(NOTIFICATIONS_PER_S, NOTIFICATIONS_BURST, trio.current_time())
+        self._now = trio.lowlevel.current_clock().current_time
+        self._allowance = Bucket(NOTIFICATIONS_PER_S, NOTIFICATIONS_BURST, self._now())
 
     @property
     def request_id(self) -> str:
@@ -182,7 +183,7 @@ class CallConversation:
         return await self._asker.ask(questions)
 
     def _allowed(self) -> bool:
-        return self._allowance.consume(trio.current_time()) == 0
+        return self._allowance.consume(self._now()) == 0
 
 
 def _has_question(revision: Revision, question: Question) -> bool:

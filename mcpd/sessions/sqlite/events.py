@@ -19,13 +19,13 @@ from mcpd.sessions.streams import (
     MAX_BYTES,
     MAX_EVENTS,
     SESSION_STREAM,
-    Event,
     KeptCall,
     Page,
 )
 from mcpd.sqlite import Database
 
 READ_EVENTS = 100  # in one page
+MAX_KNOWN_ROOM = 10_000  # sessions
 
 
 class SqliteEvents:
@@ -48,6 +48,7 @@ class SqliteEvents:
         self._owner = owner
         self._keep_running_s = keep_running_s
         self._clock = clock
+        self._room: dict[SessionId, int] = {}  # finished streams that fit before one is to look
 
     async def begin(
         self,
@@ -107,10 +108,20 @@ class SqliteEvents:
             if messages[known:]:
                 rows.insert_events(db, session_id, stream_id, number + known, messages[known:])
             if last:
-                rows.finish(db, session_id, stream_id, expires_at, unread=unread)
+                room = self._room.get(session_id, 0)
+                left = rows.finish(db, *key, expires_at, unread=unread, may_be_many=not room)
+                self._note_room(session_id, left or room - 1)
             return True
 
         return append
+
+    def _note_room(self, session_id: SessionId, room: int) -> None:
+        if len(self._room) >= MAX_KNOWN_ROOM:
+            self._room.clear()
+        if room > 0:
+            self._room[session_id] = room
+        else:
+            self._room.pop(session_id, None)
 
     async def mark_unread(self, session_id: SessionId, stream_id: str) -> None:
         await self._database.write(
@@ -127,13 +138,9 @@ class SqliteEvents:
             row = db.execute(f"SELECT last, finished FROM stream WHERE {STREAM}", key).fetchone()
             if row is None:
                 return Page([], finished=False) if stream_id == SESSION_STREAM else None
-            events = db.execute(
-                "SELECT number, data FROM event WHERE session_id = ? AND stream_id = ?"
-                " AND number > ? ORDER BY number LIMIT ?",
-                (*key, after, READ_EVENTS),
-            ).fetchall()
-            whole = not events or events[-1][0] == row[0]
-            return Page([Event(*event) for event in events], finished=bool(row[1]) and whole)
+            events = rows.events_behind(db, *key, after, READ_EVENTS)
+            whole = not events or events[-1].number == row[0]
+            return Page(events, finished=bool(row[1]) and whole)
 
         return await self._database.read(select)
 
@@ -170,3 +177,4 @@ class SqliteEvents:
 
     def forget(self, session_id: SessionId) -> None:
         """The rows went with the session's."""
+        self._room.pop(session_id, None)

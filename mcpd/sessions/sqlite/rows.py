@@ -1,11 +1,12 @@
 """The rows of streams and their events, as the steps of ``events`` and ``watches`` need them."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.stream_ids import next_own_number
 from mcpd.sessions.streams import (
+    FINISHED_SLACK,
     KEEP_FINISHED_S,
     MAX_BYTES,
     MAX_EVENTS,
@@ -13,9 +14,11 @@ from mcpd.sessions.streams import (
     MAX_FINISHED_BYTES,
     SESSION_STREAM,
     SMALL_BYTES,
+    Event,
 )
 
 STREAM = "session_id = ? AND id = ?"
+MAX_TOGETHER = 32  # messages in one row
 READ, UNREAD = 1, 2  # how a stream is finished; 0: it is not
 
 
@@ -33,15 +36,20 @@ def insert_events(
     messages: Sequence[bytes],
 ) -> None:
     """Add events, the first of them under ``number``, and drop the oldest of too many."""
-    key = (session_id, stream_id)
-    db.executemany(
-        "INSERT INTO event (session_id, stream_id, number, data) VALUES (?, ?, ?, ?)",
-        [(*key, place, message) for place, message in enumerate(messages, number)],
-    )
+    key, size, last = (session_id, stream_id), 0, number + len(messages) - 1
+    for group in _groups(messages):
+        data = b"\n".join(group)
+        db.execute(
+            "INSERT INTO event (session_id, stream_id, number, data, messages)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (*key, number, data, len(group)),
+        )
+        number += len(group)
+        size += len(data)
     events, size = db.execute(
         f"UPDATE stream SET last = ?, events = events + ?, bytes = bytes + ? WHERE {STREAM}"
         " RETURNING events, bytes",
-        (number + len(messages) - 1, len(messages), sum(map(len, messages)), *key),
+        (last, len(messages), size, *key),
     ).fetchone()
     while events > 1 and (events > MAX_EVENTS or size > MAX_BYTES):
         oldest = db.execute(
@@ -50,19 +58,48 @@ def insert_events(
         events, size = drop_events(db, session_id, stream_id, oldest)
 
 
+def _groups(messages: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Messages that share a row: a row costs as much as what is in it."""
+    for start in range(0, len(messages), MAX_TOGETHER):
+        group = messages[start : start + MAX_TOGETHER]
+        if any(b"\n" in message for message in group):  # not what we write, but legal JSON
+            yield from ([message] for message in group)
+        else:
+            yield group
+
+
+def events_behind(
+    db: sqlite3.Connection, session_id: SessionId, stream_id: str, after: int, limit: int
+) -> list[Event]:
+    """The events behind a number, in order; more than ``limit`` only if they share a row."""
+    found: list[Event] = []
+    rows = db.execute(
+        "SELECT number, data, messages FROM event WHERE session_id = ? AND stream_id = ?"
+        " AND number > ? ORDER BY number",
+        (session_id, stream_id, after - MAX_TOGETHER),
+    )
+    for number, data, messages in rows:
+        parts = [data] if messages == 1 else data.split(b"\n")
+        found += [Event(place, part) for place, part in enumerate(parts, number) if place > after]
+        if len(found) >= limit:
+            break
+    return found
+
+
 def drop_events(
     db: sqlite3.Connection, session_id: SessionId, stream_id: str, through: int
 ) -> tuple[int, int]:
     """Drop events up to a number; how many events and bytes are left."""
     dropped = db.execute(
         "DELETE FROM event WHERE session_id = ? AND stream_id = ? AND number <= ?"
-        " RETURNING length(data)",
+        " RETURNING messages, length(data)",
         (session_id, stream_id, through),
     ).fetchall()
+    events, size = sum(row[0] for row in dropped), sum(row[1] for row in dropped)
     row = db.execute(
         f"UPDATE stream SET events = events - ?, bytes = bytes - ? WHERE {STREAM}"
         " RETURNING events, bytes",
-        (len(dropped), sum(size for (size,) in dropped), session_id, stream_id),
+        (events, size, session_id, stream_id),
     ).fetchone()
     return (0, 0) if row is None else (row[0], row[1])
 
@@ -99,22 +136,32 @@ def finish(
     expires_at: float,
     *,
     unread: bool,
-) -> None:
-    """End a stream, unless it is ended, and make room for it among those of its session."""
+    may_be_many: bool,
+) -> int:
+    """End a stream, unless it is ended, and make room for it among those of its session.
+
+    Args:
+        may_be_many: its session may have MAX_FINISHED of them.
+
+    Returns how many more may end before that is to be looked at; 0: it was not.
+    """
     row = db.execute(
         f"SELECT bytes FROM stream WHERE {STREAM} AND NOT finished", (session_id, stream_id)
     ).fetchone()
     if row is None:
-        return
-    _make_room(db, session_id, row[0], expires_at - KEEP_FINISHED_S)
+        return 0
+    left, is_large = 0, row[0] > SMALL_BYTES
+    if may_be_many or is_large:
+        left = _make_room(db, session_id, row[0], expires_at - KEEP_FINISHED_S)
     db.execute(
         f"UPDATE stream SET finished = ?, expires_at = ? WHERE {STREAM}",
         (UNREAD if unread else READ, expires_at, session_id, stream_id),
     )
+    return left
 
 
-def _make_room(db: sqlite3.Connection, session_id: SessionId, size: int, now: float) -> None:
-    """For one more finished stream of so many bytes."""
+def _make_room(db: sqlite3.Connection, session_id: SessionId, size: int, now: float) -> int:
+    """For one more finished stream of so many bytes, and perhaps for some more behind it."""
     mine = "FROM stream WHERE session_id = ? AND finished"
     db.execute(f"DELETE {mine} AND expires_at <= ?", (session_id, now))
     count = db.execute(f"SELECT count(*) {mine}", (session_id,)).fetchone()[0]
@@ -132,3 +179,4 @@ def _make_room(db: sqlite3.Connection, session_id: SessionId, size: int, now: fl
         stream_id, found = large.pop(0)
         db.execute(f"DELETE FROM stream WHERE {STREAM}", (session_id, stream_id))
         taken -= found
+    return FINISHED_SLACK + max(MAX_FINISHED - int(count), 0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mcpd.sqlite import Database
 
-_SCHEMA_VERSION = 4
+_SCHEMA_VERSION = 5
 _SESSIONS = """
 CREATE TABLE session (
     id TEXT PRIMARY KEY,
@@ -23,6 +23,9 @@ CREATE INDEX session_by_owner ON session (subject, issuer) WHERE subject IS NOT 
 _CLOCK = """
 CREATE TABLE clock (drift REAL NOT NULL);
 INSERT INTO clock VALUES (0.0);
+"""
+_TOGETHER = """
+ALTER TABLE event ADD COLUMN messages INTEGER NOT NULL DEFAULT 1;
 """
 _STREAMS = """
 CREATE TABLE stream (
@@ -77,6 +80,6 @@ def open_database(path: Path, *, alone: bool) -> Database:
     Raises:
         ConfigError: see Database.
     """
-    schema = _SESSIONS + _STREAMS + _OWNERS + _CLOCK
-    migrations = {1: _STREAMS, 2: _OWNERS, 3: _CLOCK}
+    schema = _SESSIONS + _STREAMS + _OWNERS + _CLOCK + _TOGETHER
+    migrations = {1: _STREAMS, 2: _OWNERS, 3: _CLOCK, 4: _TOGETHER}
     return Database(path, schema, version=_SCHEMA_VERSION, migrations=migrations, alone=alone)
