@@ -8,8 +8,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from mcpd.errors import SessionNotFound
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.sqlite import rows
@@ -59,20 +57,14 @@ class SqliteEvents:
         unread: bool = False,
     ) -> None:
         expires_at = self._clock() + self._keep_running_s
-        row = (call.session_id, call.stream_id, msgspec.json.encode(call), self._owner, expires_at)
-        append = self._append(call.session_id, call.stream_id, 1, messages, last, unread)
+        first = rows.Messages(call.session_id, call.stream_id, 1, messages)
+        end = rows.Messages(call.session_id, call.stream_id, first.last + 1, ())
 
-        def insert(db: sqlite3.Connection) -> bool:
-            if not rows.is_there(db, call.session_id):
-                return False
-            db.execute(
-                "INSERT INTO stream (session_id, id, call, owner, expires_at)"
-                " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                row,
-            )
-            return not (messages or last) or append(db)
+        def begin(db: sqlite3.Connection) -> bool:
+            is_there = rows.begin(db, call, self._owner, expires_at, first)
+            return is_there and (not last or self._append(db, end, last=True, unread=unread))
 
-        if not await self._database.write(insert, durable=False):
+        if not await self._database.write(begin, durable=False):
             raise SessionNotFound("The session ended.")
 
     async def append(
@@ -85,35 +77,22 @@ class SqliteEvents:
         last: bool,
         unread: bool = False,
     ) -> bool:
-        append = self._append(session_id, stream_id, number, messages, last, unread)
-        return await self._database.write(append, durable=False)
+        new = rows.Messages(session_id, stream_id, number, messages)
+        return await self._database.write(
+            lambda db: self._append(db, new, last=last, unread=unread), durable=False
+        )
 
     def _append(
-        self,
-        session_id: SessionId,
-        stream_id: str,
-        number: int,
-        messages: Sequence[bytes],
-        last: bool,
-        unread: bool,
-    ) -> Callable[[sqlite3.Connection], bool]:
-        expires_at = self._clock() + KEEP_FINISHED_S
-
-        def append(db: sqlite3.Connection) -> bool:
-            key = (session_id, stream_id)
-            row = db.execute(f"SELECT owner, last FROM stream WHERE {STREAM}", key).fetchone()
-            if row is None or row[0] != self._owner:
-                return False
-            known = max(0, row[1] - number + 1)
-            if messages[known:]:
-                rows.insert_events(db, session_id, stream_id, number + known, messages[known:])
-            if last:
-                room = self._room.get(session_id, 0)
-                left = rows.finish(db, *key, expires_at, unread=unread, may_be_many=not room)
-                self._note_room(session_id, left or room - 1)
-            return True
-
-        return append
+        self, db: sqlite3.Connection, messages: rows.Messages, *, last: bool, unread: bool
+    ) -> bool:
+        if not last:
+            return rows.append(db, self._owner, messages)[0]
+        session_id = messages.key[0]
+        room, expires_at = self._room.get(session_id, 0), self._clock() + KEEP_FINISHED_S
+        end = rows.End(expires_at, unread=unread, may_be_many=not room)
+        is_ours, left = rows.append(db, self._owner, messages, end)
+        self._note_room(session_id, left or room - 1)
+        return is_ours
 
     def _note_room(self, session_id: SessionId, room: int) -> None:
         if len(self._room) >= MAX_KNOWN_ROOM:

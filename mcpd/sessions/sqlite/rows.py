@@ -2,6 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
 
 from mcpd.sessions.record import SessionId
 from mcpd.sessions.stream_ids import next_own_number
@@ -15,6 +18,7 @@ from mcpd.sessions.streams import (
     SESSION_STREAM,
     SMALL_BYTES,
     Event,
+    KeptCall,
 )
 
 STREAM = "session_id = ? AND id = ?"
@@ -28,44 +32,135 @@ def is_there(db: sqlite3.Connection, session_id: SessionId) -> bool:
     return row is not None
 
 
-def insert_events(
-    db: sqlite3.Connection,
-    session_id: SessionId,
-    stream_id: str,
-    number: int,
-    messages: Sequence[bytes],
-) -> None:
-    """Add events, the first of them under ``number``, and drop the oldest of too many."""
-    key, size, last = (session_id, stream_id), 0, number + len(messages) - 1
-    for group in _groups(messages):
-        data = b"\n".join(group)
-        db.execute(
-            "INSERT INTO event (session_id, stream_id, number, data, messages)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (*key, number, data, len(group)),
-        )
-        number += len(group)
-        size += len(data)
-    events, size = db.execute(
-        f"UPDATE stream SET last = ?, events = events + ?, bytes = bytes + ? WHERE {STREAM}"
-        " RETURNING events, bytes",
-        (last, len(messages), size, *key),
+class End(NamedTuple):
+    """How a stream is finished.
+
+    Attributes:
+        may_be_many: its session may have MAX_FINISHED of them.
+    """
+
+    expires_at: float
+    unread: bool
+    may_be_many: bool
+
+    @property
+    def state(self) -> int:
+        """As the column ``finished`` has it."""
+        return UNREAD if self.unread else READ
+
+
+def begin(
+    db: sqlite3.Connection, call: KeptCall, owner: str, expires_at: float, messages: "Messages"
+) -> bool:
+    """Make the stream of a call with its first events, unless it is there; False: its session is
+    over.
+    """
+    row = (*messages.key, msgspec.json.encode(call), owner, messages.last, messages.count)
+    inserted = db.execute(
+        "INSERT INTO stream (session_id, id, call, owner, last, events, bytes, expires_at)"
+        " SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM session WHERE id = ?)"
+        " ON CONFLICT DO NOTHING",
+        (*row, messages.size, expires_at, call.session_id),
+    ).rowcount
+    if not inserted:
+        return is_there(db, call.session_id) and append(db, owner, messages)[0]
+    messages.insert(db)
+    _trim(db, messages.key, messages.count, messages.size)
+    return True
+
+
+def append(
+    db: sqlite3.Connection, owner: str, messages: "Messages", end: End | None = None
+) -> tuple[bool, int]:
+    """Add events to the stream of a call, and finish it.
+
+    Returns whether the stream is this owner's, and how many more streams of its session may end
+    before their number is to be looked at; 0: it was not.
+    """
+    found = db.execute(
+        "UPDATE stream SET last = ?, events = events + ?, bytes = bytes + ?, finished = ?,"
+        f" expires_at = coalesce(?, expires_at) WHERE {STREAM} AND owner = ? AND last < ?"
+        " AND NOT finished RETURNING events, bytes",
+        (messages.last, messages.count, messages.size, 0 if end is None else end.state,
+         None if end is None else end.expires_at, *messages.key, owner, messages.number),
+    ).fetchone()  # fmt: skip
+    if found is None:
+        return _append_rest(db, owner, messages, end)
+    messages.insert(db)
+    events, size = found
+    _trim(db, messages.key, events, size)
+    if end is None or not (end.may_be_many or size > SMALL_BYTES):
+        return True, 0
+    return True, _make_room(db, *messages.key, size, end.expires_at - KEEP_FINISHED_S)
+
+
+def _append_rest(
+    db: sqlite3.Connection, owner: str, messages: "Messages", end: End | None
+) -> tuple[bool, int]:
+    """What of it is not there yet, when an append is repeated."""
+    row = db.execute(
+        f"SELECT owner, last, finished FROM stream WHERE {STREAM}", messages.key
     ).fetchone()
+    if row is None or row[0] != owner:
+        return False, 0
+    if row[2] or (messages.last <= row[1] and end is None):
+        return True, 0
+    return append(db, owner, messages.behind(row[1]), end)
+
+
+class Messages:
+    """Consecutive messages of one stream, in rows that several of them share: a row costs as much
+    as what is in it.
+
+    Attributes:
+        key: session and stream.
+        number: of the first message.
+        last: the number of the last one.
+        size: bytes of the rows.
+    """
+
+    def __init__(
+        self, session_id: SessionId, stream_id: str, number: int, messages: Sequence[bytes]
+    ) -> None:
+        self.key = (session_id, stream_id)
+        self.number = number
+        self.count = len(messages)
+        self.last = number + self.count - 1
+        self._messages = messages
+        self._rows = [(*self.key, place, data, count) for place, data, count in self._joined()]
+        self.size = sum(len(row[3]) for row in self._rows)
+
+    def _joined(self) -> Iterator[tuple[int, bytes, int]]:
+        for start in range(0, self.count, MAX_TOGETHER):
+            group = self._messages[start : start + MAX_TOGETHER]
+            if len(group) > 1 and any(b"\n" in message for message in group):
+                for place, message in enumerate(group, self.number + start):
+                    yield place, message, 1
+            else:  # as all that we write: JSON on one line
+                yield self.number + start, b"\n".join(group), len(group)
+
+    def behind(self, number: int) -> "Messages":
+        """Those behind a number."""
+        known = max(0, number - self.number + 1)
+        return Messages(*self.key, self.number + known, self._messages[known:])
+
+    def insert(self, db: sqlite3.Connection) -> None:
+        """Insert the rows."""
+        for row in self._rows:
+            db.execute(
+                "INSERT INTO event (session_id, stream_id, number, data, messages)"
+                " VALUES (?, ?, ?, ?, ?)",
+                row,
+            )
+
+
+def _trim(db: sqlite3.Connection, key: tuple[SessionId, str], events: int, size: int) -> None:
+    """Drop the oldest of too many."""
     while events > 1 and (events > MAX_EVENTS or size > MAX_BYTES):
         oldest = db.execute(
             "SELECT min(number) FROM event WHERE session_id = ? AND stream_id = ?", key
         ).fetchone()[0]
-        events, size = drop_events(db, session_id, stream_id, oldest)
-
-
-def _groups(messages: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Messages that share a row: a row costs as much as what is in it."""
-    for start in range(0, len(messages), MAX_TOGETHER):
-        group = messages[start : start + MAX_TOGETHER]
-        if any(b"\n" in message for message in group):  # not what we write, but legal JSON
-            yield from ([message] for message in group)
-        else:
-            yield group
+        events, size = drop_events(db, *key, oldest)
 
 
 def events_behind(
@@ -125,58 +220,36 @@ def put(
             (session_id, SESSION_STREAM),
         )
     number = next_own_number(last, now)
-    insert_events(db, session_id, SESSION_STREAM, number, [data])
+    event = Messages(session_id, SESSION_STREAM, number, [data])
+    event.insert(db)
+    row = db.execute(
+        f"UPDATE stream SET last = ?, events = events + 1, bytes = bytes + ? WHERE {STREAM}"
+        " RETURNING events, bytes",
+        (number, event.size, *event.key),
+    ).fetchone()
+    _trim(db, event.key, *row)
     return number
 
 
-def finish(
-    db: sqlite3.Connection,
-    session_id: SessionId,
-    stream_id: str,
-    expires_at: float,
-    *,
-    unread: bool,
-    may_be_many: bool,
+def _make_room(
+    db: sqlite3.Connection, session_id: SessionId, stream_id: str, size: int, now: float
 ) -> int:
-    """End a stream, unless it is ended, and make room for it among those of its session.
-
-    Args:
-        may_be_many: its session may have MAX_FINISHED of them.
-
-    Returns how many more may end before that is to be looked at; 0: it was not.
-    """
-    row = db.execute(
-        f"SELECT bytes FROM stream WHERE {STREAM} AND NOT finished", (session_id, stream_id)
-    ).fetchone()
-    if row is None:
-        return 0
-    left, is_large = 0, row[0] > SMALL_BYTES
-    if may_be_many or is_large:
-        left = _make_room(db, session_id, row[0], expires_at - KEEP_FINISHED_S)
-    db.execute(
-        f"UPDATE stream SET finished = ?, expires_at = ? WHERE {STREAM}",
-        (UNREAD if unread else READ, expires_at, session_id, stream_id),
-    )
-    return left
-
-
-def _make_room(db: sqlite3.Connection, session_id: SessionId, size: int, now: float) -> int:
-    """For one more finished stream of so many bytes, and perhaps for some more behind it."""
-    mine = "FROM stream WHERE session_id = ? AND finished"
-    db.execute(f"DELETE {mine} AND expires_at <= ?", (session_id, now))
-    count = db.execute(f"SELECT count(*) {mine}", (session_id,)).fetchone()[0]
+    """For a stream of so many bytes that has just finished, and perhaps for some more behind it."""
+    mine, key = "FROM stream WHERE session_id = ? AND finished AND id != ?", (session_id, stream_id)
+    db.execute(f"DELETE {mine} AND expires_at <= ?", (*key, now))
+    count = db.execute(f"SELECT count(*) {mine}", key).fetchone()[0]
     order = "ORDER BY finished, expires_at"
     if count >= MAX_FINISHED:
         db.execute(
             f"DELETE {mine} AND id IN (SELECT id {mine} {order} LIMIT ?)",
-            (session_id, session_id, count + 1 - MAX_FINISHED),
+            (*key, *key, count + 1 - MAX_FINISHED),
         )
     large = db.execute(
-        f"SELECT id, bytes {mine} AND bytes > ? {order}", (session_id, SMALL_BYTES)
+        f"SELECT id, bytes {mine} AND bytes > ? {order}", (*key, SMALL_BYTES)
     ).fetchall()
     taken = sum(found for _, found in large) + (size if size > SMALL_BYTES else 0)
     while large and taken > MAX_FINISHED_BYTES:  # small ones make no room
-        stream_id, found = large.pop(0)
-        db.execute(f"DELETE FROM stream WHERE {STREAM}", (session_id, stream_id))
+        other, found = large.pop(0)
+        db.execute(f"DELETE FROM stream WHERE {STREAM}", (session_id, other))
         taken -= found
     return FINISHED_SLACK + max(MAX_FINISHED - int(count), 0)
