@@ -290,10 +290,7 @@ class Connection:
 
     async def _write_stream(self, data: bytes) -> bool:
         self._answer_begun = True
-        whole = await self._stream.send_whole(data)
-        if self._stream.phase is Phase.WRITING:
-            self._stream.resume()
-        return whole
+        return await self._stream.send_whole(data)
 
     def _bytes_of(self, response: Response, *, close: bool) -> bytes:
         head = self._head

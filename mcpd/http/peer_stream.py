@@ -165,8 +165,8 @@ class PeerStream(Timed):
         return data
 
     async def send_whole(self, data: bytes) -> bool:
-        """Write all of it, whatever is cancelled around it; False: it did not all go out. No
-        checkpoint if the system takes it at once.
+        """Write all of it for a request that runs, whatever is cancelled around it; False: it did
+        not all go out. No checkpoint if the system takes it at once.
         """
         if len(data) <= WRITE_PIECE_BYTES and not (self.broken or self.gone):
             data = data[self._send_at_once(data) :]
@@ -180,6 +180,7 @@ class PeerStream(Timed):
         self._shielded = None
         if self.broken:  # nothing can follow, and what runs for itself needs no connection
             self.end()
+        self.resume()
         return not self.broken
 
     def _send_at_once(self, data: bytes) -> int:
