@@ -117,7 +117,7 @@ def _kind_of(envelope: _Members) -> Message:
         raise InvalidRequest(f'"method" has more than {_MAX_METHOD_CHARS} characters.')
     if isinstance(params, msgspec.UnsetType):
         params = EMPTY_PARAMS
-    elif bytes(params)[:1] != b"{":
+    elif bytes(memoryview(params)[:1]) != b"{":
         raise InvalidRequest('"params" must be an object.')
     if isinstance(envelope.id, msgspec.UnsetType):
         return Notification(method, params)
