@@ -149,4 +149,6 @@ def _is_ip_literal(name: str) -> bool:
 
 def _is_loopback_origin(origin: str) -> bool:
     scheme, separator, host = origin.partition("://")
-    return bool(separator) and scheme in ("http", "https") and host_name(host) in LOOPBACK_NAMES
+    if not separator or scheme not in ("http", "https") or host.endswith(":"):
+        return False  # an Origin has its port whole, or none (RFC 6454, section 6.2)
+    return host_name(host) in LOOPBACK_NAMES

@@ -48,6 +48,7 @@ def test_only_allowed_hosts_are_answered(guard, host, allowed):
     ("guard", "origin", "allowed"),
     [
         (LOCAL, "http://localhost:6274", True),
+        (LOCAL, "http://localhost:", False),  # no browser sends an empty port
         (LOCAL, "http://127.0.0.1", True),
         (LOCAL, "https://[::1]:3", True),
         (LOCAL, "http://evil.example.com", False),
