@@ -16,6 +16,8 @@ HERE = Path(__file__).parent
 VENVS = HERE.parent / ".clients"
 SERVER_CORE = "0"
 CALLS_PER_MINUTE = 100_000_000  # the limit stays on, and is never met
+STREAMS_PER_USER = 2000  # one user stands for many
+MAX_STREAMS = 20 * STREAMS_PER_USER  # one user gets a part of what is free
 FLOORS = ("Trio floor", "h11 floor")
 NAMES = (*FLOORS, "mcpd", "Python SDK", "FastMCP")
 
@@ -164,6 +166,8 @@ def _mcpd(setup: Setup) -> Contestant:
         sys.executable, "-m", "mcpd", "serve", "--state-dir", folder, "--port", "PORT",
         "--app", f"{HERE / 'peers' / 'demo.py'}:{setup.app}", "--store", store,
         "--calls-per-minute", str(CALLS_PER_MINUTE), "--page-size", "1000",
+        "--max-streams-per-user", str(STREAMS_PER_USER), "--max-streams", str(MAX_STREAMS),
+        "--max-calls-per-user", "2000",
     ]  # fmt: skip
     return Contestant("mcpd", command, path="/mcp/", token=token, at_end=clean)
 

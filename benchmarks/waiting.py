@@ -133,7 +133,9 @@ def _listen(server: Contestant, number: int) -> socket.socket:
     answer = b""
     while b"subscriptions/acknowledged" not in answer or not answer.endswith(b"\r\n"):
         piece = sock.recv(READ_BYTES)
-        if not piece or len(answer) > READ_BYTES:
+        is_stream = b"text/event-stream" in (answer + piece).partition(b"\r\n\r\n")[0]
+        if not piece or not is_stream or len(answer) > READ_BYTES:
+            answer += piece
             raise SystemExit(f"{server.name} refused a listener: {answer[:600]!r}")
         answer += piece
     return sock

@@ -74,8 +74,7 @@ def _check_numbers(skeleton: bytes) -> None:
 
 def _has_large_exponents(skeleton: bytes) -> bool:
     return any(
-        number >= MAX_LARGE_EXPONENTS
-        for number, _ in enumerate(_LARGE_EXPONENT.finditer(skeleton))
+        number >= MAX_LARGE_EXPONENTS for number, _ in enumerate(_LARGE_EXPONENT.finditer(skeleton))
     )
 
 
