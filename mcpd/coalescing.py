@@ -16,8 +16,8 @@ class Coalescer:
     """What waits to be written, in order, and the task that writes it.
 
     A message that comes alone goes out at once, since its sender gives way to that task. Those that
-    follow within BURST_S, by the time of their sender, wait until it waits for something, and then
-    go out together.
+    follow within BURST_S of another, or of the beginning, by the time of their sender, wait until
+    it waits for something, and then go out together.
 
     Args:
         write: takes all that waits (``take``), and writes or drops it; raises nothing.
@@ -33,7 +33,7 @@ class Coalescer:
         self._size = 0
         self._is_writing = False
         self._room: trio.Event | None = None  # while a sender waits for room
-        self._returned = 0.0  # when the sender could go on, by ``monotonic``
+        self._returned = monotonic()  # when the sender could go on
 
     def take(self) -> list[bytes]:
         """All that waits, for who writes it now."""

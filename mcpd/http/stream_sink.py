@@ -11,6 +11,7 @@ from mcpd.coalescing import Coalescer
 from mcpd.http import sse
 from mcpd.http.answers import LAST_CHUNK, chunk
 from mcpd.http.timers import Timed, Timers
+from mcpd.turn import Turn
 
 
 class StreamSink(Timed):
@@ -21,7 +22,7 @@ class StreamSink(Timed):
     """
 
     __slots__ = (
-        "_beat_s", "_closed", "_head", "_http_10", "_lock", "_nursery", "_posted", "_timers",
+        "_beat_s", "_closed", "_head", "_http_10", "_nursery", "_posted", "_timers", "_turn",
         "_write", "broken", "opened", "sent_bytes",
     )  # fmt: skip
 
@@ -42,7 +43,7 @@ class StreamSink(Timed):
         self._nursery = nursery
         self._beat_s = heartbeat_s
         self._http_10 = http_10
-        self._lock = trio.Lock()
+        self._turn = Turn()
         self._posted = Coalescer(self._put_posted, nursery.start_soon)
         self._closed = False
         self.opened = False
@@ -84,7 +85,7 @@ class StreamSink(Timed):
 
     async def _put(self, event: bytes, *, last: bool = False) -> bool:
         """Write what was posted before, and this."""
-        async with self._lock:
+        async with self._turn:
             events = b"".join([*self._posted.take(), event])
             if self._closed:
                 return False
@@ -107,7 +108,7 @@ class StreamSink(Timed):
         """Quiet for a heartbeat's time. A write under way needs no comment beside it."""
         if self._closed:
             return
-        if self._lock.locked():
+        if self._turn.is_taken:
             self._timers.arm(self, now + self._beat_s)
         else:
             self._nursery.start_soon(self.send, sse.HEARTBEAT)

@@ -23,6 +23,7 @@ from mcpd.mcp.streams.run_history import RunHistory
 from mcpd.sessions.retry import retry_while_away
 from mcpd.sessions.ring import Ring
 from mcpd.sessions.streams import Event, EventLog, KeptCall, StreamKey
+from mcpd.turn import Turn
 
 log = logging.getLogger("mcpd.mcp")
 
@@ -111,7 +112,7 @@ class CallWriter:
         self._on_end = on_end
         self._write_later = write_later
         self.on_lost: Callable[[], None] | None = None
-        self._lock = trio.Lock()
+        self._turn = Turn()
         self._posted = Coalescer(self._write_posted, start_soon)
 
     @property
@@ -160,7 +161,7 @@ class CallWriter:
             StoreError: the store stayed away for STORE_AWAY_LIMIT_S, or takes no writes; the
                 answer goes out plainly.
         """
-        async with self._lock:
+        async with self._turn:
             if self.state is WriterState.NEW:
                 await self._begin([])
 
@@ -171,7 +172,7 @@ class CallWriter:
             StreamLost: it is not ours to send any more.
             StoreError: the store stayed away for STORE_AWAY_LIMIT_S, or takes no writes.
         """
-        async with self._lock:
+        async with self._turn:
             await self._write([*self._posted.take(), message])
 
     async def post(self, message: bytes) -> None:
@@ -186,7 +187,7 @@ class CallWriter:
         await self._posted.put(message)
 
     async def _write_posted(self) -> None:
-        async with self._lock:
+        async with self._turn:
             messages = self._posted.take()
             try:
                 if messages:
@@ -206,7 +207,7 @@ class CallWriter:
         Raises:
             StreamLost, StoreError: see ``send``.
         """
-        async with self._lock:
+        async with self._turn:
             messages = self._posted.take()
             if self.state is WriterState.NEW:
                 self.plain_answer = body  # unless it can be kept with what was posted

@@ -9,6 +9,7 @@ from mcpd.sessions.record import SessionId
 from mcpd.sessions.ring import Ring
 from mcpd.sessions.stream_ids import next_own_number
 from mcpd.sessions.streams import (
+    FINISHED_SLACK,
     KEEP_FINISHED_S,
     MAX_FINISHED,
     MAX_FINISHED_BYTES,
@@ -109,7 +110,9 @@ class MemoryEvents:
         return None if kept is None else kept.streams.get(stream_id)
 
     def _make_room(self, streams: dict[str, Ring], size: int) -> None:
-        """For one more finished stream of so many bytes."""
+        """For one more finished stream of so many bytes, looked at once in a while."""
+        if len(streams) < MAX_FINISHED + FINISHED_SLACK and not _large(size):
+            return
         self._drop_finished(streams, self._clock() - KEEP_FINISHED_S)
         finished = [key for key, ring in streams.items() if ring.finished_at is not None]
         finished.sort(key=lambda key: (streams[key].unread, streams[key].finished_at))

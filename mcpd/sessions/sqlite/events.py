@@ -58,11 +58,12 @@ class SqliteEvents:
     ) -> None:
         expires_at = self._clock() + self._keep_running_s
         first = rows.Messages(call.session_id, call.stream_id, 1, messages)
-        end = rows.Messages(call.session_id, call.stream_id, first.last + 1, ())
 
         def begin(db: sqlite3.Connection) -> bool:
-            is_there = rows.begin(db, call, self._owner, expires_at, first)
-            return is_there and (not last or self._append(db, end, last=True, unread=unread))
+            end = self._end(call.session_id, unread=unread) if last else None
+            is_ours, room = rows.begin(db, call, self._owner, expires_at, first, end)
+            self._note_room(call.session_id, end, room)
+            return is_ours
 
         if not await self._database.write(begin, durable=False):
             raise SessionNotFound("The session ended.")
@@ -78,29 +79,28 @@ class SqliteEvents:
         unread: bool = False,
     ) -> bool:
         new = rows.Messages(session_id, stream_id, number, messages)
-        return await self._database.write(
-            lambda db: self._append(db, new, last=last, unread=unread), durable=False
-        )
 
-    def _append(
-        self, db: sqlite3.Connection, messages: rows.Messages, *, last: bool, unread: bool
-    ) -> bool:
-        if not last:
-            return rows.append(db, self._owner, messages)[0]
-        session_id = messages.key[0]
-        room, expires_at = self._room.get(session_id, 0), self._clock() + KEEP_FINISHED_S
-        end = rows.End(expires_at, unread=unread, may_be_many=not room)
-        is_ours, left = rows.append(db, self._owner, messages, end)
-        self._note_room(session_id, left or room - 1)
-        return is_ours
+        def append(db: sqlite3.Connection) -> bool:
+            end = self._end(session_id, unread=unread) if last else None
+            is_ours, room = rows.append(db, self._owner, new, end)
+            self._note_room(session_id, end, room)
+            return is_ours
 
-    def _note_room(self, session_id: SessionId, room: int) -> None:
-        if len(self._room) >= MAX_KNOWN_ROOM:
-            self._room.clear()
-        if room > 0:
-            self._room[session_id] = room
-        else:
-            self._room.pop(session_id, None)
+        return await self._database.write(append, durable=False)
+
+    def _end(self, session_id: SessionId, *, unread: bool) -> rows.End:
+        expires_at = self._clock() + KEEP_FINISHED_S
+        return rows.End(expires_at, unread, may_be_many=session_id not in self._room)
+
+    def _note_room(self, session_id: SessionId, end: rows.End | None, room: int) -> None:
+        """After an end: how many more may follow before their number is to be looked at."""
+        if end is None:
+            return
+        left = room or self._room.pop(session_id, 0) - 1
+        if left > 0:
+            if len(self._room) >= MAX_KNOWN_ROOM:
+                self._room.clear()
+            self._room[session_id] = left
 
     async def mark_unread(self, session_id: SessionId, stream_id: str) -> None:
         await self._database.write(

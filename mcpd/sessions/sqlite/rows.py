@@ -50,23 +50,31 @@ class End(NamedTuple):
 
 
 def begin(
-    db: sqlite3.Connection, call: KeptCall, owner: str, expires_at: float, messages: "Messages"
-) -> bool:
-    """Make the stream of a call with its first events, unless it is there; False: its session is
-    over.
+    db: sqlite3.Connection,
+    call: KeptCall,
+    owner: str,
+    expires_at: float,
+    messages: "Messages",
+    end: End | None = None,
+) -> tuple[bool, int]:
+    """Make the stream of a call with its first events, unless it is there, and perhaps finish it.
+
+    Returns whether its session is there and the stream this owner's, and what ``append`` returns.
     """
     row = (*messages.key, msgspec.json.encode(call), owner, messages.last, messages.count)
     inserted = db.execute(
-        "INSERT INTO stream (session_id, id, call, owner, last, events, bytes, expires_at)"
-        " SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM session WHERE id = ?)"
+        "INSERT INTO stream"
+        " (session_id, id, call, owner, last, events, bytes, finished, expires_at)"
+        " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM session WHERE id = ?)"
         " ON CONFLICT DO NOTHING",
-        (*row, messages.size, expires_at, call.session_id),
-    ).rowcount
-    if not inserted:
-        return is_there(db, call.session_id) and append(db, owner, messages)[0]
-    messages.insert(db)
-    _trim(db, messages.key, messages.count, messages.size)
-    return True
+        (*row, messages.size, 0 if end is None else end.state,
+         expires_at if end is None else end.expires_at, call.session_id),
+    ).rowcount  # fmt: skip
+    if inserted:
+        return True, _insert(db, messages, (messages.count, messages.size), end)
+    if not is_there(db, call.session_id):
+        return False, 0
+    return append(db, owner, messages, end)
 
 
 def append(
@@ -86,12 +94,19 @@ def append(
     ).fetchone()  # fmt: skip
     if found is None:
         return _append_rest(db, owner, messages, end)
+    return True, _insert(db, messages, found, end)
+
+
+def _insert(
+    db: sqlite3.Connection, messages: "Messages", total: tuple[int, int], end: End | None
+) -> int:
+    """Insert the rows of a stream, which has so many events and bytes with them."""
+    events, size = total
     messages.insert(db)
-    events, size = found
     _trim(db, messages.key, events, size)
     if end is None or not (end.may_be_many or size > SMALL_BYTES):
-        return True, 0
-    return True, _make_room(db, *messages.key, size, end.expires_at - KEEP_FINISHED_S)
+        return 0
+    return _make_room(db, *messages.key, size, end.expires_at - KEEP_FINISHED_S)
 
 
 def _append_rest(
