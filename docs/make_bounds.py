@@ -59,7 +59,10 @@ FIXED = [
     ("mcpd.sessions.active_sessions", "MAX_STREAMS", "own streams of a session: the oldest ends"),
     ("mcpd.sessions.streams", "MAX_EVENTS", "messages kept of a stream: the oldest go"),
     ("mcpd.sessions.streams", "MAX_BYTES", "kept of a stream: the oldest messages go"),
+    ("mcpd.coalescing", "MAX_WAITING", "messages of a call that wait: its function waits for room"),
+    ("mcpd.coalescing", "MAX_WAITING_BYTES", "of them: its function waits for room"),
     ("mcpd.sessions.streams", "MAX_FINISHED", "finished streams of a session: the oldest go"),
+    ("mcpd.sessions.streams", "FINISHED_SLACK", "more may be there between two looks"),
     ("mcpd.sessions.streams", "KEEP_FINISHED_S", "a finished stream is kept for its client"),
     ("mcpd.mcp.questions.conversation", "MAX_MESSAGE_BYTES", "of a message before a result: an"
      " error in the tool"),

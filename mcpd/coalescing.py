@@ -15,16 +15,25 @@ Write = Callable[[], Awaitable[None]]
 class Coalescer:
     """What waits to be written, in order, and the task that writes it.
 
-    A message that comes alone goes out at once, since its sender gives way to that task. Those that
-    follow within BURST_S of another, or of the beginning, by the time of their sender, wait until
-    it waits for something, and then go out together.
+    A message that comes alone goes out before its sender goes on, which may compute for long. Those
+    that follow within BURST_S of another, or of the beginning, by the time of their sender, wait
+    until it waits for something, and then go out together.
 
     Args:
         write: takes all that waits (``take``), and writes or drops it; raises nothing.
         start_soon: starts a task that may outlive the sender.
     """
 
-    __slots__ = ("_is_writing", "_returned", "_room", "_size", "_start_soon", "_waiting", "_write")
+    __slots__ = (
+        "_idle",
+        "_is_writing",
+        "_returned",
+        "_room",
+        "_size",
+        "_start_soon",
+        "_waiting",
+        "_write",
+    )
 
     def __init__(self, write: Write, start_soon: Callable[[Write], None]) -> None:
         self._write = write
@@ -32,6 +41,7 @@ class Coalescer:
         self._waiting: list[bytes] = []
         self._size = 0
         self._is_writing = False
+        self._idle = trio.Event()  # set when nothing waits
         self._room: trio.Event | None = None  # while a sender waits for room
         self._returned = monotonic()  # when the sender could go on
 
@@ -46,7 +56,7 @@ class Coalescer:
     async def put(self, message: bytes) -> None:
         """Let a message go out soon. No checkpoint for one of a burst that finds room.
 
-        Cancellation: before the message or not at all.
+        Cancellation: the message may go out all the same.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         while len(self._waiting) >= MAX_WAITING or self._size >= MAX_WAITING_BYTES:
@@ -56,10 +66,12 @@ class Coalescer:
         self._waiting.append(message)
         self._size += len(message)
         if not self._is_writing:
-            self._is_writing = True
             self._start_soon(self._run)
+            self._is_writing = True
+            self._idle = trio.Event()
         if monotonic() - self._returned >= BURST_S:
-            await trio.lowlevel.cancel_shielded_checkpoint()
+            await self._idle.wait()
+            await trio.lowlevel.checkpoint()  # for a reader that has it now
         self._returned = monotonic()
 
     async def _run(self) -> None:
@@ -68,3 +80,4 @@ class Coalescer:
                 await self._write()
         finally:
             self._is_writing = False
+            self._idle.set()

@@ -41,7 +41,7 @@ class Outlet(Protocol):
     async def post(self, message: bytes) -> None:
         """Let an encoded message that only informs go out soon, in its order.
 
-        Cancellation: before the message or not at all.
+        Cancellation: the message may go out all the same.
         """
 
 

@@ -255,3 +255,116 @@ async def test_an_answer_that_cannot_be_kept_goes_to_the_reader_that_is_there(mo
         with streams.open_reader(S, "d", 1) as reader:
             assert await read(reader) == [b"2"]
             assert await reader.next() == []
+
+
+@pytest.fixture
+async def running(nursery):
+    streams = hub()
+    nursery.start_soon(streams.run_upkeep)
+    await trio.testing.wait_all_tasks_blocked()
+    return streams
+
+
+def counted(monkeypatch, log) -> list[tuple[str, list[bytes], bool]]:
+    """What is asked of the log, from here on: what, with which messages, and whether the last."""
+    asked: list[tuple[str, list[bytes], bool]] = []
+    begin, append = log.begin, log.append
+
+    async def counted_begin(call, messages=(), *, last=False, unread=False):
+        asked.append(("begin", list(messages), last))
+        await begin(call, messages, last=last, unread=unread)
+
+    async def counted_append(*place, last, unread=False):
+        if not asked or asked[-1][:2] != ("begin", list(place[-1])):  # memory begins with one
+            asked.append(("append", list(place[-1]), last))
+        return await append(*place, last=last, unread=unread)
+
+    monkeypatch.setattr(log, "begin", counted_begin)
+    monkeypatch.setattr(log, "append", counted_append)
+    return asked
+
+
+async def test_a_quick_call_is_kept_in_one_step(running, monkeypatch):
+    asked = counted(monkeypatch, running.events)
+    writer = running.open_writer(call())
+    with running.open_reader(S, "c", 0) as reader:
+        await writer.post(b"1")
+        await writer.post(b"2")
+        await writer.finish(b"answer")
+        assert asked == [("begin", [b"1", b"2", b"answer"], True)]
+        assert writer.state is WriterState.FINISHED
+        assert await read(reader) == [b"1", b"2", b"answer"]
+        assert reader.has_ended
+        assert await reader.next() == []
+        assert reader.end is End.FINISHED
+
+
+async def test_what_was_posted_goes_before_what_is_sent(running):
+    writer = running.open_writer(call())
+    await writer.post(b"1")
+    await writer.send(b"question")
+    await writer.post(b"2")
+    await writer.finish(b"answer")
+    with running.open_reader(S, "c", 0) as reader:
+        assert await read(reader) == [b"1", b"question", b"2", b"answer"]
+
+
+async def test_a_posted_message_goes_out_while_the_call_runs_on(running):
+    writer = running.open_writer(call())
+    await writer.post(b"1")
+    await trio.testing.wait_all_tasks_blocked()
+    with running.open_reader(S, "c", 0) as reader:
+        assert await read(reader) == [b"1"]
+    assert writer.is_live
+
+
+async def test_a_posted_message_finds_that_the_stream_is_lost(running):
+    writer = running.open_writer(call())
+    await writer.send(b"1")
+    lost = trio.Event()
+    writer.on_lost = lost.set
+    running.events.forget(S)
+    await writer.post(b"2")
+    await lost.wait()
+    with pytest.raises(StreamLost):
+        await writer.post(b"3")
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+async def test_an_answer_goes_out_plainly_if_not_even_the_first_messages_can_be_kept(
+    running, monkeypatch, lasting
+):
+    async def refuse(*args: object, **options: object) -> None:
+        raise StoreError("full", lasting=lasting)
+
+    monkeypatch.setattr("mcpd.sessions.retry.STORE_AWAY_LIMIT_S", 0.0)
+    monkeypatch.setattr(running.events, "begin", refuse)
+    writer = running.open_writer(call())
+    await writer.post(b"1")
+    await writer.finish(b"answer")
+    assert (writer.state, writer.plain_answer) == (WriterState.PLAIN, b"answer")
+
+
+async def test_numbers_of_first_messages_whose_fate_is_not_known_are_not_used_again(
+    running, monkeypatch
+):
+    """The log keeps them, and the writer does not hear of it."""
+    log, begin = running.events, running.events.begin
+
+    async def begin_unheard(*args: object, **options: object) -> None:
+        await begin(*args, **options)
+        monkeypatch.setattr(log, "begin", begin)
+        raise StoreError("unheard", lasting=True)
+
+    monkeypatch.setattr(log, "begin", begin_unheard)
+    writer = running.open_writer(call())
+    with pytest.raises(StoreError):
+        await writer.send(b"1, perhaps")
+    await writer.send(b"2")
+    await writer.finish(b"3")
+    page = await log.read(S, "c", 0)
+    assert [(event.number, event.data) for event in page.events] == [
+        (1, b"1, perhaps"),
+        (2, b"2"),
+        (3, b"3"),
+    ]
