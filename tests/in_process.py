@@ -77,16 +77,16 @@ async def serving(
     observer = Observer()
     observer.listen(RequestServed, lambda served: log.append((served.path, served.status)))
     server = assembly.build(config, {}, observer, local=True, providers=apps)
-    upkeep = server.state.timers.run
+    upkeep = (server.state.timers.run, server.credentials.run)
     try:
         async with (
-            running(server.backend, server.runtime, tmp_path, upkeep),
+            running(server.backend, server.runtime, tmp_path, *upkeep),
             trio.open_nursery() as nursery,
         ):
             yield Serving(server, nursery, config, log)
             nursery.cancel_scope.cancel()
     finally:
-        server.backend.store.close()  # now that nothing runs in its thread
+        server.close()  # now that nothing runs in its thread
 
 
 class HandshakeClient:

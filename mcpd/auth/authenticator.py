@@ -1,4 +1,4 @@
-"""Who sends a request: the value of Authorization becomes an identity, or a refusal."""
+"""Who sends a request: its credential becomes an identity, or a refusal."""
 
 import math
 import time
@@ -7,6 +7,32 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mcpd.auth.principals import LOCAL_PRINCIPAL, Principal
+from mcpd.auth.revocation import Credential
+from mcpd.http.messages import Request
+
+_NONE = Credential()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a request shows of its sender.
+
+    Attributes:
+        authorization: the value of the header field.
+        address: of the client, as the socket or a trusted proxy reports it.
+    """
+
+    authorization: bytes | None
+    address: str = ""
+
+
+def sent_by(request: Request) -> Sent:
+    """What a request shows.
+
+    Raises:
+        BadRequest: Authorization came more than once.
+    """
+    return Sent(request.headers.raw(b"authorization"), request.peer.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,25 +41,27 @@ class Identity:
 
     Attributes:
         expires_at: Unix seconds; infinite where no credential is needed.
+        credential: what a revocation can name.
     """
 
     principal: Principal
     expires_at: float
+    credential: Credential = _NONE
 
 
 class CredentialKind(Protocol):
     """One kind of credential, as one row of the authenticator's table."""
 
-    def recognizes(self, authorization: bytes | None) -> bool:
-        """Whether a header value is of this kind, by its look alone."""
+    def recognizes(self, sent: Sent) -> bool:
+        """Whether a credential is of this kind, by its look alone."""
 
-    async def verify(self, authorization: bytes | None, now: float) -> Identity:
-        """The identity behind a header value of this kind at ``now`` (Unix seconds).
+    async def verify(self, sent: Sent, now: float) -> Identity:
+        """The identity behind a credential of this kind at ``now`` (Unix seconds).
 
         Raises:
             Unauthorized: it is not valid, with a challenge (RFC 6750, section 3).
             InsufficientScope: it is valid, and does not allow MCP.
-            Unavailable: that cannot be told now.
+            Unavailable, StoreError: that cannot be told now.
         """
 
 
@@ -78,8 +106,8 @@ class Authenticator:
         """Seconds until an identity does not count any more."""
         return max(0.0, identity.expires_at - self._clock())
 
-    async def authenticate(self, authorization: bytes | None) -> Identity:
-        """The identity behind the value of Authorization.
+    async def authenticate(self, sent: Sent) -> Identity:
+        """The identity behind what a request shows.
 
         Raises:
             Unauthorized, InsufficientScope, Unavailable: see ``CredentialKind.verify``.
@@ -89,6 +117,6 @@ class Authenticator:
         if not self._kinds:
             return _LOCAL
         for kind in self._kinds[:-1]:
-            if kind.recognizes(authorization):
-                return await kind.verify(authorization, self._clock())
-        return await self._kinds[-1].verify(authorization, self._clock())
+            if kind.recognizes(sent):
+                return await kind.verify(sent, self._clock())
+        return await self._kinds[-1].verify(sent, self._clock())

@@ -6,6 +6,7 @@ remembered by their digest until they expire, so that a token costs its signatur
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,19 +15,21 @@ from typing import Any
 import jwt
 
 from mcpd.auth import base64url
-from mcpd.auth.authenticator import Identity
+from mcpd.auth.authenticator import Identity, Sent
+from mcpd.auth.challenges import HOW_TO_GET, lacks_scope, refuse
 from mcpd.auth.principals import SCOPE_EXECUTE, Principal
+from mcpd.auth.revocation import Credential, Revocations
 from mcpd.auth.secrets import Secret
-from mcpd.errors import InsufficientScope, McpdError, Unauthorized
+from mcpd.errors import McpdError, Unauthorized
 from mcpd.rpc.json_limits import check_shape
 
 ALGORITHM = "HS256"
 TOKEN_TYPES = ("access", "api_token")
 MAX_TOKEN_BYTES = 8192
 CACHE_ENTRIES = 4096
+JTI_BYTES = 12
 MAX_SUBJECT_CHARS = 256
 MAX_ISSUER_CHARS = 1024
-HOW_TO_GET = "Make a token with: mcpd token create --sub YOUR_NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +47,31 @@ class Verifier:
     before that is one digest and one look-up.
     """
 
-    def __init__(self, secrets: tuple[Secret, ...], rules: TokenRules = TokenRules()) -> None:
+    def __init__(
+        self,
+        secrets: tuple[Secret, ...],
+        rules: TokenRules = TokenRules(),
+        revocations: Revocations | None = None,
+    ) -> None:
+        self._revocations = Revocations() if revocations is None else revocations
         self._secrets = secrets
         self._by_kid = {secret.kid: secret for secret in secrets}
         self._rules = rules
         self._cache: dict[bytes, Identity] = {}
 
-    def recognizes(self, authorization: bytes | None) -> bool:
+    def recognizes(self, sent: Sent) -> bool:
         """Any bearer token may be one of ours."""
+        authorization = sent.authorization
         return authorization is not None and authorization[:7].lower() == b"bearer "
 
-    async def verify(self, authorization: bytes | None, now: float) -> Identity:
-        """The identity of an Authorization header's value at ``now`` (Unix seconds).
+    async def verify(self, sent: Sent, now: float) -> Identity:
+        """The identity behind a bearer token at ``now`` (Unix seconds).
 
         Raises:
             Unauthorized: no token, or one that is not valid; says why, never shows it.
             InsufficientScope: a valid token without the scope.
         """
+        authorization = sent.authorization
         digest = hashlib.sha256(authorization).digest() if authorization else b""
         known = self._cache.get(digest)
         if known is not None and now < known.expires_at:
@@ -76,15 +87,12 @@ class Verifier:
         claims = self._claims(token)
         expires_at = _check_times(claims, now, self._rules)
         principal = _principal(claims, self._rules.scope)
+        credential = _credential(claims)
+        if self._revocations.covers(principal, credential):
+            raise self._refuse("it was revoked")
         if self._rules.scope not in principal.scopes:
-            raise InsufficientScope(
-                f"The token lacks the scope {self._rules.scope}.",
-                fix=f"{HOW_TO_GET} --scope {self._rules.scope}",
-                headers=_challenge(
-                    "insufficient_scope", "The token lacks a scope.", self._rules.scope
-                ),
-            )
-        return Identity(principal, expires_at)
+            raise lacks_scope("token", self._rules.scope)
+        return Identity(principal, expires_at, credential)
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         """Check signature, issuer and audience; times are checked apart, against our clock."""
@@ -151,18 +159,13 @@ def _object(part: str) -> dict[str, Any]:
     return found
 
 
-def refuse(description: str, scope: str, fix: str = HOW_TO_GET) -> Unauthorized:
-    """A 401 with its challenge (RFC 6750, section 3)."""
-    return Unauthorized(
-        description, fix=fix, headers=_challenge("invalid_token", description, scope)
+def _credential(claims: Mapping[str, Any]) -> Credential:
+    """What a revocation can name of a token."""
+    token_id, issued_at = claims.get("jti"), claims.get("iat")
+    return Credential(
+        token_id=token_id if isinstance(token_id, str) else "",
+        issued_at=None if issued_at is None else float(issued_at),
     )
-
-
-def _challenge(error: str, description: str, scope: str) -> tuple[tuple[bytes, bytes], ...]:
-    value = (
-        f'Bearer realm="mcpd", error="{error}", error_description="{description}", scope="{scope}"'
-    )
-    return ((b"www-authenticate", value.encode("ascii", "replace")),)
 
 
 def _bearer_token(authorization: bytes | None, scope: str) -> str:
@@ -274,6 +277,7 @@ def create_token(
         "type": token_type,
         "scopes": list(scopes),
         "iat": now,
+        "jti": secrets.token_urlsafe(JTI_BYTES),
         "exp": now + ttl_s,
     }
     if issuer:

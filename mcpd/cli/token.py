@@ -1,4 +1,4 @@
-"""mcpd token create|inspect"""
+"""mcpd token create|inspect|revoke"""
 
 import argparse
 import json
@@ -10,9 +10,13 @@ import time
 import jwt
 import trio
 
+from mcpd.auth.authenticator import Sent
+from mcpd.auth.credential_store import CredentialStore
 from mcpd.auth.principals import SCOPE_EXECUTE
+from mcpd.auth.revocation import Revocation
 from mcpd.auth.secrets import SecretSource
 from mcpd.auth.tokens import TOKEN_TYPES, TokenRules, Verifier, create_token
+from mcpd.cli.credentials import SETTINGS, read_moment, with_credentials
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.signing import add_new_secret, signing_secret
 from mcpd.config import Config
@@ -39,11 +43,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = "read a token from standard input; show its claims and whether it is valid"
     inspect = actions.add_parser("inspect", help=told, description=told.capitalize() + ".")
     add_settings(inspect, only=_SETTINGS)
+    revoke = actions.add_parser("revoke", help="withdraw tokens before they expire")
+    which = revoke.add_mutually_exclusive_group(required=True)
+    which.add_argument("--jti", metavar="ID", help="one token; mcpd token inspect shows its jti")
+    which.add_argument("--sub", metavar="USER", help="all of a user's, see --before")
+    revoke.add_argument(
+        "--before", default="now", metavar="TIME", help="issued before then (default: now)"
+    )
+    add_settings(revoke, only=SETTINGS | {"jwt_issuer"})
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Create or inspect."""
+    """Create, inspect or revoke."""
     config = load_settings(arguments).config
+    if arguments.action == "revoke":
+        return _revoke(arguments, config)
     return _create(arguments, config) if arguments.action == "create" else _inspect(config)
 
 
@@ -103,7 +117,7 @@ def _inspect(config: Config) -> int:
     rules = TokenRules(config.jwt_issuer, config.jwt_audience, config.jwt_leeway_s)
     try:
         verifier = Verifier(source.secrets, rules)
-        trio.run(verifier.verify, f"Bearer {token}".encode(), time.time())
+        trio.run(verifier.verify, Sent(f"Bearer {token}".encode()), time.time())
     except McpdError as error:
         told = f"not valid here, by the secret of {source.origin}: {error.message} {error.fix}"
         print(told, file=sys.stderr)
@@ -112,8 +126,24 @@ def _inspect(config: Config) -> int:
     return 0
 
 
-def parse_duration(text: str) -> int:
-    """Seconds of a text like 24h.
+def _revoke(arguments: argparse.Namespace, config: Config) -> int:
+    """No token lives longer than MAX_TTL_S, so that is how long it has to be known."""
+    issuer, expires_at = config.jwt_issuer or "", time.time() + MAX_TTL_S
+    if arguments.jti is not None:
+        revocation = Revocation("token", arguments.jti, issuer, expires_at=expires_at)
+    else:
+        before = read_moment(arguments.before)
+        revocation = Revocation("subject", arguments.sub, issuer, before, expires_at)
+
+    async def act(store: CredentialStore) -> int:
+        await store.revoke(revocation)
+        return 0
+
+    return with_credentials(config, act)
+
+
+def parse_duration(text: str, flag: str = "--ttl") -> int:
+    """Seconds of a text like 24h, as it was given to a flag.
 
     Raises:
         ConfigError: it is none, zero, or beyond ten years.
@@ -122,6 +152,8 @@ def parse_duration(text: str) -> int:
     seconds = int(match[1]) * _UNITS_S[match[2]] if match else 0
     if not 0 < seconds <= MAX_TTL_S:
         raise ConfigError(
-            "--ttl must be a time of up to ten years.", received=text[:32], fix="Write 15m or 24h."
+            f"{flag} must be a time of up to ten years.",
+            received=text[:32],
+            fix="Write 15m or 24h.",
         )
     return seconds

@@ -278,14 +278,14 @@ class Connection:
         self._parser.forget_heads()
         self._body.release()
         response, scope = None, trio.CancelScope(deadline=self._stream.now() + stream.lasts_s)
-        self._server.open_ended.add(scope)
+        self._server.open_ended[scope] = stream.opener
         try:
             with scope:
                 if self._server.draining:
                     scope.cancel()
                 response = await stream.run(sink)
         finally:
-            self._server.open_ended.discard(scope)
+            self._server.open_ended.pop(scope, None)
         return response, scope.cancelled_caught
 
     async def _write_stream(self, data: bytes) -> bool:

@@ -178,7 +178,8 @@ class EventStream:
     ``lasts_s`` is for how long its client may read an open-ended one, then it ends in the same way.
     ``open_ended`` marks a stream that ends only with the peer or the server: a drain ends it
     at once, where it lets others finish, and ``farewell`` makes its last bytes of the hint for
-    when to come back, in milliseconds; without it the hint alone is told.
+    when to come back, in milliseconds; without it the hint alone is told. ``opener`` is what an
+    open-ended one was opened with, for who wants to end some of them.
     """
 
     run: Callable[[EventSink], Awaitable[Response | None]]
@@ -186,6 +187,7 @@ class EventStream:
     open_ended: bool = False
     lasts_s: float = inf
     farewell: Callable[[int], bytes] | None = None
+    opener: Any = None
 
 
 Answer = Response | EventStream

@@ -1,6 +1,8 @@
 """What the connections of one server share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 
@@ -22,15 +24,19 @@ class ServerState:
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     timers: Timers = field(default_factory=Timers)
     bodies: Cap = field(default_factory=lambda: Cap(BODIES))
-    open_ended: set[trio.CancelScope] = field(default_factory=set)  # of event streams
+    open_ended: dict[trio.CancelScope, Any] = field(default_factory=dict)  # streams → opener
     # On the way out. Once one of these has changed it stays so; they change in this order.
     ready: bool = True  # to be sent new clients
     closes: bool = False  # every answer ends its connection
     draining: bool = False  # what is idle ends
 
-    def end_streams(self) -> None:
+    def end_streams(self, opened_by: Callable[[Any], bool] | None = None) -> None:
         """End open-ended streams, as a drain does: their clients come back, and are asked again for
         their credentials.
+
+        Args:
+            opened_by: tells by ``EventStream.opener`` which; None: all.
         """
-        for scope in list(self.open_ended):
-            scope.cancel()
+        for scope, opener in list(self.open_ended.items()):
+            if opened_by is None or opened_by(opener):
+                scope.cancel()

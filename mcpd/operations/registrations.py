@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from mcpd.auth.authenticator import Authenticator
+from mcpd.auth.authenticator import Authenticator, sent_by
 from mcpd.auth.principals import SCOPE_ADMIN
 from mcpd.errors import BadRequest, InsufficientScope
 from mcpd.http.answers import json_response
@@ -47,7 +47,7 @@ class RegistrationListing:
     async def _authorize(self, request: Request) -> None:
         if self.open_to_loopback and request.peer.is_loopback:
             return
-        identity = await self.authenticator.authenticate(request.headers.raw(b"authorization"))
+        identity = await self.authenticator.authenticate(sent_by(request))
         if SCOPE_ADMIN not in identity.principal.scopes:
             raise InsufficientScope(
                 f"Listing registrations takes the scope {SCOPE_ADMIN}.",

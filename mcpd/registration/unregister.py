@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mcpd.auth.authenticator import Authenticator
+from mcpd.auth.authenticator import Authenticator, sent_by
 from mcpd.errors import BadRequest
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, Request
@@ -38,7 +38,7 @@ class Unregister:
         request.activity.session = named[:64]
         session = await self.sessions.find(named)
         if session.subject is not None:
-            identity = await self.authenticator.authenticate(request.headers.raw(b"authorization"))
+            identity = await self.authenticator.authenticate(sent_by(request))
             session = await self.sessions.claim(session, identity.principal)
         await self.sessions.end(session)
         return json_response({"success": True, "message": "The session has ended."})

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from mcpd.auth.authenticator import Authenticator, CredentialKind
+from mcpd.auth.authenticator import Authenticator
 from mcpd.auth.seal import Sealer
 from mcpd.auth.secrets import SecretSource
-from mcpd.auth.tokens import TokenRules, Verifier
 from mcpd.config import Config
 from mcpd.errors import ConfigError
 from mcpd.http.forwarded import TrustedProxies
@@ -25,13 +24,15 @@ from mcpd.mcp.transports.http_sse import MESSAGES_PATH, HttpSse
 from mcpd.mcp.transports.streamable_http import StreamableHttp
 from mcpd.observer import Observer
 from mcpd.operations.health import Health
+from mcpd.operations.key_endpoint import KeyEndpoint
 from mcpd.operations.registrations import RegistrationListing
 from mcpd.registration.description import Description
 from mcpd.registration.method_aliases import MethodAlias
 from mcpd.registration.register import Registrations
 from mcpd.registration.unregister import Unregister
 from mcpd.server.apps import load_apps
-from mcpd.server.backends import is_shared, open_backend
+from mcpd.server.backends import credentials_path, is_shared, open_backend, open_credentials
+from mcpd.server.credentials import Credentials
 from mcpd.server.jwt_secrets import find_secrets
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.service import Sessions
@@ -56,10 +57,21 @@ class Server:
     config: Config
     backend: Backend
     runtime: Runtime
-    authenticator: Authenticator
+    credentials: Credentials
     state: ServerState
     registrations: Registrations
     secret_origin: str
+
+    def close(self) -> None:
+        """Close its files; blocks while a statement runs."""
+        self.backend.store.close()
+        if self.credentials.store is not None:
+            self.credentials.store.close()
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """Who its clients are."""
+        return self.credentials.authenticator
 
     @property
     def catalog(self) -> Catalog:
@@ -92,14 +104,15 @@ def build(
         )
     catalog = _catalog(config, load_apps(config.app) if providers is None else providers)
     secrets = find_secrets(config, environ, create=True)
-    authenticator = Authenticator(credential_kinds(config, secrets))
     backend = open_backend(config)
+    credentials = _credentials(config, secrets, backend)
+    authenticator = credentials.authenticator
     runtime = _runtime(config, catalog, backend, secrets, observer)
     description = _describe(config, catalog, authenticator)
     registrations = Registrations(runtime.sessions, description, runtime.limits)
     routes = _mcp_routes(runtime, authenticator, config)
     health = Health(runtime.sessions, description, lambda: state.ready)
-    routes += _health_routes(health)
+    routes += _health_routes(health) + _key_routes(credentials)
     if config.handshake:
         routes += _registration_routes(registrations, any_origin=not config.is_exposed)
         listing = RegistrationListing(
@@ -113,8 +126,9 @@ def build(
         TrustedProxies.parse(config.trusted_proxies),
         bodies=runtime.limits.caps.bodies,
     )
+    credentials.end_streams = state.end_streams
     origin = "" if config.auth == "none" else secrets.origin
-    return Server(config, backend, runtime, authenticator, state, registrations, origin)
+    return Server(config, backend, runtime, credentials, state, registrations, origin)
 
 
 def _catalog(config: Config, providers: Sequence[Provider]) -> Catalog:
@@ -220,14 +234,19 @@ def _registration_routes(registrations: Registrations, *, any_origin: bool) -> l
     return [Route(path, endpoints, any_origin=any_origin) for path in paths]
 
 
-def credential_kinds(config: Config, source: SecretSource) -> list[CredentialKind]:
-    """The authenticator's table: every kind of credential that this server takes. A fresh one
-    remembers nothing.
-    """
+def _credentials(config: Config, secrets: SecretSource, backend: Backend) -> Credentials:
     if config.auth == "none":
+        return Credentials(config, None, None)
+    store = open_credentials(config, backend)
+    is_empty = backend.credentials is None and not credentials_path(config).exists()
+    return Credentials(config, secrets, store, is_empty=is_empty)
+
+
+def _key_routes(credentials: Credentials) -> list[Route]:
+    if credentials.store is None:
         return []
-    rules = TokenRules(config.jwt_issuer, config.jwt_audience, config.jwt_leeway_s)
-    return [Verifier(source.secrets, rules)]
+    keys = KeyEndpoint(credentials.store, credentials.authenticator)
+    return [Route("/api/keys", {"GET": keys.get, "POST": keys.post, "DELETE": keys.delete})]
 
 
 def make_guard(config: Config, *, local: bool) -> Guard:

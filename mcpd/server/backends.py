@@ -1,9 +1,13 @@
 """Which store the settings name, opened."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import trio
+
+from mcpd.auth.credential_store import CredentialStore
 from mcpd.clock import SteadyClock
 from mcpd.config import Config
 from mcpd.errors import ConfigError
@@ -15,6 +19,7 @@ from mcpd.sessions.memory.store import MemoryStore
 from mcpd.sessions.memory.watches import MemoryWatches
 from mcpd.sessions.redis.address import is_redis
 from mcpd.sessions.sqlite.answers import SqliteAnswers
+from mcpd.sessions.sqlite.credentials import SqliteCredentials
 from mcpd.sessions.sqlite.events import SqliteEvents
 from mcpd.sessions.sqlite.ownership import SqliteOwnership
 from mcpd.sessions.sqlite.store import SqliteStore
@@ -48,6 +53,40 @@ def open_backend(config: Config, *, alone: bool = True) -> Backend:
     if is_redis(config.store):
         return _redis(config, keep_running_s)
     raise ConfigError("There is no such store.", received=kind[:64], fix=f"It is {KINDS}.")
+
+
+def credentials_path(config: Config) -> Path:
+    """The file of API keys and revocations, where they are not in Redis."""
+    return config.state_path / "credentials.sqlite"
+
+
+def open_credentials(config: Config, backend: Backend) -> CredentialStore:
+    """What is kept of credentials: in Redis, for all that share it, or in the state directory."""
+    return backend.credentials or SqliteCredentials(credentials_path(config))
+
+
+@asynccontextmanager
+async def credentials_beside(config: Config) -> AsyncIterator[CredentialStore]:
+    """What is kept of credentials, for a command beside a server that may use it.
+
+    Raises:
+        ConfigError, StoreError: it cannot be opened.
+    """
+    if not is_redis(config.store):
+        store = SqliteCredentials(credentials_path(config))
+        try:
+            yield store
+        finally:
+            store.close()
+        return
+    backend = open_backend(config)
+    try:
+        async with trio.open_nursery() as nursery:
+            await backend.start(nursery)
+            yield open_credentials(config, backend)
+            nursery.cancel_scope.cancel()
+    finally:
+        backend.store.close()
 
 
 def is_shared(config: Config) -> bool:

@@ -18,7 +18,7 @@ from mcpd.config import Config
 from mcpd.errors import Unavailable
 from mcpd.http.server import HttpServer
 from mcpd.observer import Observer, RequestServed
-from mcpd.server.assembly import Server, build, credential_kinds
+from mcpd.server.assembly import Server, build
 from mcpd.server.listeners import (
     addresses,
     are_local,
@@ -105,9 +105,11 @@ class Daemon:
                 await outer.start(self._writer.run)
                 outer.start_soon(self._notifier.feed_watchdog)
                 outer.start_soon(Watchdog(server.catalog.threads, self._writer.flush).run)
+                upkeep = (server.state.timers.run, server.credentials.run)
                 async with running(
-                    server.backend, server.runtime, config.state_path, server.state.timers.run
+                    server.backend, server.runtime, config.state_path, *upkeep
                 ) as calls:
+                    await server.credentials.look_first()
                     with self._presence_on(urls) as presence:
                         reload = self._make_reload(in_force, server, tls, presence)
                         await self._serve(server, listeners, urls, tls, calls, reload)
@@ -116,7 +118,7 @@ class Daemon:
             if self._inheritance is None:
                 remove_unix(config, listeners)
         finally:
-            server.backend.store.close()
+            server.close()
 
     def _build(self, observer: Observer, *, local: bool) -> Server:
         try:
@@ -225,7 +227,7 @@ class Daemon:
             if tls is not None:
                 tls.reload()  # the last step that can fail
             if fresh.secrets is not None:
-                server.authenticator.use(credential_kinds(fresh.config, fresh.secrets))
+                server.credentials.use(fresh.config, fresh.secrets)
                 server.runtime.sealer.use(fresh.secrets.secrets)
                 if removed_keys(old, fresh):  # a client whose token is void cannot come back
                     server.state.end_streams()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from mcpd.auth.credential_store import CredentialStore
 from mcpd.clock import SteadyClock
 from mcpd.sessions.bus import Bus
 from mcpd.sessions.store import SessionStore
@@ -28,6 +29,7 @@ class Backend:
         tasks: None: tasks end with this process.
         process: the name of this process among all that use the store.
         clock: by which its times are; see ``SteadyClock``.
+        credentials: None: they are kept elsewhere.
         run: keeps what needs a task of its own, for ever; it is started with ``nursery.start``.
     """
 
@@ -42,6 +44,7 @@ class Backend:
     process: str = ""
     run: Callable[..., Awaitable[None]] | None = None
     clock: Callable[[], float] = field(default_factory=SteadyClock)
+    credentials: CredentialStore | None = None
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Run in a nursery that outlives the users of the store.

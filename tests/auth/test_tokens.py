@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 import pytest
 
+from mcpd.auth.authenticator import Sent
 from mcpd.auth.seal import BrokenSeal, Sealer
 from mcpd.auth.secrets import Secret, create_secret_file, parse_secrets, read_secret_file
 from mcpd.auth.tokens import CACHE_ENTRIES, TokenRules, Verifier, create_token
@@ -49,7 +50,7 @@ def verifier():
 )
 async def test_these_claims_are_accepted(verifier, changes):
     claims = {name: v for name, v in {**CLAIMS, **changes}.items() if v is not None}
-    assert (await verifier.verify(sign(claims), NOW)).principal.subject == "alice"
+    assert (await verifier.verify(Sent(sign(claims)), NOW)).principal.subject == "alice"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ async def test_refused_with_a_precise_reason(verifier, changes, words):
     claims = {name: v for name, v in {**CLAIMS, **changes}.items() if v is not None}
     header = sign(claims)
     with pytest.raises(Unauthorized) as caught:
-        await verifier.verify(header, NOW)
+        await verifier.verify(Sent(header), NOW)
     assert words in caught.value.message
     challenge = dict(caught.value.headers)[b"www-authenticate"]
     assert challenge.startswith(b'Bearer realm="mcpd", error="invalid_token", error_description="')
@@ -89,18 +90,18 @@ async def test_refused_with_a_precise_reason(verifier, changes, words):
 )  # fmt: skip
 async def test_headers_that_are_no_token(verifier, header):
     with pytest.raises(Unauthorized):
-        await verifier.verify(header, NOW)
+        await verifier.verify(Sent(header), NOW)
 
 
 async def test_the_scheme_is_case_insensitive(verifier):
     assert (
-        await verifier.verify(sign(CLAIMS).replace(b"Bearer", b"bearer"), NOW)
+        await verifier.verify(Sent(sign(CLAIMS).replace(b"Bearer", b"bearer")), NOW)
     ).principal.subject == "alice"
 
 
 async def test_a_token_without_the_scope_is_403(verifier):
     with pytest.raises(InsufficientScope) as caught:
-        await verifier.verify(sign({**CLAIMS, "scopes": ["read"]}), NOW)
+        await verifier.verify(Sent(sign({**CLAIMS, "scopes": ["read"]})), NOW)
     assert caught.value.status == 403
     assert b'error="insufficient_scope"' in dict(caught.value.headers)[b"www-authenticate"]
 
@@ -109,7 +110,7 @@ async def test_the_algorithm_is_ours_to_choose(verifier):
     none = b"Bearer " + jwt.encode(CLAIMS, "", algorithm="none").encode()
     for header in (none, sign(CLAIMS, Secret(b"n" * 64), algorithm="HS512")):
         with pytest.raises(Unauthorized) as caught:
-            await verifier.verify(header, NOW)
+            await verifier.verify(Sent(header), NOW)
         assert "algorithm is not HS256" in caught.value.message
 
 
@@ -139,9 +140,9 @@ ODD = [
 async def test_a_right_signature_around_something_odd_is_refused(what, header):
     """Whatever the library does with it (RFC 7519, section 7.2; RFC 7515, section 4.1.11)."""
     with pytest.raises(Unauthorized):
-        await Verifier((NEW,), TokenRules(issuer="https://a.example")).verify(header, NOW)
+        await Verifier((NEW,), TokenRules(issuer="https://a.example")).verify(Sent(header), NOW)
     with pytest.raises(Unauthorized):
-        await Verifier((NEW,)).verify(header, NOW)
+        await Verifier((NEW,)).verify(Sent(header), NOW)
 
 
 async def test_a_token_has_one_spelling(verifier):
@@ -150,7 +151,7 @@ async def test_a_token_has_one_spelling(verifier):
     alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     for last in set(alphabet) - {token[-1]}:
         with pytest.raises(Unauthorized):
-            await verifier.verify(token[:-1] + bytes([last]), NOW)
+            await verifier.verify(Sent(token[:-1] + bytes([last])), NOW)
 
 
 def test_a_seal_has_one_spelling():
@@ -166,37 +167,39 @@ def test_a_seal_has_one_spelling():
 
 
 async def test_secrets_rotate_without_logging_anyone_out(verifier):
-    assert (await verifier.verify(sign(CLAIMS, OLD), NOW)).principal.subject == "alice"
+    assert (await verifier.verify(Sent(sign(CLAIMS, OLD)), NOW)).principal.subject == "alice"
     assert (
-        await verifier.verify(sign(CLAIMS, OLD, headers={"kid": OLD.kid}), NOW)
+        await verifier.verify(Sent(sign(CLAIMS, OLD, headers={"kid": OLD.kid})), NOW)
     ).principal.subject == "alice"
     with pytest.raises(Unauthorized):  # kid chooses: the other secret is not tried
-        await verifier.verify(sign(CLAIMS, OLD, headers={"kid": NEW.kid}), NOW)
+        await verifier.verify(Sent(sign(CLAIMS, OLD, headers={"kid": NEW.kid})), NOW)
     with pytest.raises(Unauthorized):
-        await verifier.verify(sign(CLAIMS, Secret(b"x" * 40)), NOW)
+        await verifier.verify(Sent(sign(CLAIMS, Secret(b"x" * 40))), NOW)
 
 
 async def test_issuer_and_audience_when_configured():
     verifier = Verifier((NEW,), TokenRules(issuer="https://id", audience="mcpd"))
-    assert await verifier.verify(sign({**CLAIMS, "iss": "https://id", "aud": ["x", "mcpd"]}), NOW)
+    assert await verifier.verify(
+        Sent(sign({**CLAIMS, "iss": "https://id", "aud": ["x", "mcpd"]})), NOW
+    )
     for wrong in ({}, {"iss": "https://id"}, {"iss": "x", "aud": "mcpd"},
                   {"iss": "https://id", "aud": "x"}):  # fmt: skip
         with pytest.raises(Unauthorized):
-            await verifier.verify(sign({**CLAIMS, **wrong}), NOW)
+            await verifier.verify(Sent(sign({**CLAIMS, **wrong})), NOW)
 
 
 async def test_a_cached_token_expires_to_the_second():
     verifier = Verifier((NEW,), TokenRules(leeway_s=0))
     header = sign({**CLAIMS, "exp": NOW + 100})
-    assert await verifier.verify(header, NOW)
-    assert await verifier.verify(header, NOW + 99.9)
+    assert await verifier.verify(Sent(header), NOW)
+    assert await verifier.verify(Sent(header), NOW + 99.9)
     with pytest.raises(Unauthorized):
-        await verifier.verify(header, NOW + 100)
+        await verifier.verify(Sent(header), NOW + 100)
 
 
 async def test_the_cache_is_bounded_and_holds_no_token(verifier):
     for number in range(CACHE_ENTRIES + 10):
-        await verifier.verify(sign({**CLAIMS, "n": number}), NOW)
+        await verifier.verify(Sent(sign({**CLAIMS, "n": number})), NOW)
     assert len(verifier._cache) == CACHE_ENTRIES
     assert all(len(key) == 32 for key in verifier._cache)
 
@@ -205,7 +208,7 @@ async def test_created_tokens_verify(verifier):
     token = create_token(
         NEW, subject="bob", scopes=("execute:mcp", "x"), token_type="api_token", now=NOW, ttl_s=60
     )
-    principal = (await verifier.verify(f"Bearer {token}".encode(), NOW)).principal
+    principal = (await verifier.verify(Sent(f"Bearer {token}".encode()), NOW)).principal
     assert (principal.subject, principal.scopes) == ("bob", {"execute:mcp", "x"})
 
 
@@ -214,7 +217,7 @@ async def test_nothing_of_a_token_or_secret_shows_anywhere(verifier, caplog, tmp
     header = sign({**CLAIMS, "exp": NOW - 60})
     token = header.decode().split()[1]
     try:
-        await verifier.verify(header, NOW)
+        await verifier.verify(Sent(header), NOW)
     except McpdError as error:
         shown = "".join(traceback.format_exception(error)) + repr(error.headers) + caplog.text
     for part in token.split("."):

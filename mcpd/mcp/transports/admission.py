@@ -6,7 +6,7 @@ as the credential in it holds, and is looked up the next time.
 
 import msgspec
 
-from mcpd.auth.authenticator import Authenticator, Identity
+from mcpd.auth.authenticator import Authenticator, Identity, sent_by
 from mcpd.auth.principals import Principal
 from mcpd.http.messages import Headers, Request
 from mcpd.mcp.envelope.caller import Caller
@@ -157,9 +157,8 @@ class Admissions:
         self, request: Request, session_id: str | None, version: str | None
     ) -> Admission:
         generation = self._authenticator.generation
-        authorization = request.headers.raw(b"authorization")
         return Admission(
-            await self._authenticator.authenticate(authorization),
+            await self._authenticator.authenticate(sent_by(request)),
             generation,
             None if session_id is None else SessionId(session_id),
             version,

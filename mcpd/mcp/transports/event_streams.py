@@ -6,6 +6,7 @@ response if it sent nothing.
 
 import trio
 
+from mcpd.auth.authenticator import Identity
 from mcpd.auth.principals import Principal
 from mcpd.errors import McpdError, StoreError
 from mcpd.http import sse
@@ -45,11 +46,14 @@ class SinkOutlet:
         await self._sink.post(sse.event(message))
 
 
-def call_stream(request: McpRequest, accepted: Accepts, *, lasts_s: float) -> EventStream:
+def call_stream(
+    request: McpRequest, accepted: Accepts, *, lasts_s: float, opener: Identity
+) -> EventStream:
     """The answer to a call of 2026-07-28: its connection is its life.
 
     Args:
         lasts_s: for how long its client may read it, if it has no end of its own.
+        opener: whose credential opens it.
     """
 
     async def run(sink: EventSink) -> Response | None:
@@ -67,7 +71,7 @@ def call_stream(request: McpRequest, accepted: Accepts, *, lasts_s: float) -> Ev
         return None
 
     endless = request.method.farewell is not None
-    return EventStream(run, sse.STREAM_HEADERS, open_ended=endless, lasts_s=lasts_s)
+    return EventStream(run, sse.STREAM_HEADERS, open_ended=endless, lasts_s=lasts_s, opener=opener)
 
 
 def kept_call_stream(request: McpRequest, session: Session, accepted: Accepts) -> EventStream:
@@ -159,12 +163,19 @@ async def _send_all(
 
 
 async def session_stream(
-    runtime: Runtime, session: Session, revision: Revision, after: int | None, *, lasts_s: float
+    runtime: Runtime,
+    session: Session,
+    revision: Revision,
+    after: int | None,
+    *,
+    lasts_s: float,
+    opener: Identity,
 ) -> EventStream:
     """What belongs to no call: changes of lists and of resources the session subscribed to.
 
     Args:
         lasts_s: for how long its client may read it.
+        opener: whose credential opens it.
 
     Raises:
         StoreError: it cannot be opened now.
@@ -191,7 +202,9 @@ async def session_stream(
         last = event_id(SESSION_STREAM, sent) if revision.primes_streams else None
         return sse.farewell(last, retry_ms)
 
-    return EventStream(run, sse.STREAM_HEADERS, open_ended=True, lasts_s=lasts_s, farewell=farewell)
+    return EventStream(
+        run, sse.STREAM_HEADERS, open_ended=True, lasts_s=lasts_s, farewell=farewell, opener=opener
+    )
 
 
 def _encode(stream_id: str, event: Event, revision: Revision) -> bytes:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import trio
 from msgspec.structs import replace
 
-from mcpd.auth.authenticator import Authenticator, Identity
+from mcpd.auth.authenticator import Authenticator, Identity, sent_by
 from mcpd.errors import BadRequest, McpdError, StoreError, Unavailable
 from mcpd.http import sse
 from mcpd.http.messages import Answer, EventSink, EventStream, Request
@@ -70,10 +70,12 @@ class HttpSse:
                 with trio.move_on_after(END_S, shield=True):
                     await self._end(session.id)
 
-        return EventStream(run, sse.STREAM_HEADERS, open_ended=True, lasts_s=lasts_s)
+        return EventStream(
+            run, sse.STREAM_HEADERS, open_ended=True, lasts_s=lasts_s, opener=identity
+        )
 
     async def _authenticate(self, request: Request) -> Identity:
-        identity = await self._authenticator.authenticate(request.headers.raw(b"authorization"))
+        identity = await self._authenticator.authenticate(sent_by(request))
         request.activity.user = identity.principal.subject
         return identity
 

@@ -182,7 +182,8 @@ class StreamableHttp:
         streams = accepted.events and request.may_stream
         if session is None:
             if streams:
-                return call_stream(request, accepted, lasts_s=self._admissions.left_s(admitted))
+                lasts_s, opener = self._admissions.left_s(admitted), admitted.admission.identity
+                return call_stream(request, accepted, lasts_s=lasts_s, opener=opener)
             outcome = await serve(request)
         else:
             http.keep_on_disconnect()  # MCP 2025-03-26: no cancellation
@@ -257,7 +258,10 @@ class StreamableHttp:
         own = last_seen is not None and last_seen[0] == SESSION_STREAM
         after = last_seen[1] if last_seen is not None and own else None
         lasts_s = self._admissions.left_s(admitted)
-        return await session_stream(self._runtime, session, revision, after, lasts_s=lasts_s)
+        opener = admitted.admission.identity
+        return await session_stream(
+            self._runtime, session, revision, after, lasts_s=lasts_s, opener=opener
+        )
 
     async def delete(self, request: Request) -> Answer:
         """End the session."""

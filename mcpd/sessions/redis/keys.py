@@ -25,6 +25,10 @@ checked where it is used, and ``repair`` takes out what is not true any more.
     P:o:OWNER           sorted set: an owner's tasks → when begun
     P:n:OWNER           set: a principal's sessions
     P:p:PROCESS         a process that lives; expires when it gives no sign of life
+    P:{credentials}:keys, P:{credentials}:used, P:{credentials}:revoked
+                        hashes: API key → record, → when it was used last; what was revoked
+    P:{credentials}:version
+                        a number that grows with each change of them
     P:layout            the number of this layout; see ``migration``
 
 Channels: P:signals to all processes; P:to:PROCESS shows that the process lives.
@@ -83,6 +87,12 @@ class Keys:
     def commands(self, task_id: str) -> str:
         """To the process of a task."""
         return f"{self.prefix}:l:{{{task_id}}}"
+
+    @property
+    def credentials(self) -> tuple[str, str, str, str]:
+        """API keys, when they were used, what was revoked, and the number of the last change."""
+        start = f"{self.prefix}:{{credentials}}"
+        return f"{start}:keys", f"{start}:used", f"{start}:revoked", f"{start}:version"
 
     @property
     def index(self) -> tuple[str, str, str]:

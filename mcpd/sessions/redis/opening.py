@@ -7,6 +7,7 @@ from mcpd.sessions.backend import Backend
 from mcpd.sessions.redis.address import Address
 from mcpd.sessions.redis.answers import RedisAnswers
 from mcpd.sessions.redis.bus import RedisBus
+from mcpd.sessions.redis.credentials import RedisCredentials
 from mcpd.sessions.redis.events import RedisEvents
 from mcpd.sessions.redis.keeper import LinkKeeper
 from mcpd.sessions.redis.keys import Keys
@@ -59,4 +60,5 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
         process,
         keeper.run,
         clock,
+        RedisCredentials(redis),
     )

@@ -8,7 +8,7 @@ from typing import Any
 import trio
 from hypothesis import strategies as st
 
-from mcpd.auth.authenticator import Authenticator
+from mcpd.auth.authenticator import Authenticator, Sent
 from mcpd.auth.seal import BrokenSeal, Sealer
 from mcpd.auth.secrets import Secret
 from mcpd.auth.tokens import TokenRules, Verifier, create_token
@@ -46,8 +46,8 @@ def verify(value: bytes | None, rules: TokenRules = RULES) -> str | None:
     """The subject, or None for a refusal; anything else is raised."""
     authenticator = Authenticator([Verifier(SECRETS, rules)], clock=lambda: NOW + 1.0)
     try:
-        found = trio.run(authenticator.authenticate, value)
-        again = trio.run(authenticator.authenticate, value)
+        found = trio.run(authenticator.authenticate, Sent(value))
+        again = trio.run(authenticator.authenticate, Sent(value))
     except (Unauthorized, InsufficientScope) as error:
         challenge = dict(error.headers)[b"www-authenticate"]
         assert challenge.startswith(b"Bearer "), challenge

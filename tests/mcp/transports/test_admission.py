@@ -4,9 +4,8 @@ import time
 
 import pytest
 
-from mcpd.auth.authenticator import Authenticator
+from mcpd.auth.authenticator import Authenticator, Sent
 from mcpd.errors import Unauthorized
-from mcpd.server.assembly import credential_kinds
 from mcpd.server.jwt_secrets import find_secrets
 from mcpd.sessions.service import Sessions
 from tests.in_process import BOTH, META, HandshakeClient, modern, modern_headers, serving
@@ -59,7 +58,7 @@ async def test_secrets_that_are_replaced_count_at_once(server):
     secret = server.config.state_path / "jwt-secret"
     secret.write_text("x" * 64)
     source = find_secrets(server.config, {}, create=False)
-    server.server.authenticator.use(credential_kinds(server.config, source))
+    server.server.credentials.use(server.config, source)
     assert (await modern(peer, "tools/list")).status == 401
 
 
@@ -82,8 +81,8 @@ async def test_a_refusal_is_not_remembered(server, count):
 
 async def test_the_first_kind_that_recognizes_a_credential_decides():
     class Key:
-        def recognizes(self, authorization):
-            return authorization is not None and authorization.startswith(b"Bearer mcpd_")
+        def recognizes(self, sent):
+            return (sent.authorization or b"").startswith(b"Bearer mcpd_")
 
         async def verify(self, authorization, now):
             raise Unauthorized("a key")
@@ -98,7 +97,7 @@ async def test_the_first_kind_that_recognizes_a_credential_decides():
     authenticator = Authenticator([Key(), Other()])
     for sent, told in ((b"Bearer mcpd_1", "a key"), (b"Bearer ey", "another"), (None, "another")):
         with pytest.raises(Unauthorized, match=told):
-            await authenticator.authenticate(sent)
+            await authenticator.authenticate(Sent(sent))
 
 
 async def test_secrets_that_are_replaced_while_the_session_is_looked_up_count(server, monkeypatch):
@@ -111,7 +110,7 @@ async def test_secrets_that_are_replaced_while_the_session_is_looked_up_count(se
     async def replaced_meanwhile(*args, **options):
         (server.config.state_path / "jwt-secret").write_text("x" * 64)
         source = find_secrets(server.config, {}, create=False)
-        server.server.authenticator.use(credential_kinds(server.config, source))
+        server.server.credentials.use(server.config, source)
         return await get(*args, **options)
 
     monkeypatch.setattr(store, "get", replaced_meanwhile)

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from mcpd.server.assembly import credential_kinds
+from mcpd.auth.authenticator import Sent
 from mcpd.server.jwt_secrets import find_secrets
 from tests.in_process import META, HandshakeClient, modern_headers, serving
 from tests.mcp.demo_app import make_app
@@ -70,7 +70,7 @@ async def test_a_stream_ends_when_the_secrets_are_replaced(server, open_stream):
     assert (await peer.head()).status_code == 200
     (server.config.state_path / "jwt-secret").write_text("x" * 64)
     source = find_secrets(server.config, {}, create=False)
-    server.server.authenticator.use(credential_kinds(server.config, source))
+    server.server.credentials.use(server.config, source)
     server.server.state.end_streams()
     await read_to_end(peer)
 
@@ -78,5 +78,5 @@ async def test_a_stream_ends_when_the_secrets_are_replaced(server, open_stream):
 async def test_a_token_has_the_seconds_until_it_expires(server):
     authenticator = server.server.authenticator
     token = server.token(ttl_s=60).encode()
-    identity = await authenticator.authenticate(b"Bearer " + token)
+    identity = await authenticator.authenticate(Sent(b"Bearer " + token))
     assert 50 < authenticator.left_s(identity) <= 60

@@ -1,0 +1,86 @@
+"""API keys as a kind of credential."""
+
+from collections.abc import Callable
+
+from mcpd.auth.api_keys import KeyRecord, id_of, looks_like_key
+from mcpd.auth.authenticator import Identity, Sent
+from mcpd.auth.challenges import lacks_scope, refuse
+from mcpd.auth.credential_store import CredentialStore
+from mcpd.auth.principals import Principal
+from mcpd.auth.revocation import Credential, Revocations
+from mcpd.errors import Unauthorized
+
+HOW_TO_GET = "Make a key with: mcpd key create --owner YOUR_NAME"
+KNOWN_KEYS = 4096
+NEVER = 1e12  # Unix seconds
+
+
+class ApiKeys:
+    """Keys of one store. A key seen before costs one look-up; what is known of it is dropped with
+    this object, when something in the store has changed.
+
+    Args:
+        scope: that a key must have.
+        used: told which key was used.
+    """
+
+    def __init__(
+        self,
+        store: CredentialStore,
+        revocations: Revocations,
+        scope: str,
+        used: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._revocations = revocations
+        self._scope = scope
+        self._used = used
+        self._known: dict[str, KeyRecord] = {}  # by its text
+
+    def recognizes(self, sent: Sent) -> bool:
+        """A bearer token, or what was sent in its place, that begins as ours do."""
+        return looks_like_key(_text(sent))
+
+    async def verify(self, sent: Sent, now: float) -> Identity:
+        """The identity behind a key.
+
+        Raises:
+            Unauthorized: it is mistyped, unknown, revoked, expired, or not for that address.
+            InsufficientScope: it has not the scope.
+            StoreError: that cannot be told now.
+        """
+        text = _text(sent)
+        record = self._known.get(text) or await self._find(text)
+        credential = Credential(key_id=record.id)
+        principal = Principal(record.subject, record.issuer, frozenset(record.scopes), "api_key")
+        if record.revoked_at is not None or self._revocations.covers(principal, credential):
+            raise self._refuse("it was revoked")
+        if record.expires_at is not None and now >= record.expires_at:
+            raise self._refuse("it has expired")
+        if not record.takes(sent.address):
+            raise self._refuse("it may not be used from this address")
+        if self._scope not in principal.scopes:
+            raise lacks_scope("key", self._scope)
+        self._used(record.id)
+        expires_at = NEVER if record.expires_at is None else record.expires_at
+        return Identity(principal, expires_at, credential)
+
+    async def _find(self, text: str) -> KeyRecord:
+        key_id = id_of(text)
+        if key_id is None:
+            raise self._refuse("it is not complete, or mistyped")
+        record = await self._store.find_key(key_id)
+        if record is None or not record.is_text(text):
+            raise self._refuse("there is no such key")
+        if len(self._known) >= KNOWN_KEYS:
+            del self._known[next(iter(self._known))]
+        self._known[text] = record
+        return record
+
+    def _refuse(self, reason: str) -> Unauthorized:
+        return refuse(f"The API key is not valid: {reason}.", self._scope, fix=HOW_TO_GET)
+
+
+def _text(sent: Sent) -> str:
+    scheme, _, text = (sent.authorization or b"").decode("latin-1").partition(" ")
+    return text.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,156 @@
+"""The authenticator's table while a server runs: what changes it, and what follows from that."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import trio
+
+from mcpd.auth.authenticator import Authenticator, CredentialKind, Identity, Sent
+from mcpd.auth.credential_store import CredentialStore
+from mcpd.auth.key_kind import ApiKeys
+from mcpd.auth.revocation import Revocations
+from mcpd.auth.secrets import SecretSource
+from mcpd.auth.tokens import TokenRules, Verifier
+from mcpd.config import Config
+from mcpd.errors import StoreError, Unavailable
+from mcpd.limits.seldom import Seldom
+
+log = logging.getLogger("mcpd.auth")
+
+LOOK_EVERY_S = 0.5  # for keys and revocations that another process wrote
+NOTE_EVERY_S = 60.0  # when keys were used last
+SWEEP_EVERY_S = 3600.0
+LEAVE_S = 2.0  # to note it once more at the end
+
+EndStreams = Callable[[Callable[[Any], bool]], None]
+
+
+class _NotKnown:
+    """Before it is known what was revoked, nothing is let in."""
+
+    def recognizes(self, sent: Sent) -> bool:
+        return True
+
+    async def verify(self, sent: Sent, now: float) -> NoReturn:
+        raise Unavailable(
+            "What credentials were revoked is not known yet.",
+            fix="Try again in a moment.",
+            headers=((b"retry-after", b"1"),),
+        )
+
+
+class Credentials:
+    """Keeps the authenticator as settings, secrets, keys and revocations say.
+
+    Args:
+        store: None: no credential is needed.
+        clock: Unix seconds.
+
+    Attributes:
+        end_streams: ends open-ended streams, by the identity with which they were opened.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        secrets: SecretSource | None,
+        store: CredentialStore | None,
+        *,
+        is_empty: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self.end_streams: EndStreams | None = None
+        self._config = config
+        self._secrets = secrets
+        self._clock = clock
+        self._version: int | None = 0 if is_empty else None  # None: nothing is known
+        self._revocations = Revocations()
+        self._used: dict[str, float] = {}
+        self._complaints = Seldom()
+        self.authenticator = Authenticator(self._kinds(), clock=clock)
+
+    def use(self, config: Config, secrets: SecretSource) -> None:
+        """From here on these settings and secrets count."""
+        self._config, self._secrets = config, secrets
+        self.authenticator.use(self._kinds())
+
+    def _kinds(self) -> list[CredentialKind]:
+        """Every kind of credential that this server takes. Fresh ones remember nothing."""
+        config = self._config
+        if config.auth == "none" or self._secrets is None or self.store is None:
+            return []
+        if self._version is None:
+            return [_NotKnown()]
+        rules = TokenRules(config.jwt_issuer, config.jwt_audience, config.jwt_leeway_s)
+        return [
+            ApiKeys(self.store, self._revocations, rules.scope, self._note),
+            Verifier(self._secrets.secrets, rules, self._revocations),
+        ]
+
+    def _note(self, key_id: str) -> None:
+        self._used[key_id] = self._clock()
+
+    async def look(self) -> None:
+        """Take in what has changed in the store.
+
+        Raises:
+            StoreError: that cannot be told now; what was known counts still.
+        """
+        if self.store is None:
+            return
+        version = await self.store.version()
+        if version == self._version:
+            return
+        revocations = Revocations(await self.store.revocations(self._clock()))
+        self._version, self._revocations = version, revocations
+        self.authenticator.use(self._kinds())
+        if self.end_streams is not None and len(revocations):
+            self.end_streams(self._is_revoked)
+
+    def _is_revoked(self, opener: Any) -> bool:
+        return isinstance(opener, Identity) and self._revocations.covers(
+            opener.principal, opener.credential
+        )
+
+    async def look_first(self) -> None:
+        """``look``, before the server serves; a store that is away is asked again by ``run``."""
+        await self._try(self.look)
+
+    async def run(self) -> None:
+        """Follow the store, for ever."""
+        if self.store is None:
+            return
+        noted = swept = trio.current_time()
+        try:
+            while True:
+                await trio.sleep(LOOK_EVERY_S)
+                await self._try(self.look)
+                now = trio.current_time()
+                if now - noted >= NOTE_EVERY_S:
+                    noted = now
+                    await self._try(self._note_used)
+                if now - swept >= SWEEP_EVERY_S:
+                    swept = now
+                    await self._try(self._sweep)
+        finally:
+            with trio.move_on_after(LEAVE_S, shield=True):
+                await self._try(self._note_used)
+
+    async def _note_used(self) -> None:
+        used, self._used = self._used, {}
+        if used and self.store is not None:
+            await self.store.note_used(used)
+
+    async def _sweep(self) -> None:
+        if self.store is not None:
+            await self.store.sweep(self._clock())
+
+    async def _try(self, step: Callable[[], Any]) -> None:
+        try:
+            await step()
+        except StoreError as error:
+            if self._complaints.is_due(trio.current_time()):
+                log.warning("API keys and revocations cannot be read now: %s", error.message)
