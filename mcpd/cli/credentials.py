@@ -1,11 +1,13 @@
 """The store of credentials, for commands beside a running server; times as people write them."""
 
+import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from mcpd.auth.credential_store import CredentialStore
 from mcpd.cli.settings import run_loop
+from mcpd.cli.signing import check_state_named
 from mcpd.config import Config
 from mcpd.errors import ConfigError
 from mcpd.server.backends import credentials_beside
@@ -14,7 +16,13 @@ SETTINGS = frozenset({"store", "state_dir"})
 
 
 def with_credentials(config: Config, act: Callable[[CredentialStore], Awaitable[int]]) -> int:
-    """Do one thing with the store that the settings name; the exit code."""
+    """Do one thing with the store that the settings name; the exit code.
+
+    Raises:
+        ConfigError: there is a service, and it is not said whose credentials are meant.
+    """
+    if not config.store.startswith("redis"):
+        check_state_named(config, os.environ)
 
     async def main() -> int:
         async with credentials_beside(config) as store:

@@ -13,6 +13,7 @@ from mcpd.cli.credentials import SETTINGS, when, with_credentials
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.token import parse_duration
 from mcpd.operations.key_issue import issue_key
+from mcpd.server.backends import credentials_path
 
 COLUMNS = "{:12}  {:20}  {:20}  {:9}  {:16}  {:16}"
 
@@ -49,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     act = acts[arguments.action]
 
     arguments.issuer = config.jwt_issuer or ""  # as in our tokens: the same user
+    in_redis = config.store.startswith("redis")
+    arguments.place = "the Redis of --store" if in_redis else str(credentials_path(config))
 
     async def with_store(store: CredentialStore) -> int:
         return await act(store, arguments)
@@ -72,7 +75,11 @@ async def _create(store: CredentialStore, arguments: argparse.Namespace) -> int:
         print(_json({**record.shown(), "key": text}))
         return 0
     print(text)
-    print(f"mcpd: key {record.id} of {record.subject} expires {_expiry(record)}", file=sys.stderr)
+    print(
+        f"mcpd: key {record.id} of {record.subject}, expires {_expiry(record)}, in"
+        f" {arguments.place}",
+        file=sys.stderr,
+    )
     print("mcpd: it is not shown again; clients send Authorization: Bearer KEY", file=sys.stderr)
     return 0
 

@@ -56,6 +56,24 @@ def signing_secret(
     return source
 
 
+def check_state_named(config: Config, environ: Mapping[str, str]) -> None:
+    """Where a service is installed, a command that writes into a state directory is told which.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if config.state_dir is None and not environ.get("STATE_DIRECTORY") and _has_service():
+        raise ConfigError(
+            f"mcpd.service is installed here, and it does not use {config.state_path}.",
+            fix=f"For the service give --state-dir {SERVICE_STATE} (with sudo); for a server of"
+            f" your own --state-dir {config.state_path}.",
+        )
+
+
+def _has_service() -> bool:
+    return SERVICE_STATE.exists() and any(unit.exists() for unit in UNITS)
+
+
 def _is_named(config: Config, environ: Mapping[str, str]) -> bool:
     given = config.state_dir is not None or config.jwt_secret_file is not None
     return given or any(environ.get(name) for name in _NAMED_BY)
@@ -67,7 +85,7 @@ def _check_service(config: Config, environ: Mapping[str, str]) -> None:
     Raises:
         ConfigError: it names both.
     """
-    if not (SERVICE_STATE.exists() and any(unit.exists() for unit in UNITS)):
+    if not _has_service():
         return
     if os.geteuid() != 0 and has_secret(config, environ):
         return  # a user with a server of their own

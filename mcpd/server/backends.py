@@ -73,7 +73,7 @@ async def credentials_beside(config: Config) -> AsyncIterator[CredentialStore]:
         ConfigError, StoreError: it cannot be opened.
     """
     if not is_redis(config.store):
-        store = SqliteCredentials(credentials_path(config))
+        store = SqliteCredentials(credentials_path(config), serves=False)
         try:
             yield store
         finally:

@@ -2,9 +2,10 @@
 commands of an operator write it beside a running server. The file is made by the first write.
 """
 
+import logging
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +22,10 @@ from mcpd.auth.credential_store import (
     too_many_revocations,
 )
 from mcpd.auth.revocation import Revocation
+from mcpd.errors import ConfigError, StoreError, Unavailable
 from mcpd.sqlite import Database
+
+log = logging.getLogger("mcpd.auth")
 
 T = TypeVar("T")
 
@@ -51,10 +55,16 @@ _CHANGED = "UPDATE change SET number = number + 1"
 
 
 class SqliteCredentials:
-    """See CredentialStore."""
+    """See CredentialStore.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        serves: what keeps the file from being opened goes to the log, since clients are told no
+            paths; else it is raised as it is, for an operator.
+    """
+
+    def __init__(self, path: Path, *, serves: bool = True) -> None:
         self._path = path
+        self._serves = serves
         self._opened: Database | None = None
         self._opening = trio.Lock()
 
@@ -63,9 +73,22 @@ class SqliteCredentials:
         if self._opened is None:
             async with self._opening:
                 if self._opened is None and (make or self._path.exists()):
-                    open_it = partial(Database, self._path, _SCHEMA, alone=False)
-                    self._opened = await trio.to_thread.run_sync(open_it)
+                    self._opened = await trio.to_thread.run_sync(self._open)
         return self._opened
+
+    def _open(self) -> Database:
+        try:
+            database = Database(self._path, _SCHEMA, alone=False)
+        except (ConfigError, Unavailable) as error:
+            if not self._serves:
+                raise
+            log.error("API keys and revocations cannot be read: %s %s", error.message, error.fix)
+            raise StoreError("This server cannot read its API keys and revocations.") from error
+        if os.geteuid() == 0:  # an operator's command: the file is its folder's owner's
+            folder = self._path.parent.stat()
+            for path in self._path.parent.glob(f"{self._path.name}*"):
+                os.chown(path, folder.st_uid, folder.st_gid)
+        return database
 
     async def version(self) -> int:
         """See CredentialStore."""
