@@ -1,4 +1,4 @@
-"""GET /health: for load balancers and people."""
+"""GET /health, /health/live and /health/ready: for load balancers, supervisors and people."""
 
 import time
 from collections.abc import Callable
@@ -49,8 +49,23 @@ class Health:
             "uptime_s": round(self.clock() - self.started, 3),
             "store": self._store(store_state),
         }
-        status = 200 if self.is_ready() else 503
-        return json_response(body, status=status, headers=((b"cache-control", b"no-store"),))
+        return _answer(body, good=self.is_ready())
+
+    async def live(self, request: Request) -> Answer:
+        """200 for as long as the process answers at all; what is wrong beside
+        that is not mended by a restart."""
+        return _answer({"status": "ok"}, good=True)
+
+    async def ready(self, request: Request) -> Answer:
+        """200 if all that this server offers can be had here; else 503, with what is missing."""
+        store_state, missing = await self._look(), []
+        if not self.is_ready():
+            missing.append("draining")
+        if store_state != "ok":
+            missing.append(f"store {store_state}")
+        return _answer(
+            {"status": "not ready" if missing else "ok", "missing": missing}, good=not missing
+        )
 
     def _status(self, store_state: str) -> str:
         if not self.is_ready():
@@ -73,3 +88,8 @@ class Health:
         if trouble := self.sessions.store.trouble:
             store["reason"] = trouble
         return store
+
+
+def _answer(body: dict[str, object], *, good: bool) -> Answer:
+    headers = ((b"cache-control", b"no-store"),)
+    return json_response(body, status=200 if good else 503, headers=headers)

@@ -218,7 +218,11 @@ def _mcp_routes(runtime: Runtime, authenticator: Authenticator, config: Config) 
 
 
 def _health_routes(health: Health) -> list[Route]:
-    return [Route("/health", {"GET": health.get, "HEAD": health.get})]
+    endpoints = {"": health.get, "/live": health.live, "/ready": health.ready}
+    return [
+        Route(f"/health{path}", {"GET": endpoint, "HEAD": endpoint})
+        for path, endpoint in endpoints.items()
+    ]
 
 
 def _session_routes(listing: RegistrationListing, unregister: Unregister) -> list[Route]:

@@ -57,3 +57,23 @@ async def test_a_store_that_cannot_be_read_is_unavailable(server, monkeypatch):
 
     monkeypatch.setattr(server.server.runtime.sessions.store, "check", check)
     assert (await health(server))["store"]["state"] == "unavailable"
+
+
+async def test_live_and_ready_differ_where_a_restart_would_not_help(server, monkeypatch):
+    async def ask(path: str) -> tuple[int, object]:
+        reply = await server.connect().request("GET", path)
+        return reply.status, reply.json()
+
+    monkeypatch.setattr("mcpd.operations.health.LOOK_EVERY_S", 0.0)
+    assert await ask("/health/live") == (200, {"status": "ok"})
+    assert await ask("/health/ready") == (200, {"status": "ok", "missing": []})
+
+    async def check() -> str:
+        raise StoreError("away")
+
+    monkeypatch.setattr(server.server.runtime.sessions.store, "check", check)
+    server.server.state.ready = False
+    told = {"status": "not ready", "missing": ["draining", "store unavailable"]}
+    assert await ask("/health/ready") == (503, told)
+    assert await ask("/health/live") == (200, {"status": "ok"})
+    assert (await server.connect().request("HEAD", "/health/ready")).status == 503
