@@ -83,6 +83,8 @@ async def serving(
             running(server.backend, server.runtime, tmp_path, *upkeep),
             trio.open_nursery() as nursery,
         ):
+            if config.store != "memory":
+                await server.credentials.look_first()
             yield Serving(server, nursery, config, log)
             nursery.cancel_scope.cancel()
     finally:

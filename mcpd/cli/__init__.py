@@ -13,6 +13,7 @@ from mcpd.version import __version__
 VERBS = {
     "serve": "run the server",
     "reload": "have a running server read its settings and secrets again; fail if it cannot",
+    "config": "print the settings in force and where they come from, or an example file",
     "bridge": "connect a client that starts its servers as children to an HTTP server",
     "token": "create, inspect and revoke tokens",
     "key": "create, list and revoke API keys",

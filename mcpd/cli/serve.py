@@ -4,14 +4,12 @@ import argparse
 import faulthandler
 import logging
 import os
-import re
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import fields
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from mcpd.cli.settings import add_settings, load_settings, run_loop
-from mcpd.config import Config, Loaded
+from mcpd.config import Config
 from mcpd.server.assembly import Server
 from mcpd.server.daemon import Daemon, raise_file_limit
 from mcpd.server.environment import take_environment
@@ -31,9 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stdio", action="store_true", help="serve over stdin and stdout instead of HTTP"
     )
-    parser.add_argument(
-        "--print-config", action="store_true", help="print the effective settings and stop"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,9 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
         environ |= inheritance.variables
     loaded = load_settings(arguments, environ)
     config = loaded.config
-    if arguments.print_config:
-        print_config(loaded, environ)
-        return 0
     under_systemd = "INVOCATION_ID" in environ or "NOTIFY_SOCKET" in environ
     writer = LogWriter(style=config.log_format, journald="JOURNAL_STREAM" in environ)
     set_up(writer, config.log_level)
@@ -77,43 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(main: Callable[[], Awaitable[None]]) -> int:
     run_loop(main)
     return 0
-
-
-def print_config(loaded: Loaded, environ: Mapping[str, str]) -> None:
-    """The effective settings as TOML, each with where it came from. No setting is a secret but
-    the password in the address of a store, which is masked; the others are read from files and
-    from JWT_SECRET_KEY, and never shown.
-    """
-    config = loaded.config
-    for setting in fields(Config):
-        value = getattr(config, setting.name)
-        origin = loaded.origins.get(setting.name, "default")
-        if setting.name == "state_dir":
-            value = config.state_path
-        elif setting.name == "store":
-            value = _masked(value)
-        text = "" if value is None else _toml(value)
-        start = f"{setting.name} = {text}" if text else f"# {setting.name} is not set"
-        print(f"{start}  # {origin}")
-    secret = "environment, masked" if environ.get("JWT_SECRET_KEY") else "not set"
-    print(f"# JWT_SECRET_KEY: {secret}")
-
-
-def _masked(url: str) -> str:
-    """The address of a store without the passwords in it."""
-    url = re.sub(r"(password=)[^&#]*", r"\1masked", url)
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:masked@", url)
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
 
 
 def _quiet(server: Server, urls: list[str]) -> None:

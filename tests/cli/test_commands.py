@@ -102,17 +102,6 @@ def test_client_config_leaves_alone_what_it_cannot_merge(capsys, tmp_path, text)
     assert file.read_text() == text
 
 
-def test_print_config_shows_where_each_came_from_and_no_secret(capsys, monkeypatch):
-    monkeypatch.setenv("JWT_SECRET_KEY", "s" * 40)
-    monkeypatch.setenv("MCPD_PORT", "81")
-    assert run("serve", "--print-config", "--host", "::1") == 0
-    shown = capsys.readouterr().out
-    assert "port = 81  # $MCPD_PORT" in shown
-    assert 'host = "::1"  # flag' in shown
-    assert 'log_level = "info"  # default' in shown
-    assert "sss" not in shown
-
-
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

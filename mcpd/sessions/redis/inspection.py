@@ -25,8 +25,8 @@ KEEPS_ALL = "noeviction"
 # Every command that is sent, or called in a script, on a key that holds a plain value for a
 # second: those that do not fit it change nothing.
 _COMMANDS = (
-    "get", "set", "exists", "ttl", "getrange", "setrange",
-    "hget", "hset", "hsetnx", "hdel", "hmget", "hincrby",
+    "get", "set", "incr", "exists", "ttl", "getrange", "setrange",
+    "hget", "hset", "hsetnx", "hdel", "hmget", "hincrby", "hkeys", "hvals", "hlen",
     "zadd", "zrem", "zcard", "zrange", "zrangebyscore", "zrangebylex", "zscore",
     "zremrangebyscore", "zremrangebyrank", "zscan",
     "sadd", "srem", "smembers", "sismember", "scard", "sscan", "lrange", "rpush", "ltrim",
@@ -35,7 +35,7 @@ _COMMANDS = (
 )  # fmt: skip
 _ARGUMENTS = {
     "get": (), "del": (), "exists": (), "ttl": (), "smembers": (), "zcard": (), "scard": (),
-    "xlen": (),
+    "xlen": (), "incr": (), "hkeys": (), "hvals": (), "hlen": (),
     "set": ("1", "EX", "1"), "expire": ("1",), "getrange": ("0", "0"), "setrange": ("0", "1"),
     "hset": ("f", "1"), "hsetnx": ("f", "1"), "hincrby": ("f", "1"), "zadd": ("1", "m"),
     "zrange": ("0", "0"), "zrangebyscore": ("0", "0"), "zrangebylex": ("-", "+"),

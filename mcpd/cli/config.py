@@ -1,0 +1,83 @@
+"""mcpd config: the settings in force, and where each comes from; or a file to begin with."""
+
+import argparse
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mcpd.cli.settings import add_settings, load_settings
+from mcpd.config import ENV_PREFIX, Config, Loaded
+
+_PASSWORDS = re.compile(r"(?<=password=)[^&#]*|(?<=:)(?!//)[^:@/]*(?=@)")  # in the URL of a store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the verb: those of ``serve``, so that it can be asked what they would make."""
+    parser.add_argument(
+        "--example", action="store_true", help="a commented file with every setting's default"
+    )
+    parser.add_argument("--all", action="store_true", help="defaults as well")
+    add_settings(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print TOML, which ``--config`` reads; nothing secret is in it."""
+    if arguments.example:
+        print(example(), end="")
+        return 0
+    loaded = load_settings(arguments)
+    print(in_force(loaded, everything=arguments.all), end="")
+    if not loaded.origins and not arguments.all:
+        print("mcpd: every setting has its default; --all shows them", file=sys.stderr)
+    return 0
+
+
+def in_force(loaded: Loaded, *, everything: bool) -> str:
+    """The settings as TOML, each with where it comes from. No setting is a secret but the password
+    in the address of a store; the others are read from files and from the environment.
+    """
+    lines = []
+    for setting in fields(Config):
+        origin = loaded.origins.get(setting.name)
+        if origin is None and not everything:
+            continue
+        value = getattr(loaded.config, setting.name)
+        if setting.name == "state_dir":
+            value = loaded.config.state_path
+        lines.append(f"{_line(setting.name, value)}  # {_origin(origin)}\n")
+    return "".join(lines)
+
+
+def example() -> str:
+    """Every setting with what it is and its default, commented out."""
+    parts = [
+        "# Settings of mcpd. Give this file with --config, or in MCPD_CONFIG. The environment"
+        f" ({ENV_PREFIX}PORT=8000)\n# beats it, and flags (--port 8000) beat both.\n"
+    ]
+    for setting in fields(Config):
+        metavar = setting.metadata["metavar"]
+        told = setting.metadata["help"] + (f": {metavar}" if metavar else "")
+        line = _line(setting.name, setting.default)
+        parts.append(f"\n# {told}\n{line if line.startswith('#') else f'# {line}'}\n")
+    return "".join(parts)
+
+
+def _line(name: str, value: Any) -> str:
+    return f"# {name} is not set" if value is None else f"{name} = {_toml(value)}"
+
+
+def _toml(value: Any) -> str:
+    """JSON's scalars and arrays are TOML's."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, str | Path):
+        value = _PASSWORDS.sub("masked", str(value))
+    return msgspec.json.encode(value).decode()
+
+
+def _origin(origin: str | None) -> str:
+    return "default" if origin is None else origin

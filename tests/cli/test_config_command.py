@@ -1,0 +1,61 @@
+"""mcpd config: what is set and where from, and an example that can be used as it is."""
+
+import re
+import tomllib
+from dataclasses import fields
+
+import pytest
+
+from mcpd.cli import main
+from mcpd.config import Config, load
+
+
+def test_what_is_set_is_told_with_where_it_comes_from(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "mcpd.toml"
+    file.write_text('port = 8001\nhost = "::1"\n')
+    monkeypatch.setenv("MCPD_PORT", "8002")
+    assert main(["config", "--config", str(file), "--app", "a.py:b"]) == 0
+    told = capsys.readouterr().out
+    assert f'host = "::1"  # {file}\n' in told
+    assert "port = 8002  # $MCPD_PORT\n" in told
+    assert 'app = ["a.py:b"]  # flag\n' in told
+    assert "workers" not in told
+    assert set(tomllib.loads(told)) == {"host", "port", "app"}
+
+
+def test_nothing_set_is_said_and_all_can_be_seen(capsys):
+    assert main(["config"]) == 0
+    assert "every setting has its default" in capsys.readouterr().err
+    assert main(["config", "--all"]) == 0
+    told = capsys.readouterr().out
+    assert all(setting.name in told for setting in fields(Config))
+    tomllib.loads(told)
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "redis://:geheim@h:1/0",
+        "redis://me:geheim@h:1/0?db=1",
+        "redis+sentinel://h:1/s?sentinel_password=geheim&db=0",
+        "redis://h:1/0?password=geheim",
+    ],
+)
+def test_no_password_is_shown(store, capsys):
+    assert main(["config", "--store", store]) == 0
+    told = capsys.readouterr().out
+    assert "geheim" not in told
+    assert "masked" in told
+    assert "h:1/" in told
+
+
+def test_the_example_names_every_setting_and_changes_nothing(tmp_path, capsys):
+    assert main(["config", "--example"]) == 0
+    text = capsys.readouterr().out
+    assert all(re.search(rf"^# {setting.name} ", text, re.MULTILINE) for setting in fields(Config))
+    file = tmp_path / "mcpd.toml"
+    file.write_text(text)
+    assert load(flags={}, environ={}, file=file).origins == {}
+    names = "|".join(setting.name for setting in fields(Config))
+    file.write_text(re.sub(rf"^# ((?:{names}) = )", r"\1", text, flags=re.MULTILINE))
+    assert load(flags={}, environ={}, file=file).config == Config()
