@@ -12,7 +12,8 @@ import msgspec
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.config import ENV_PREFIX, Config, Loaded
 
-_PASSWORDS = re.compile(r"(?<=password=)[^&#]*|(?<=:)(?!//)[^:@/]*(?=@)")  # in the URL of a store
+# In the address of a store; one that is not percent-encoded may hold any sign.
+_PASSWORDS = re.compile(r"(password=)[^&#]*|(://[^:/@]*:).*(?=@)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +76,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"
     if isinstance(value, str | Path):
-        value = _PASSWORDS.sub("masked", str(value))
+        value = _PASSWORDS.sub(r"\1\2masked", str(value))
     return msgspec.json.encode(value).decode()
 
 

@@ -39,6 +39,7 @@ def test_nothing_set_is_said_and_all_can_be_seen(capsys):
         "redis://me:geheim@h:1/0?db=1",
         "redis+sentinel://h:1/s?sentinel_password=geheim&db=0",
         "redis://h:1/0?password=geheim",
+        "redis://me:ge:heim/geheim@geheim@h:1/0",
     ],
 )
 def test_no_password_is_shown(store, capsys):
