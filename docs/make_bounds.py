@@ -47,6 +47,7 @@ SETTINGS = {
     "max_result_bytes": "an error in the place of the result; tools have an option of this name",
     "tool_threads": "plain tools wait for their turn",
     "page_size": "lists have pages",
+    "call_log_rows": "the oldest entries of the call log go",
     "drain_timeout_s": "what still runs is left to another process, or ends",
 }
 

@@ -107,6 +107,7 @@ class Config:
     # logs
     log_format: Literal["text", "json"] = _setting("text", "text or JSON lines")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severity")
+    call_log_rows: int = _setting(0, "calls kept in the call log; 0: it is off", "N")
     access_log: bool = _setting(True, "a line for every request")
 
     @property
@@ -239,6 +240,8 @@ def _check(config: Config) -> None:
         raise ConfigError("public_url must be an http or https URL.", received=config.public_url)
     if config.port > 65535:
         raise ConfigError("port is at most 65535.", received=config.port)
+    if config.call_log_rows < 0:
+        raise ConfigError("call_log_rows must not be below zero.", received=config.call_log_rows)
     for name in _ABOVE_ZERO:
         if getattr(config, name) <= 0:
             raise ConfigError(f"{name} must be above zero.", received=getattr(config, name))

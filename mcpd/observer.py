@@ -97,6 +97,9 @@ class CallServed(msgspec.Struct, frozen=True):
         is_error: the result says that the tool failed.
         cancelled: it was not answered: its client cancelled it or left, or its time was over.
         seconds: that it ran; of a call that became a task, until then.
+        credential: the id of the API key or the ``jti`` of the token that showed its caller.
+        client: name and version, as it says of itself.
+        revision: in which it speaks.
     """
 
     activity: Activity
@@ -108,6 +111,9 @@ class CallServed(msgspec.Struct, frozen=True):
     is_error: bool
     cancelled: bool
     seconds: float
+    credential: str = ""
+    client: str = ""
+    revision: str = ""
 
 
 class Observer:

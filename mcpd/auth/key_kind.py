@@ -52,7 +52,9 @@ class ApiKeys:
         text = _text(sent)
         record = self._known.get(text) or await self._find(text)
         credential = Credential(key_id=record.id)
-        principal = Principal(record.subject, record.issuer, frozenset(record.scopes), "api_key")
+        principal = Principal(
+            record.subject, record.issuer, frozenset(record.scopes), "api_key", record.id
+        )
         if record.revoked_at is not None or self._revocations.covers(principal, credential):
             raise self._refuse("it was revoked")
         if record.expires_at is not None and now >= record.expires_at:

@@ -14,6 +14,7 @@ class Principal:
     issuer: str = ""
     scopes: frozenset[str] = frozenset()
     token_type: str = "access"
+    credential: str = field(default="", compare=False)  # id of the key, or jti of the token
     key: str = field(init=False, repr=False, compare=False)  # the identity in one word, for tables
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ TOKEN_TYPES = ("access", "api_token")
 MAX_TOKEN_BYTES = 8192
 CACHE_ENTRIES = 4096
 JTI_BYTES = 12
+MAX_JTI_CHARS = 128  # of another issuer's, in the call log
 MAX_SUBJECT_CHARS = 256
 MAX_ISSUER_CHARS = 1024
 
@@ -247,7 +248,8 @@ def _principal(claims: Mapping[str, Any], scope: str) -> Principal:
     issuer = claims.get("iss") or ""
     if not isinstance(issuer, str) or len(issuer) > MAX_ISSUER_CHARS or not issuer.isprintable():
         raise refuse("The token is not valid: its iss is not a printable string.", scope)
-    return Principal(subject, issuer, _scopes(claims), token_type)
+    token_id = _credential(claims).token_id[:MAX_JTI_CHARS]
+    return Principal(subject, issuer, _scopes(claims), token_type, token_id)
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:

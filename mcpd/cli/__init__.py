@@ -18,6 +18,7 @@ VERBS = {
     "token": "create, inspect and revoke tokens",
     "key": "create, list and revoke API keys",
     "client-config": "print, or write, what a client needs to connect",
+    "calls": "show who called what, from the call log of a server",
     "sessions": "look at a store, end sessions, move them to another store",
     "record": "write down what a client says to a server",
     "replay": "play recorded conversations against a server",

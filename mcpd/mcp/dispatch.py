@@ -8,6 +8,7 @@ import logging as stdlib_logging
 import msgspec
 import trio
 
+from mcpd.auth.principals import Principal
 from mcpd.errors import McpdError, MethodNotFound, fault
 from mcpd.mcp.catalog.tool_results import EncodedResult
 from mcpd.mcp.envelope.caller import Caller
@@ -149,10 +150,10 @@ def _in_flight(request: McpRequest, session_id: SessionId, stop: Stop) -> InFlig
 
 
 def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed:
-    session, target = request.caller.session, request.target
+    caller, session, target = request.caller, request.caller.session, request.target
     return CallServed(
         activity=current.get(),
-        principal=request.caller.principal.key,
+        principal=caller.principal.key,
         session="" if session is None else session.id,
         method=request.call.method,
         target="" if target is None else target.part.name,
@@ -160,6 +161,29 @@ def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed
         is_error=outcome.is_error,
         cancelled=outcome.response is None,
         seconds=seconds,
+        credential=caller.principal.credential,
+        client=caller.client,
+        revision=caller.revision.name,
+    )
+
+
+def tell_refused(runtime: Runtime, call: Call, principal: Principal, error: McpdError) -> None:
+    """A call was refused before it had a handler. Names that this server does not know are not
+    repeated.
+    """
+    runtime.observer.tell(
+        CallServed(
+            activity=current.get(),
+            principal=principal.key,
+            session=current.get().session,
+            method=call.method if call.method in METHODS else "_OTHER",
+            target="",
+            code=error.rpc_code,
+            is_error=False,
+            cancelled=False,
+            seconds=0.0,
+            credential=principal.credential,
+        )
     )
 
 

@@ -17,7 +17,7 @@ import trio
 from mcpd.config import Config
 from mcpd.errors import Unavailable
 from mcpd.http.server import HttpServer
-from mcpd.observer import Observer, RequestServed
+from mcpd.observer import CallServed, Observer, RequestServed
 from mcpd.server.assembly import Server, build
 from mcpd.server.listeners import (
     addresses,
@@ -35,6 +35,7 @@ from mcpd.server.systemd import Notifier
 from mcpd.server.tls import Tls
 from mcpd.server.watchdog import Watchdog
 from mcpd.server.worker import READY, REFUSED, RELOADED, RETIRE, Inheritance
+from mcpd.telemetry.call_log import CallLog
 from mcpd.telemetry.logs import LogWriter, set_level
 
 log = logging.getLogger("mcpd.server")
@@ -97,6 +98,10 @@ class Daemon:
         observer = Observer()
         if config.access_log:
             observer.listen(RequestServed, self._writer.access)
+        call_log = CallLog(config.state_path, config.call_log_rows)
+        if config.call_log_rows:
+            observer.listen(CallServed, call_log.call)
+            observer.listen(RequestServed, call_log.request)
         server = self._build(observer, local=are_local(listeners))
         in_force = InForce.read(config, self._environ)
         urls = addresses(listeners, "https" if tls else "http")
@@ -105,7 +110,8 @@ class Daemon:
                 await outer.start(self._writer.run)
                 outer.start_soon(self._notifier.feed_watchdog)
                 outer.start_soon(Watchdog(server.catalog.threads, self._writer.flush).run)
-                upkeep = (server.state.timers.run, server.credentials.run)
+                upkeep = [server.state.timers.run, server.credentials.run]
+                upkeep += [call_log.run] if config.call_log_rows else []
                 async with running(
                     server.backend, server.runtime, config.state_path, *upkeep
                 ) as calls:

@@ -36,6 +36,12 @@ class Caller(msgspec.Struct, frozen=True):
         found = msgspec.json.decode(self.capabilities)
         return found if isinstance(found, dict) else {}
 
+    @property
+    def client(self) -> str:
+        """Name and version, as the client says of itself; empty: it does not."""
+        name, version = self.client_info.get("name"), self.client_info.get("version")
+        return " ".join(part for part in (name, version) if isinstance(part, str) and part)
+
     def wants_log(self, level: str) -> bool:
         """Whether a log message of this level may be sent."""
         if self.log_level is None:

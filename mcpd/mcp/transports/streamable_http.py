@@ -13,7 +13,7 @@ import msgspec
 from mcpd.auth.authenticator import Authenticator
 from mcpd.errors import InvalidRequest, McpdError, MethodNotAllowed, UnsupportedProtocolVersion
 from mcpd.http.messages import Answer, Request, Response
-from mcpd.mcp.dispatch import failed, handle_notification, make_request, serve
+from mcpd.mcp.dispatch import failed, handle_notification, make_request, serve, tell_refused
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.classify import BOTH_ERAS, Envelope, Era, classify
 from mcpd.mcp.envelope.handshake import EnvelopeFault, check_version_header, no_session
@@ -155,6 +155,7 @@ class StreamableHttp:
         except EnvelopeFault as error:
             return refusal(call.id, error)
         except McpdError as error:
+            tell_refused(self._runtime, call, admitted.principal, error)
             return outcome_response(failed(call.id, error), admission.accepted, modern=modern)
         return await self._answer(admitted, request)
 

@@ -1,0 +1,106 @@
+"""mcpd calls: who called what, from which client, how long it took and what came of it."""
+
+import argparse
+import sqlite3
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mcpd.cli.credentials import read_moment, when
+from mcpd.cli.settings import add_settings, load_settings
+from mcpd.cli.token import parse_duration
+from mcpd.errors import ConfigError
+from mcpd.telemetry.call_log import FAILED, Entry, read
+
+COLUMNS = "{:19}  {:16}  {:24}  {:32}  {:>9}  {}"
+LAST = 50
+LOOK_EVERY_S = 0.5
+TURN_ON = (
+    "Start the server with --call-log-rows 100000, or give the --state-dir of the one that runs."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the verb."""
+    parser.add_argument("--follow", action="store_true", help="go on with what comes")
+    parser.add_argument("--last", type=int, default=LAST, metavar="N", help=f"default: {LAST}")
+    parser.add_argument("--user", metavar="NAME", help="whose calls")
+    parser.add_argument("--client", metavar="TEXT", help="whose name or version has this in it")
+    parser.add_argument("--tool", metavar="NAME", help="or prompt, or resource")
+    parser.add_argument("--failed", action="store_true", help="those that did not end well")
+    parser.add_argument("--slower", metavar="TIME", help="those that took longer, like 2s")
+    parser.add_argument("--since", metavar="TIME", help="like 15m, or 2026-12-31T12:00")
+    parser.add_argument("--json", action="store_true", help="one object a line")
+    add_settings(parser, only=frozenset({"state_dir"}))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the newest, and with --follow what comes."""
+    folder = load_settings(arguments).config.state_path
+    where, values = _chosen(arguments)
+    seen = _print(folder, where, values, arguments, last=arguments.last, titled=True)
+    while arguments.follow:
+        time.sleep(LOOK_EVERY_S)
+        behind = (f"{where} AND id > ?", (*values, seen))
+        seen = max(seen, _print(folder, *behind, arguments, last=None, titled=False))
+    return 0
+
+
+def _chosen(arguments: argparse.Namespace) -> tuple[str, tuple[Any, ...]]:
+    terms: dict[str, Any] = {
+        "user = ?": arguments.user,
+        "instr(lower(client), lower(?))": arguments.client,
+        "target = ?": arguments.tool,
+        "at >= ?": _since(arguments.since),
+        "seconds >= ?": arguments.slower and parse_duration(arguments.slower, "--slower"),
+    }
+    given = {term: value for term, value in terms.items() if value is not None}
+    chosen = [*given, *([FAILED] if arguments.failed else [])]
+    return " AND ".join(chosen) or "1", tuple(given.values())
+
+
+def _since(text: str | None) -> float | None:
+    if text is None:
+        return None
+    if text[-1:].isalpha() and text[:-1].isdigit():
+        return time.time() - parse_duration(text, "--since")
+    return read_moment(text)
+
+
+def _print(
+    folder: Path,
+    where: str,
+    values: tuple[Any, ...],
+    arguments: argparse.Namespace,
+    *,
+    last: int | None,
+    titled: bool,
+) -> int:
+    """The number of the last one that was printed."""
+    seen = 0
+    if titled and not arguments.json:
+        print(COLUMNS.format("TIME (UTC)", "USER", "CLIENT", "CALL", "MS", "OUTCOME"))
+    try:
+        for seen, entry in read(folder, where, values, last=last):  # noqa: B007 - it is returned
+            print(_json(entry) if arguments.json else _line(entry))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no call log in {folder}.", fix=TURN_ON) from None
+    except sqlite3.Error as error:
+        raise ConfigError(f"The call log in {folder} cannot be read: {error}.") from error
+    sys.stdout.flush()
+    return seen
+
+
+def _line(entry: Entry) -> str:
+    what = f"{entry.method} {entry.target}".strip()
+    whose, client = entry.user or "-", entry.client or entry.address or "-"
+    moment = when(entry.at, "-") + f":{int(entry.at) % 60:02d}"
+    milliseconds = f"{entry.seconds * 1000:.1f}"
+    return COLUMNS.format(moment, whose[:16], client[:24], what[:32], milliseconds, entry.outcome)
+
+
+def _json(entry: Entry) -> str:
+    return msgspec.json.encode({**entry._asdict(), "outcome": entry.outcome}).decode()

@@ -1,0 +1,208 @@
+"""Who called what: a table of the newest calls in the state directory, refusals included.
+
+What a call was given and what it answered is not in it. The event loop puts an entry into a queue;
+a thread writes what has come since, twice a second. The processes of one state directory share the
+table, and commands read it beside them.
+"""
+
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+
+from mcpd.errors import McpdError, StoreError
+from mcpd.limits.seldom import Seldom
+from mcpd.observer import CallServed, RequestServed
+from mcpd.sqlite import Database
+
+FILE = "calls.sqlite"
+WRITE_EVERY_S = 0.5
+MAX_WAITING = 20_000  # entries; further ones are dropped and counted
+MAX_TEXT_CHARS = 256  # of one column
+LEAVE_S = 2.0  # to write what is left at the end
+REFUSED_FROM = 400  # HTTP statuses
+
+log = logging.getLogger("mcpd.calls")
+
+_SCHEMA = """
+CREATE TABLE call (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at REAL NOT NULL,
+    user TEXT NOT NULL,
+    credential TEXT NOT NULL,
+    client TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    session TEXT NOT NULL,
+    address TEXT NOT NULL,
+    method TEXT NOT NULL,
+    target TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    code INTEGER NOT NULL,
+    is_error INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    request TEXT NOT NULL
+)
+"""
+
+
+class Entry(NamedTuple):
+    """One call, or one request that did not become one.
+
+    Attributes:
+        at: when it ended, Unix seconds.
+        credential: the id of an API key, or the ``jti`` of a token; empty: it has none.
+        client: its name and version.
+        status: of HTTP, where the request was refused before there was a call; else 0.
+        code: of the JSON-RPC error; 0: none.
+        is_error: the result says that the tool failed.
+        cancelled: it was not answered.
+        request: its id in the log.
+    """
+
+    at: float
+    user: str
+    credential: str
+    client: str
+    revision: str
+    session: str
+    address: str
+    method: str
+    target: str
+    status: int
+    code: int
+    is_error: bool
+    cancelled: bool
+    seconds: float
+    request: str
+
+    @property
+    def outcome(self) -> str:
+        """In a word or two."""
+        if self.status:
+            return f"HTTP {self.status}"
+        if self.cancelled:
+            return "cancelled"
+        if self.code:
+            return f"error {self.code}"
+        return "tool failed" if self.is_error else "ok"
+
+
+_COLUMNS = ", ".join(Entry._fields)
+_INSERT = f"INSERT INTO call ({_COLUMNS}) VALUES ({', '.join('?' * len(Entry._fields))})"
+FAILED = "(status OR code OR is_error OR cancelled)"
+
+
+class CallLog:
+    """Keeps the newest entries.
+
+    Args:
+        folder: the state directory.
+        max_rows: that are kept.
+    """
+
+    def __init__(
+        self, folder: Path, max_rows: int, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._path = folder / FILE
+        self._max_rows = max_rows
+        self._clock = clock
+        self._waiting: deque[Entry] = deque(maxlen=MAX_WAITING)
+        self._dropped = 0
+        self._database: Database | None = None
+        self._complaints = Seldom()
+
+    def call(self, served: CallServed) -> None:
+        """A listener of ``Observer``."""
+        activity = served.activity
+        self._put(Entry(
+            self._clock(), activity.user, served.credential, served.client, served.revision,
+            served.session, "", served.method, served.target, 0, served.code, served.is_error,
+            served.cancelled, served.seconds, activity.id,
+        ))  # fmt: skip
+
+    def request(self, served: RequestServed) -> None:
+        """A listener of ``Observer``: what was refused before there was a call."""
+        activity = served.activity
+        if served.status >= REFUSED_FROM and not activity.method:
+            self._put(Entry(
+                self._clock(), activity.user, "", "", "", activity.session, served.address,
+                served.method, served.path, served.status, 0, False, False, served.seconds,
+                activity.id,
+            ))  # fmt: skip
+
+    def _put(self, entry: Entry) -> None:
+        if len(self._waiting) == MAX_WAITING:
+            self._dropped += 1
+        self._waiting.append(entry)
+
+    async def run(self) -> None:
+        """Write, for ever; what cannot be written is dropped, and the log says so."""
+        try:
+            while True:
+                await trio.sleep(WRITE_EVERY_S)
+                if self._waiting:
+                    await self._write()
+        finally:
+            with trio.move_on_after(LEAVE_S, shield=True):
+                if self._waiting:
+                    await self._write()
+            if self._database is not None:
+                self._database.close()
+
+    async def _write(self) -> None:
+        entries, dropped = list(self._waiting), self._dropped
+        self._waiting.clear()
+        self._dropped = 0
+        try:
+            if self._database is None:
+                open_it = partial(Database, self._path, _SCHEMA, alone=False)
+                self._database = await trio.to_thread.run_sync(open_it)
+            await self._database.write(partial(_insert, entries, self._max_rows), durable=False)
+        except (McpdError, StoreError) as error:
+            dropped += len(entries)
+            if self._complaints.is_due(trio.current_time()):
+                log.warning("the call log cannot be written: %s", error.message)
+        if dropped:
+            log.warning("%d entries of the call log are lost", dropped)
+
+
+def _insert(entries: list[Entry], max_rows: int, db: sqlite3.Connection) -> None:
+    db.executemany(_INSERT, [_bounded(entry) for entry in entries])
+    db.execute("DELETE FROM call WHERE id <= (SELECT max(id) FROM call) - ?", (max_rows,))
+
+
+def _bounded(entry: Entry) -> tuple[object, ...]:
+    return tuple(part[:MAX_TEXT_CHARS] if isinstance(part, str) else part for part in entry)
+
+
+def read(
+    folder: Path, where: str = "1", values: tuple[object, ...] = (), *, last: int | None = None
+) -> Iterator[tuple[int, Entry]]:
+    """Entries with their numbers, the oldest first.
+
+    Args:
+        where: an SQL expression over the columns, with ``values``.
+        last: so many of the newest; None: all.
+
+    Raises:
+        FileNotFoundError: there is no log.
+        sqlite3.Error: it cannot be read.
+    """
+    path = folder / FILE
+    if not path.exists():
+        raise FileNotFoundError(path)
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        newest = f"SELECT id, {_COLUMNS} FROM call WHERE {where} ORDER BY id DESC LIMIT ?"
+        limit = -1 if last is None else last
+        for row in db.execute(f"SELECT * FROM ({newest}) ORDER BY id", (*values, limit)):
+            yield row[0], Entry(*row[1:])
+    finally:
+        db.close()
