@@ -200,6 +200,8 @@ def read(
         raise FileNotFoundError(path)
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'call'").fetchone():
+            return  # it is being made
         newest = f"SELECT id, {_COLUMNS} FROM call WHERE {where} ORDER BY id DESC LIMIT ?"
         limit = -1 if last is None else last
         for row in db.execute(f"SELECT * FROM ({newest}) ORDER BY id", (*values, limit)):
