@@ -79,12 +79,13 @@ def _print(
     last: int | None,
     titled: bool,
 ) -> int:
-    """The number of the last one that was printed."""
+    """The highest number of those that were printed; workers write in turns."""
     seen = 0
     if titled and not arguments.json:
         print(COLUMNS.format("TIME (UTC)", "USER", "CLIENT", "CALL", "MS", "OUTCOME"))
     try:
-        for seen, entry in read(folder, where, values, last=last):  # noqa: B007 - it is returned
+        for number, entry in read(folder, where, values, last=last):
+            seen = max(seen, number)
             print(_json(entry) if arguments.json else _line(entry))
     except FileNotFoundError:
         raise ConfigError(f"There is no call log in {folder}.", fix=TURN_ON) from None

@@ -204,7 +204,7 @@ def read(
             return  # it is being made
         newest = f"SELECT id, {_COLUMNS} FROM call WHERE {where} ORDER BY id DESC LIMIT ?"
         limit = -1 if last is None else last
-        for row in db.execute(f"SELECT * FROM ({newest}) ORDER BY id", (*values, limit)):
+        for row in db.execute(f"SELECT * FROM ({newest}) ORDER BY at, id", (*values, limit)):
             yield row[0], Entry(*row[1:])
     finally:
         db.close()
