@@ -7,7 +7,7 @@ import trio
 
 BURST_S = 0.001  # between messages that need not go out one by one
 MAX_WAITING = 16  # messages; their sender waits for room
-MAX_WAITING_BYTES = 64 * 1024
+MAX_WAITING_BYTES = 64 * 1024  # before the last of them
 
 Write = Callable[[], Awaitable[None]]
 
@@ -20,7 +20,8 @@ class Coalescer:
     until it waits for something, and then go out together.
 
     Args:
-        write: takes all that waits (``take``), and writes or drops it; raises nothing.
+        write: takes all that waits (``take``), and writes or drops it. What waits is dropped if it
+            raises.
         start_soon: starts a task that may outlive the sender.
     """
 
@@ -53,26 +54,32 @@ class Coalescer:
             self._room = None
         return taken
 
-    async def put(self, message: bytes) -> None:
-        """Let a message go out soon. No checkpoint for one of a burst that finds room.
+    async def put(self, message: bytes) -> bool:
+        """Let a message go out soon. No checkpoint for one of a burst that finds room. True: it
+        came alone, and was written.
 
         Cancellation: the message may go out all the same.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        while len(self._waiting) >= MAX_WAITING or self._size >= MAX_WAITING_BYTES:
+        while self._is_writing and self._is_full:
             if self._room is None:
                 self._room = trio.Event()
             await self._room.wait()
-        self._waiting.append(message)
-        self._size += len(message)
-        if not self._is_writing:
+        if not self._is_writing:  # first, for it may fail
             self._start_soon(self._run)
             self._is_writing = True
             self._idle = trio.Event()
-        if monotonic() - self._returned >= BURST_S:
+        self._waiting.append(message)
+        self._size += len(message)
+        is_alone = monotonic() - self._returned >= BURST_S
+        if is_alone:
             await self._idle.wait()
-            await trio.lowlevel.checkpoint()  # for a reader that has it now
         self._returned = monotonic()
+        return is_alone
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= MAX_WAITING or self._size >= MAX_WAITING_BYTES
 
     async def _run(self) -> None:
         try:
@@ -80,4 +87,5 @@ class Coalescer:
                 await self._write()
         finally:
             self._is_writing = False
+            self.take()  # nothing, unless it was cut short
             self._idle.set()

@@ -88,3 +88,28 @@ async def test_who_ends_the_stream_takes_what_waits(nursery):
     await sink.waiting.put(b"3")  # it begins anew
     await trio.testing.wait_all_tasks_blocked()
     assert sink.written == [[b"3"]]
+
+
+async def test_a_message_that_no_task_can_write_is_not_kept_waiting():
+    def refuse(run: object) -> None:
+        raise RuntimeError("the nursery is closed")
+
+    async def never() -> None:
+        raise AssertionError
+
+    waiting = Coalescer(never, refuse)
+    for _ in range(2 * MAX_WAITING):
+        with pytest.raises(RuntimeError):
+            await waiting.put(b"x")
+    assert waiting.take() == []
+
+
+async def test_a_writer_that_is_cut_short_leaves_room():
+    async with trio.open_nursery() as writers:
+        sink = Sink(writers)
+        sink.open = trio.Event()
+        for _ in range(MAX_WAITING):
+            await sink.waiting.put(b"x")
+        await trio.testing.wait_all_tasks_blocked()
+        writers.cancel_scope.cancel()
+    assert sink.waiting.take() == []

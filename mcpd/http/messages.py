@@ -157,7 +157,8 @@ class EventSink(Protocol):
 
     async def send(self, event: bytes, *, last: bool = False) -> bool:
         """Write encoded events; returns when the socket took them (backpressure). False: the
-        stream is over, and they did not go out. ``last``: the stream ends with them.
+        stream is over, and they did not go out. ``last``: the stream ends with them. Others have no
+        turn meanwhile if the socket takes them at once.
         """
 
     async def post(self, event: bytes) -> None:

@@ -3,6 +3,7 @@
 An event is written whole or the stream is over: a cut chunk would be the end of the framing.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -12,6 +13,8 @@ from mcpd.http import sse
 from mcpd.http.answers import LAST_CHUNK, chunk
 from mcpd.http.timers import Timed, Timers
 from mcpd.turn import Turn
+
+log = logging.getLogger("mcpd.http")
 
 
 class StreamSink(Timed):
@@ -63,14 +66,21 @@ class StreamSink(Timed):
 
         Cancellation: before the events or not at all.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         return await self._put(event, last=last)
 
     async def post(self, event: bytes) -> None:
         """See messages.EventSink."""
-        await self._posted.put(event)
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._posted.put(event)
 
     async def _put_posted(self) -> None:
-        await self._put(b"")
+        try:
+            await self._put(b"")
+        except Exception:  # it would end the connection
+            log.exception("posted events are lost")
 
     async def finish(self, farewell: bytes) -> None:
         """End the stream, unless it has ended; what it says last, if it is ended by us, tells when

@@ -16,10 +16,13 @@ MAX_CONTAINERS = 50_000  # objects and arrays, which cost most for their two byt
 MAX_DIGITS = 400  # in a row; the largest double has 309
 MAX_LARGE_EXPONENTS = 1000  # of three digits and more: 5 bytes that may cost 40 microseconds
 
-_LONG_NUMBER = re.compile(rb"(?<![0-9])[0-9]{%d}" % (MAX_DIGITS + 1))
-_LARGE_EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
+# All digits alike, and both letters of an exponent: what is looked for is then a constant, which is
+# found faster than a pattern.
+_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
+_LONG_NUMBER = b"0" * (MAX_DIGITS + 1)
+_LARGE_EXPONENTS = (b"0e000", b"0e+000", b"0e-000")
 _SAMPLE_STEP = MAX_DIGITS // 10
-_SAMPLED_DIGITS = re.compile(rb"[0-9]{10}")  # a number of MAX_DIGITS shows in every sample
+_SAMPLED_DIGITS = re.compile(rb"0{10}")  # a number of MAX_DIGITS shows in every sample
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENING = frozenset(b"[{")
 
@@ -63,24 +66,23 @@ def _check_skeleton(skeleton: bytes) -> None:
 
 
 def _check_numbers(skeleton: bytes) -> None:
-    if _SAMPLED_DIGITS.search(skeleton[::_SAMPLE_STEP]) and _LONG_NUMBER.search(skeleton):
+    alike = skeleton.translate(_ALIKE)
+    if _SAMPLED_DIGITS.search(alike[::_SAMPLE_STEP]) and _LONG_NUMBER in alike:
         raise InvalidRequest(f"The body has a number of more than {MAX_DIGITS} digits.")
-    exponents = skeleton.count(b"e") + skeleton.count(b"E")
-    if exponents > MAX_LARGE_EXPONENTS and _has_large_exponents(skeleton):
-        raise InvalidRequest(
-            f"The body has more than {MAX_LARGE_EXPONENTS} numbers with exponents of three digits."
-        )
-
-
-def _has_large_exponents(skeleton: bytes) -> bool:
-    return any(
-        number >= MAX_LARGE_EXPONENTS for number, _ in enumerate(_LARGE_EXPONENT.finditer(skeleton))
-    )
+    if alike.count(b"e") > MAX_LARGE_EXPONENTS:
+        large = sum(alike.count(form) for form in _LARGE_EXPONENTS)
+        if large > MAX_LARGE_EXPONENTS:
+            raise InvalidRequest(
+                f"The body has more than {MAX_LARGE_EXPONENTS} numbers with exponents of three"
+                " digits."
+            )
 
 
 def _check_depth(skeleton: bytes) -> None:
     depth = 0
     for octet in skeleton.translate(None, _NOT_BRACKETS):
         depth += 1 if octet in _OPENING else -1
+        if depth < 0:
+            return  # the decoder comes no further
         if depth > MAX_DEPTH:
             raise InvalidRequest(f"The body is nested deeper than {MAX_DEPTH}.")

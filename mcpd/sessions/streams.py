@@ -77,8 +77,8 @@ class EventLog(Protocol):
         last: bool = False,
         unread: bool = False,
     ) -> None:
-        """Open the stream of a call; this process owns it. Its first messages can be kept in the
-        same step, see ``append``. A doubtful one can be repeated.
+        """Open the stream of a call; this process owns it. Its first messages can be kept with
+        it, see ``append``. A doubtful one can be repeated.
 
         Raises:
             SessionNotFound: its session is over.

@@ -139,6 +139,30 @@ def test_brackets_and_digits_in_strings_do_not_count():
     assert isinstance(decode(body), Call)
 
 
+def test_what_closes_more_than_it_opens_is_left_to_the_decoder():
+    with pytest.raises(InvalidRequest, match="Expected"):
+        decode(b"[]," * 129 + b"]" * 4_000_000)
+
+
+def test_large_exponents_and_long_numbers_are_counted_in_every_spelling():
+    for form in (b"1e300", b"1E+300", b"2.5e-300"):
+        for count, fits in ((1000, True), (1001, False)):
+            body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":[%b]}}'
+            body %= b",".join([form] * count)
+            if fits:
+                assert isinstance(decode(body), Call)
+            else:
+                with pytest.raises(InvalidRequest, match="exponents"):
+                    decode(body)
+    for digits, fits in ((400, True), (401, False)):
+        body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":0.%b}}' % (b"9" * digits)
+        if fits:
+            assert isinstance(decode(body), Call)
+        else:
+            with pytest.raises(InvalidRequest, match="digits"):
+                decode(body)
+
+
 def test_the_bounds_themselves_pass():
     deep = b"[" * (json_limits.MAX_DEPTH - 2) + b"]" * (json_limits.MAX_DEPTH - 2)
     body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + deep + b"}}"

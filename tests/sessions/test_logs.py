@@ -181,6 +181,28 @@ async def test_messages_written_together_are_read_and_dropped_one_by_one(backend
     assert found[-1][0] == found[0][0] + len(found) - 1
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_the_newest_message_stays_however_large_it_is(backend, alice, at_once):
+    log, large = backend.events, b"x" * (MAX_BYTES + 1)
+    written = [b"1", b"2", large]
+    if at_once:
+        await log.begin(call(alice), written, last=True)
+    else:
+        await log.begin(call(alice), written[:1])
+        await log.append(alice, "c", 2, written[1:], last=True)
+    page = await log.read(alice, "c", 0)
+    assert page.events[-1].number == 3
+    assert page.events[-1].data == large
+    assert page.finished
+
+
+async def test_large_messages_written_together_go_one_by_one(backend, alice):
+    log, part = backend.events, b"x" * (MAX_BYTES // 4)
+    await log.begin(call(alice), [part] * 6)
+    page = await log.read(alice, "c", 0)
+    assert [event.number for event in page.events] == [3, 4, 5, 6]
+
+
 async def test_another_session_sees_nothing_of_it(backend, alice):
     other = session(subject="bob", issuer="")
     await backend.store.create(other, max_unbound=100)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import trio
 
+TURNS = 8  # of the event loop; a connection takes three, and more with TLS
+
 
 class LocalReaders:
     """The readers of one stream, and what they are told.
@@ -60,6 +62,13 @@ class LocalReaders:
         """Something changed."""
         self.changed.set()
         self.changed = trio.Event()
+
+    async def have_turns(self, number: int) -> None:
+        """Give the connection that reads here its turns to send what was written up to a number."""
+        for _ in range(TURNS):
+            if not self.is_read or self.delivered >= number:
+                return
+            await trio.lowlevel.checkpoint()
 
     def disconnect(self, retry_ms: int) -> None:
         """End the connections that read, with an event that tells when to come back."""

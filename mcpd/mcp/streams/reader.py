@@ -90,7 +90,10 @@ class Reader:
         """Whether ``next`` would return events without a wait, as far as is known here."""
         writer, lease = self._writer, self.lease
         is_served = lease is None or lease.state is LeaseState.HELD
-        return is_served and writer is not None and writer.has_all and writer.ring.last > self.after
+        if not is_served or writer is None or not writer.has_all:
+            return False
+        page = writer.ring.behind(self.after)  # numbers may be taken by what was never sent
+        return bool(page.events) or page.finished
 
     @property
     def has_ended(self) -> bool:

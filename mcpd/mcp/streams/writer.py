@@ -184,7 +184,8 @@ class CallWriter:
         """
         if not self.is_live:
             raise StreamLost
-        await self._posted.put(message)
+        if await self._posted.put(message):
+            await self.readers.have_turns(self.ring.last)
 
     async def _write_posted(self) -> None:
         async with self._turn:

@@ -55,12 +55,13 @@ end
 """
 
 # KEYS: record, stream, unfinished; ARGV: stream, call, owner, ttl, now
-# → 1: begun, now or before; 0: the session is gone
+# → 1: begun, now or before; 0: the session is gone, or another process has the stream
 BEGIN = Script(
     """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local m, index, ttl = KEYS[2], KEYS[3], ARGV[4]
-if redis.call('HGET', m, 'owner') == ARGV[3] then return 1 end
+local owner = redis.call('HGET', m, 'owner')
+if owner then return owner == ARGV[3] and 1 or 0 end
 redis.call('HSET', m, 'call', ARGV[2], 'owner', ARGV[3], 'last', 0, 'bytes', 0)
 redis.call('EXPIRE', m, ttl)
 redis.call('ZREMRANGEBYSCORE', index, '-inf', ARGV[5] - ttl)

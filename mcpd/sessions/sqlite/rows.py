@@ -23,6 +23,7 @@ from mcpd.sessions.streams import (
 
 STREAM = "session_id = ? AND id = ?"
 MAX_TOGETHER = 32  # messages in one row
+MAX_TOGETHER_BYTES = 64 * 1024  # of them; the last may pass it
 READ, UNREAD = 1, 2  # how a stream is finished; 0: it is not
 
 
@@ -146,13 +147,25 @@ class Messages:
         self.size = sum(len(row[3]) for row in self._rows)
 
     def _joined(self) -> Iterator[tuple[int, bytes, int]]:
-        for start in range(0, self.count, MAX_TOGETHER):
-            group = self._messages[start : start + MAX_TOGETHER]
-            if len(group) > 1 and any(b"\n" in message for message in group):
-                for place, message in enumerate(group, self.number + start):
-                    yield place, message, 1
-            else:  # as all that we write: JSON on one line
-                yield self.number + start, b"\n".join(group), len(group)
+        """Number, bytes and messages of each row. What is large is alone, since rows are dropped as
+        a whole; so is what has an end of line, which nothing has that we write.
+        """
+        group: list[bytes] = []
+        size, number = 0, self.number
+        for message in self._messages:
+            is_alone = len(message) > MAX_TOGETHER_BYTES or b"\n" in message
+            is_full = len(group) == MAX_TOGETHER or size > MAX_TOGETHER_BYTES
+            if group and (is_alone or is_full):
+                yield number, b"\n".join(group), len(group)
+                number, group, size = number + len(group), [], 0
+            if is_alone:
+                yield number, message, 1
+                number += 1
+            else:
+                group.append(message)
+                size += len(message)
+        if group:
+            yield number, b"\n".join(group), len(group)
 
     def behind(self, number: int) -> "Messages":
         """Those behind a number."""
@@ -170,11 +183,13 @@ class Messages:
 
 
 def _trim(db: sqlite3.Connection, key: tuple[SessionId, str], events: int, size: int) -> None:
-    """Drop the oldest of too many."""
+    """Drop the oldest of too many, but never the newest."""
     while events > 1 and (events > MAX_EVENTS or size > MAX_BYTES):
-        oldest = db.execute(
-            "SELECT min(number) FROM event WHERE session_id = ? AND stream_id = ?", key
-        ).fetchone()[0]
+        oldest, newest = db.execute(
+            "SELECT min(number), max(number) FROM event WHERE session_id = ? AND stream_id = ?", key
+        ).fetchone()
+        if oldest == newest:
+            return
         events, size = drop_events(db, *key, oldest)
 
 
@@ -267,4 +282,4 @@ def _make_room(
         other, found = large.pop(0)
         db.execute(f"DELETE FROM stream WHERE {STREAM}", (session_id, other))
         taken -= found
-    return FINISHED_SLACK + max(MAX_FINISHED - int(count), 0)
+    return FINISHED_SLACK + max(MAX_FINISHED - 1 - int(count), 0)

@@ -1,13 +1,16 @@
 """Who writes and who reads a stream, without a server."""
 
+import time
+
 import pytest
 import trio
 import trio.testing
 
+from mcpd.coalescing import BURST_S
 from mcpd.errors import StoreError
 from mcpd.mcp.streams.hub import StreamHub
 from mcpd.mcp.streams.reader import End, Reader
-from mcpd.mcp.streams.writer import StreamLost, WriterState
+from mcpd.mcp.streams.writer import CallWriter, StreamLost, WriterState
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.memory.answers import MemoryAnswers
@@ -368,3 +371,44 @@ async def test_numbers_of_first_messages_whose_fate_is_not_known_are_not_used_ag
         (2, b"2"),
         (3, b"3"),
     ]
+
+
+async def test_numbers_that_are_taken_by_nothing_are_no_news(running, monkeypatch):
+    log = running.events
+    writer = running.open_writer(call())
+    await writer.send(b"1")
+
+    async def refuse(*args: object, **options: object) -> None:
+        raise StoreError("refused")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(log, "append", refuse)
+        refusing.setattr("mcpd.sessions.retry.STORE_AWAY_LIMIT_S", 0.0)
+        with pytest.raises(StoreError):
+            await writer.send(b"2")
+    with running.open_reader(S, "c", 1) as reader:
+        assert not reader.has_news
+        await writer.send(b"3")
+        assert reader.has_news
+
+
+async def test_a_message_that_comes_alone_is_with_its_reader_before_its_function_goes_on(
+    running, nursery
+):
+    """Many times, since the turns of the event loop are in random order."""
+    for number in range(30):
+        writer = running.open_writer(call(f"c{number}"))
+        got: list[bytes] = []
+
+        async def follow(name: str, got: list[bytes], writer: CallWriter) -> None:
+            with running.open_reader(S, name, 0, returning=False) as reader:
+                await writer.settled.wait()
+                while events := await reader.next():
+                    got += [event.data for event in events]
+
+        nursery.start_soon(follow, f"c{number}", got, writer)
+        await trio.testing.wait_all_tasks_blocked()
+        time.sleep(2 * BURST_S)  # the function computes
+        await writer.post(b"first")
+        assert got == [b"first"]
+        await writer.finish(b"answer")
