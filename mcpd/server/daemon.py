@@ -4,6 +4,7 @@ Upkeep (logs, timers, session sweeps, watchdog) outlives the apps' lifespans, th
 outlive the connections, and accepting ends first. Cancellation is the one way to stop.
 """
 
+import gc
 import logging
 import os
 import resource
@@ -177,6 +178,7 @@ class Daemon:
     def _ready(
         self, server: Server, urls: list[str], signals: trio.Nursery, stopping: Stopping
     ) -> None:
+        gc.freeze()  # what is there now stays: the collector need not look at it again and again
         given = self._inheritance
         if given is None:
             log_addresses(log, urls)
