@@ -16,7 +16,7 @@ from mcpd.auth.principals import SCOPE_EXECUTE
 from mcpd.auth.revocation import Revocation
 from mcpd.auth.secrets import SecretSource
 from mcpd.auth.tokens import TOKEN_TYPES, TokenRules, Verifier, create_token
-from mcpd.cli.credentials import SETTINGS, read_moment, with_credentials
+from mcpd.cli.credentials import SETTINGS, read_moment, when, with_credentials
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.signing import add_new_secret, signing_secret
 from mcpd.config import Config
@@ -131,12 +131,15 @@ def _revoke(arguments: argparse.Namespace, config: Config) -> int:
     issuer, expires_at = config.jwt_issuer or "", time.time() + MAX_TTL_S
     if arguments.jti is not None:
         revocation = Revocation("token", arguments.jti, issuer, expires_at=expires_at)
+        told = "revoked that token"
     else:
         before = read_moment(arguments.before)
         revocation = Revocation("subject", arguments.sub, issuer, before, expires_at)
+        told = f"revoked the tokens of {arguments.sub} from before {when(before, '')} UTC"
 
     async def act(store: CredentialStore) -> int:
         await store.revoke(revocation)
+        print(told)
         return 0
 
     return with_credentials(config, act)
