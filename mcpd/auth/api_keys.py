@@ -1,4 +1,4 @@
-"""API keys: how one looks, and what is kept of it. Pure.
+"""API keys: how one looks, and what is kept of it. Pure, but for the random bits of a new one.
 
 ``mcpd_ID_SECRETCHECK``: an id that may be shown, 256 secret bits, and a checksum, so that a scanner
 finds a key in a text and a mistyped one is refused without a look at the store. The text is shown
@@ -11,7 +11,7 @@ import hmac
 import re
 import secrets
 import zlib
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 import msgspec
 
@@ -40,10 +40,11 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         name: for people.
         subject: its owner, for whom it acts.
         issuer: the owner's; empty: ours.
+        created_by: the subject who made it; empty: an operator's command.
         expires_at: None: never.
         addresses: networks from which alone it is taken; none: any.
         revoked_at: None: it is not.
-        last_used: to a minute; None: never.
+        last_used: as far as it is noted, once a minute; None: never.
     """
 
     id: str
@@ -53,6 +54,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     issuer: str = ""
     scopes: tuple[str, ...] = ()
     created_at: float
+    created_by: str = ""
     expires_at: float | None = None
     addresses: tuple[str, ...] = ()
     revoked_at: float | None = None
@@ -116,12 +118,21 @@ def networks(given: tuple[str, ...]) -> tuple[str, ...]:
     found = []
     for text in given:
         try:
-            found.append(str(ip_network(text.strip(), strict=False)))
+            found.append(str(_unmapped(ip_network(text.strip(), strict=False))))
         except ValueError:
             raise ConfigError(
                 "That is no address range.", received=text[:64], fix="Write 10.0.0.0/8 or ::1."
             ) from None
     return tuple(found)
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """IPv4 that is written as IPv6 is compared as IPv4."""
+    if isinstance(network, IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((int(mapped), network.prefixlen - 96))
+    return network
 
 
 def _random(count: int) -> str:

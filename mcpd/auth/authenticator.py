@@ -85,6 +85,7 @@ class Authenticator:
         self, kinds: Sequence[CredentialKind], *, clock: Callable[[], float] = time.time
     ) -> None:
         self.generation = 0
+        self.used: Callable[[Identity], None] | None = None  # told of each use that is remembered
         self._kinds = tuple(kinds)
         self._clock = clock
 

@@ -9,10 +9,10 @@ from typing import Protocol
 
 from mcpd.auth.api_keys import KeyRecord
 from mcpd.auth.revocation import Revocation
-from mcpd.errors import TooManyRequests
+from mcpd.errors import StoreError, TooManyRequests
 
-MAX_KEYS = 10_000  # in all
-MAX_KEYS_PER_OWNER = 100  # that are not revoked
+MAX_KEYS = 10_000  # in all, that are neither revoked nor expired
+MAX_KEYS_PER_OWNER = 100  # of these
 MAX_REVOCATIONS = 100_000  # of tokens and subjects
 KEEP_EXPIRED_S = 30 * 86400.0  # a key that is over, for its owner to see why it is refused
 
@@ -46,7 +46,7 @@ class CredentialStore(Protocol):
         """Withdraw tokens.
 
         Raises:
-            TooManyRequests: there are too many that are in force.
+            TooManyRequests: there are too many of single tokens.
         """
 
     async def revocations(self, now: float) -> list[Revocation]:
@@ -59,10 +59,15 @@ class CredentialStore(Protocol):
         """Let go of what is held; blocks."""
 
 
+def damaged() -> StoreError:
+    """What is kept cannot be read."""
+    return StoreError("What this server keeps of its credentials is damaged.", lasting=True)
+
+
 def too_many_keys() -> TooManyRequests:
     """The refusal of a key beyond a bound."""
     return TooManyRequests(
-        f"A user has at most {MAX_KEYS_PER_OWNER} API keys that are not revoked, and a server"
+        f"A user has at most {MAX_KEYS_PER_OWNER} API keys that are valid, and a server"
         f" {MAX_KEYS} in all.",
         fix="Revoke some: mcpd key list, mcpd key revoke ID.",
     )

@@ -38,7 +38,7 @@ class ApiKeys:
         self._known: dict[str, KeyRecord] = {}  # by its text
 
     def recognizes(self, sent: Sent) -> bool:
-        """A bearer token, or what was sent in its place, that begins as ours do."""
+        """A bearer token that begins as ours do."""
         return looks_like_key(_text(sent))
 
     async def verify(self, sent: Sent, now: float) -> Identity:

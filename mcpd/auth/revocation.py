@@ -8,6 +8,9 @@ import msgspec
 
 from mcpd.auth.principals import Principal
 
+KINDS = ("key", "token", "subject")
+ANY_ISSUER = "*"
+
 
 class Credential(msgspec.Struct, frozen=True):
     """What of a credential a revocation can name.
@@ -28,7 +31,7 @@ class Revocation(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: of what ``name`` names: an API key's id, a token's ``jti``, or a subject.
-        issuer: of tokens; of a key it is empty.
+        issuer: of tokens, or ANY_ISSUER; of a key it is empty.
         before: of a subject: tokens that were issued before this moment (Unix seconds).
         expires_at: when all that it names has expired by itself (Unix seconds); infinite: never.
     """
@@ -59,8 +62,16 @@ class Revocations:
             return False
         if credential.key_id:
             return ("key", "", credential.key_id) in self._named
-        issuer = principal.issuer
-        if credential.token_id and ("token", issuer, credential.token_id) in self._named:
-            return True
-        before = self._named.get(("subject", issuer, principal.subject))
-        return before is not None and (credential.issued_at or 0.0) < before
+        issued_at = credential.issued_at or 0.0
+        for issuer in (principal.issuer, ANY_ISSUER):
+            if credential.token_id and ("token", issuer, credential.token_id) in self._named:
+                return True
+            before = self._named.get(("subject", issuer, principal.subject))
+            if before is not None and issued_at < before:
+                return True
+        return False
+
+    def add(self, other: "Revocations") -> None:
+        """Keep those of another as well."""
+        for name, before in other._named.items():
+            self._named[name] = max(before, self._named.get(name, before))

@@ -28,7 +28,7 @@ TOKEN_TYPES = ("access", "api_token")
 MAX_TOKEN_BYTES = 8192
 CACHE_ENTRIES = 4096
 JTI_BYTES = 12
-MAX_JTI_CHARS = 128  # of another issuer's, in the call log
+MAX_JTI_CHARS = 256
 MAX_SUBJECT_CHARS = 256
 MAX_ISSUER_CHARS = 1024
 
@@ -164,7 +164,7 @@ def _credential(claims: Mapping[str, Any]) -> Credential:
     """What a revocation can name of a token."""
     token_id, issued_at = claims.get("jti"), claims.get("iat")
     return Credential(
-        token_id=token_id if isinstance(token_id, str) else "",
+        token_id=token_id if isinstance(token_id, str) and token_id.isprintable() else "",
         issued_at=None if issued_at is None else float(issued_at),
     )
 
@@ -248,7 +248,9 @@ def _principal(claims: Mapping[str, Any], scope: str) -> Principal:
     issuer = claims.get("iss") or ""
     if not isinstance(issuer, str) or len(issuer) > MAX_ISSUER_CHARS or not issuer.isprintable():
         raise refuse("The token is not valid: its iss is not a printable string.", scope)
-    token_id = _credential(claims).token_id[:MAX_JTI_CHARS]
+    token_id = _credential(claims).token_id
+    if len(token_id) > MAX_JTI_CHARS:
+        raise refuse("The token is not valid: its jti is too long.", scope)
     return Principal(subject, issuer, _scopes(claims), token_type, token_id)
 
 

@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the newest, and with --follow what comes."""
+    if arguments.last < 1:
+        raise ConfigError("--last is a number above zero.", received=arguments.last)
     folder = load_settings(arguments).config.state_path
     where, values = _chosen(arguments)
     seen = _print(folder, where, values, arguments, last=arguments.last, titled=True)

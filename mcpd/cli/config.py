@@ -13,7 +13,7 @@ from mcpd.cli.settings import add_settings, load_settings
 from mcpd.config import ENV_PREFIX, Config, Loaded
 
 # In the address of a store; one that is not percent-encoded may hold any sign.
-_PASSWORDS = re.compile(r"(password=)[^&#]*|(://[^:/@]*:).*(?=@)")
+_PASSWORDS = re.compile(r"(?i)(password=)[^&#]*|(://[^:/@]*:|://).*(?=@)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

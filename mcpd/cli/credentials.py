@@ -10,7 +10,7 @@ from mcpd.cli.settings import run_loop
 from mcpd.cli.signing import check_state_named
 from mcpd.config import Config
 from mcpd.errors import ConfigError
-from mcpd.server.backends import credentials_beside
+from mcpd.server.backends import credentials_beside, is_shared
 
 SETTINGS = frozenset({"store", "state_dir"})
 
@@ -21,7 +21,7 @@ def with_credentials(config: Config, act: Callable[[CredentialStore], Awaitable[
     Raises:
         ConfigError: there is a service, and it is not said whose credentials are meant.
     """
-    if not config.store.startswith("redis"):
+    if not is_shared(config):
         check_state_named(config, os.environ)
 
     async def main() -> int:

@@ -13,7 +13,7 @@ from mcpd.cli.credentials import SETTINGS, when, with_credentials
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.token import parse_duration
 from mcpd.operations.key_issue import issue_key
-from mcpd.server.backends import credentials_path
+from mcpd.server.backends import credentials_path, is_shared
 
 COLUMNS = "{:12}  {:20}  {:20}  {:9}  {:16}  {:16}"
 
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     act = acts[arguments.action]
 
     arguments.issuer = config.jwt_issuer or ""  # as in our tokens: the same user
-    in_redis = config.store.startswith("redis")
+    in_redis = is_shared(config)
     arguments.place = "the Redis of --store" if in_redis else str(credentials_path(config))
 
     async def with_store(store: CredentialStore) -> int:

@@ -13,9 +13,9 @@ import trio
 from mcpd.auth.authenticator import Sent
 from mcpd.auth.credential_store import CredentialStore
 from mcpd.auth.principals import SCOPE_EXECUTE
-from mcpd.auth.revocation import Revocation
+from mcpd.auth.revocation import ANY_ISSUER, Revocation
 from mcpd.auth.secrets import SecretSource
-from mcpd.auth.tokens import TOKEN_TYPES, TokenRules, Verifier, create_token
+from mcpd.auth.tokens import MAX_JTI_CHARS, TOKEN_TYPES, TokenRules, Verifier, create_token
 from mcpd.cli.credentials import SETTINGS, read_moment, when, with_credentials
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.signing import add_new_secret, signing_secret
@@ -127,13 +127,18 @@ def _inspect(config: Config) -> int:
 
 
 def _revoke(arguments: argparse.Namespace, config: Config) -> int:
-    """No token lives longer than MAX_TTL_S, so that is how long it has to be known."""
-    issuer, expires_at = config.jwt_issuer or "", time.time() + MAX_TTL_S
+    """No token that we make lives longer than MAX_TTL_S: so long it has to be known."""
+    issuer, expires_at = config.jwt_issuer or ANY_ISSUER, time.time() + MAX_TTL_S
+    named = arguments.sub if arguments.jti is None else arguments.jti
+    if not named or len(named) > MAX_JTI_CHARS or not named.isprintable():
+        raise ConfigError("That names no token and no user.", fix="See mcpd token inspect.")
     if arguments.jti is not None:
         revocation = Revocation("token", arguments.jti, issuer, expires_at=expires_at)
         told = "revoked that token"
     else:
         before = read_moment(arguments.before)
+        if before > time.time() + 1:
+            raise ConfigError("--before is in the future.", fix="Leave it out for now.")
         revocation = Revocation("subject", arguments.sub, issuer, before, expires_at)
         told = f"revoked the tokens of {arguments.sub} from before {when(before, '')} UTC"
 

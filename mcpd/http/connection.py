@@ -281,7 +281,8 @@ class Connection:
         self._server.open_ended[scope] = stream.opener
         try:
             with scope:
-                if self._server.draining:
+                may_open = self._server.may_open  # asked now that it would be found and ended
+                if self._server.draining or (may_open and not may_open(stream.opener)):
                     scope.cancel()
                 response = await stream.run(sink)
         finally:

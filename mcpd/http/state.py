@@ -25,6 +25,7 @@ class ServerState:
     timers: Timers = field(default_factory=Timers)
     bodies: Cap = field(default_factory=lambda: Cap(BODIES))
     open_ended: dict[trio.CancelScope, Any] = field(default_factory=dict)  # streams → opener
+    may_open: Callable[[Any], bool] | None = None  # whether a stream of this opener may be open
     # On the way out. Once one of these has changed it stays so; they change in this order.
     ready: bool = True  # to be sent new clients
     closes: bool = False  # every answer ends its connection

@@ -21,6 +21,7 @@ class Health:
     stateless requests go on.
 
     Args:
+        credentials_trouble: what is wrong with the store of credentials, in a word.
         is_ready: False from the moment on at which the server begins to stop.
         clock: seconds that only go forward.
     """
@@ -28,6 +29,7 @@ class Health:
     sessions: Sessions
     description: Description
     is_ready: Callable[[], bool]
+    credentials_trouble: Callable[[], str] = lambda: ""
     clock: Callable[[], float] = time.monotonic
     started: float = 0.0
     _store_state: str = ""
@@ -63,6 +65,8 @@ class Health:
             missing.append("draining")
         if store_state != "ok":
             missing.append(f"store {store_state}")
+        if trouble := self.credentials_trouble():
+            missing.append(f"credentials {trouble}")
         return _answer(
             {"status": "not ready" if missing else "ok", "missing": missing}, good=not missing
         )

@@ -1,5 +1,6 @@
 """/api/keys: API keys, for who holds the admin scope."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,15 +8,17 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from mcpd.auth.api_keys import DEFAULT_TTL_S
+from mcpd.auth.api_keys import DEFAULT_TTL_S, ID_CHARS
 from mcpd.auth.authenticator import Authenticator, Identity, sent_by
 from mcpd.auth.credential_store import CredentialStore
 from mcpd.auth.principals import SCOPE_ADMIN, SCOPE_EXECUTE
-from mcpd.errors import BadRequest, ConfigError, InsufficientScope, NotFound
+from mcpd.errors import BadRequest, ConfigError, Forbidden, InsufficientScope, NotFound
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, HeaderPairs, Request
 from mcpd.operations.key_issue import issue_key
 from mcpd.rpc.json_limits import check_shape
+
+log = logging.getLogger("mcpd.auth")
 
 MAX_BYTES = 16 * 1024
 MAX_TTL_S = 10 * 366 * 86400.0
@@ -58,6 +61,8 @@ class KeyEndpoint:
     async def post(self, request: Request) -> Answer:
         """Make one. Its text is in this answer alone."""
         identity = await self._authorize(request)
+        if identity.credential.key_id:  # its bounds in time and place would not hold for that one
+            raise Forbidden("A key does not make keys.", fix="Use a token.")
         body = await request.body(MAX_BYTES)
         check_shape(body)
         try:
@@ -78,9 +83,11 @@ class KeyEndpoint:
                 ttl_s=ttl_s,
                 addresses=wanted.addresses,
                 now=self.clock(),
+                created_by=identity.principal.subject,
             )
         except ConfigError as error:
             raise BadRequest(error.message, received=error.received, fix=error.fix) from error
+        log.info("API key %s of %s is made", record.id, record.subject)
         return json_response({**record.shown(), "key": text}, status=201, headers=_PRIVATE)
 
     async def delete(self, request: Request) -> Answer:
@@ -91,10 +98,12 @@ class KeyEndpoint:
             raise BadRequest("No key is named.", fix="DELETE /api/keys?id=ID")
         if not await self.store.revoke_key(key_id, self.clock()):
             raise _unknown()
+        log.info("API key %s is revoked", key_id[:ID_CHARS])
         return json_response({"id": key_id, "revoked": True}, headers=_PRIVATE)
 
     async def _authorize(self, request: Request) -> Identity:
         identity = await self.authenticator.authenticate(sent_by(request))
+        request.activity.user = identity.principal.subject
         if SCOPE_ADMIN not in identity.principal.scopes:
             raise InsufficientScope(
                 f"API keys take the scope {SCOPE_ADMIN}.",

@@ -29,12 +29,14 @@ async def issue_key(
     scopes: Sequence[str] = (SCOPE_EXECUTE,),
     ttl_s: float | None = DEFAULT_TTL_S,
     addresses: Sequence[str] = (),
+    created_by: str = "",
 ) -> tuple[KeyRecord, str]:
     """Make a key and keep it; its record and its text, which is not kept.
 
     Args:
         owner: the subject for whom it acts.
         ttl_s: None: it does not expire.
+        created_by: the subject who asked for it; empty: an operator's command.
 
     Raises:
         ConfigError: something of it is not usable.
@@ -62,6 +64,7 @@ async def issue_key(
         created_at=now,
         expires_at=None if ttl_s is None else now + ttl_s,
         addresses=networks(tuple(addresses)),
+        created_by=created_by,
     )
     await store.add_key(record)
     return record, text

@@ -111,7 +111,7 @@ def build(
     description = _describe(config, catalog, authenticator)
     registrations = Registrations(runtime.sessions, description, runtime.limits)
     routes = _mcp_routes(runtime, authenticator, config)
-    health = Health(runtime.sessions, description, lambda: state.ready)
+    health = Health(runtime.sessions, description, lambda: state.ready, lambda: credentials.trouble)
     routes += _health_routes(health) + _key_routes(credentials)
     if config.handshake:
         routes += _registration_routes(registrations, any_origin=not config.is_exposed)
@@ -127,6 +127,7 @@ def build(
         bodies=runtime.limits.caps.bodies,
     )
     credentials.end_streams = state.end_streams
+    state.may_open = lambda opener: not credentials.is_revoked(opener)
     origin = "" if config.auth == "none" else secrets.origin
     return Server(config, backend, runtime, credentials, state, registrations, origin)
 

@@ -11,6 +11,7 @@ from mcpd.auth.credential_store import CredentialStore
 from mcpd.clock import SteadyClock
 from mcpd.config import Config
 from mcpd.errors import ConfigError
+from mcpd.server.folder_owner import within
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.memory.answers import MemoryAnswers
 from mcpd.sessions.memory.events import MemoryEvents
@@ -67,13 +68,15 @@ def open_credentials(config: Config, backend: Backend) -> CredentialStore:
 
 @asynccontextmanager
 async def credentials_beside(config: Config) -> AsyncIterator[CredentialStore]:
-    """What is kept of credentials, for a command beside a server that may use it.
+    """What is kept of credentials, for a command beside a server that may use it; for the rest of
+    the life of its process, see ``within``.
 
     Raises:
         ConfigError, StoreError: it cannot be opened.
     """
     if not is_redis(config.store):
-        store = SqliteCredentials(credentials_path(config), serves=False)
+        path = credentials_path(config)
+        store = SqliteCredentials(within(path.parent) / path.name, serves=False)
         try:
             yield store
         finally:

@@ -50,6 +50,7 @@ class Credentials:
 
     Attributes:
         end_streams: ends open-ended streams, by the identity with which they were opened.
+        trouble: what is wrong with the store, in a word; empty: nothing.
     """
 
     def __init__(
@@ -69,8 +70,10 @@ class Credentials:
         self._version: int | None = 0 if is_empty else None  # None: nothing is known
         self._revocations = Revocations()
         self._used: dict[str, float] = {}
+        self.trouble = ""  # with the store, in a word
         self._complaints = Seldom()
         self.authenticator = Authenticator(self._kinds(), clock=clock)
+        self.authenticator.used = self._note_identity
 
     def use(self, config: Config, secrets: SecretSource) -> None:
         """From here on these settings and secrets count."""
@@ -90,6 +93,10 @@ class Credentials:
             Verifier(self._secrets.secrets, rules, self._revocations),
         ]
 
+    def _note_identity(self, identity: Identity) -> None:
+        if identity.credential.key_id:
+            self._note(identity.credential.key_id)
+
     def _note(self, key_id: str) -> None:
         self._used[key_id] = self._clock()
 
@@ -105,12 +112,15 @@ class Credentials:
         if version == self._version:
             return
         revocations = Revocations(await self.store.revocations(self._clock()))
+        if self._version is not None and version < self._version:
+            log.error("the store of API keys and revocations has lost some: what was known counts")
+            revocations.add(self._revocations)
         self._version, self._revocations = version, revocations
         self.authenticator.use(self._kinds())
         if self.end_streams is not None and len(revocations):
-            self.end_streams(self._is_revoked)
+            self.end_streams(self.is_revoked)
 
-    def _is_revoked(self, opener: Any) -> bool:
+    def is_revoked(self, opener: Any) -> bool:
         return isinstance(opener, Identity) and self._revocations.covers(
             opener.principal, opener.credential
         )
@@ -152,5 +162,12 @@ class Credentials:
         try:
             await step()
         except StoreError as error:
+            self.trouble = "unavailable"
             if self._complaints.is_due(trio.current_time()):
                 log.warning("API keys and revocations cannot be read now: %s", error.message)
+        except Exception:
+            self.trouble = "damaged"
+            if self._complaints.is_due(trio.current_time()):
+                log.exception("API keys and revocations cannot be read")
+        else:
+            self.trouble = ""

@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import trio
 
-from mcpd.errors import McpdError, StoreError
+from mcpd.errors import McpdError
 from mcpd.limits.seldom import Seldom
 from mcpd.observer import CallServed, RequestServed
 from mcpd.sqlite import Database
@@ -27,6 +27,7 @@ MAX_WAITING = 20_000  # entries; further ones are dropped and counted
 MAX_TEXT_CHARS = 256  # of one column
 LEAVE_S = 2.0  # to write what is left at the end
 REFUSED_FROM = 400  # HTTP statuses
+STRANGERS_PER_S = 10  # refusals of requests without a user that are noted
 
 log = logging.getLogger("mcpd.calls")
 
@@ -117,6 +118,10 @@ class CallLog:
         self._dropped = 0
         self._database: Database | None = None
         self._complaints = Seldom()
+        self._losses = Seldom()
+        self._lost = 0  # since that was said
+        self._strangers_since = 0.0
+        self._strangers = 0  # refused since then
 
     def call(self, served: CallServed) -> None:
         """A listener of ``Observer``."""
@@ -130,17 +135,27 @@ class CallLog:
     def request(self, served: RequestServed) -> None:
         """A listener of ``Observer``: what was refused before there was a call."""
         activity = served.activity
-        if served.status >= REFUSED_FROM and not activity.method:
+        if served.status < REFUSED_FROM or activity.method:
+            return
+        if activity.user or self._may_note_stranger():
             self._put(Entry(
                 self._clock(), activity.user, "", "", "", activity.session, served.address,
                 served.method, served.path, served.status, 0, False, False, served.seconds,
                 activity.id,
             ))  # fmt: skip
 
+    def _may_note_stranger(self) -> bool:
+        """Who shows no credential must not push the others out."""
+        now = self._clock()
+        if now - self._strangers_since >= 1.0:
+            self._strangers_since, self._strangers = now, 0
+        self._strangers += 1
+        return self._strangers <= STRANGERS_PER_S
+
     def _put(self, entry: Entry) -> None:
         if len(self._waiting) == MAX_WAITING:
             self._dropped += 1
-        self._waiting.append(entry)
+        self._waiting.append(Entry(*map(_bounded, entry)))
 
     async def run(self) -> None:
         """Write, for ever; what cannot be written is dropped, and the log says so."""
@@ -165,21 +180,28 @@ class CallLog:
                 open_it = partial(Database, self._path, _SCHEMA, alone=False)
                 self._database = await trio.to_thread.run_sync(open_it)
             await self._database.write(partial(_insert, entries, self._max_rows), durable=False)
-        except (McpdError, StoreError) as error:
+        except Exception as error:  # whatever it is: calls go on
             dropped += len(entries)
+            words = error.message if isinstance(error, McpdError) else type(error).__name__
             if self._complaints.is_due(trio.current_time()):
-                log.warning("the call log cannot be written: %s", error.message)
-        if dropped:
-            log.warning("%d entries of the call log are lost", dropped)
+                log.warning("the call log cannot be written: %s", words)
+        self._lost += dropped
+        if self._lost and self._losses.is_due(trio.current_time(), anyway=False):
+            log.warning("%d entries of the call log are lost", self._lost)
+            self._lost = 0
 
 
 def _insert(entries: list[Entry], max_rows: int, db: sqlite3.Connection) -> None:
-    db.executemany(_INSERT, [_bounded(entry) for entry in entries])
+    db.executemany(_INSERT, entries)
     db.execute("DELETE FROM call WHERE id <= (SELECT max(id) FROM call) - ?", (max_rows,))
 
 
-def _bounded(entry: Entry) -> tuple[object, ...]:
-    return tuple(part[:MAX_TEXT_CHARS] if isinstance(part, str) else part for part in entry)
+def _bounded(part: Any) -> Any:
+    """A short text of printable characters: it is shown on terminals."""
+    if not isinstance(part, str):
+        return part
+    text = part[:MAX_TEXT_CHARS]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def read(
@@ -198,7 +220,7 @@ def read(
     path = folder / FILE
     if not path.exists():
         raise FileNotFoundError(path)
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'call'").fetchone():
             return  # it is being made

@@ -2,12 +2,14 @@
 
 import logging
 import time
+from functools import partial
 
+import jwt
 import pytest
 import trio
 
 from mcpd.auth.api_keys import new_key
-from mcpd.auth.revocation import Revocation
+from mcpd.auth.revocation import ANY_ISSUER, Revocation
 from mcpd.operations.key_issue import issue_key
 from mcpd.sessions.sqlite.credentials import SqliteCredentials
 from tests.in_process import HandshakeClient, modern, serving
@@ -209,8 +211,6 @@ async def test_a_key_is_never_logged(server, store, caplog):
 
 
 async def test_one_token_is_revoked_by_its_id(server, store):
-    import jwt
-
     one, other = server.token(), server.token()
     token_id = jwt.decode(one, options={"verify_signature": False})["jti"]
     assert await status(server, one) == 200
@@ -267,3 +267,104 @@ async def test_a_new_secret_brings_no_revoked_token_back(server, store):
 
     server.server.credentials.use(server.config, find_secrets(server.config, {}, create=False))
     assert await status(server, token) == 401
+
+
+async def test_a_key_makes_no_keys(server, store):
+    _, text = await issue(store, scopes=["execute:mcp", "admin:mcp"])
+    peer = server.connect(token=text)
+    assert (await peer.request("GET", KEYS)).status == 200
+    reply = await peer.request("POST", KEYS, json={"owner": "alice", "name": "x"})
+    assert reply.status == 403
+    assert "does not make keys" in reply.json()["error_description"]
+
+
+async def test_who_made_a_key_is_kept_and_said(server, admin, caplog):
+    caplog.set_level(logging.INFO)
+    made = (await admin.request("POST", KEYS, json={"owner": "alice", "name": "x"})).json()
+    assert made["created_by"] == "root"
+    assert f"API key {made['id']} of alice is made" in caplog.text
+
+
+async def test_a_token_of_any_issuer_is_revoked_unless_one_is_named(server, store):
+    token = server.token(now=int(time.time()) - 9, issuer="https://id.example")
+    assert await status(server, token) == 200
+    await store.revoke(Revocation("subject", "alice", "https://other.example", time.time()))
+    await look(server)
+    assert await status(server, token) == 200
+    await store.revoke(Revocation("subject", "alice", ANY_ISSUER, time.time()))
+    await look(server)
+    assert await status(server, token) == 401
+
+
+@pytest.mark.parametrize(
+    ("token_id", "told"), [("\ud800", 200), ("\x1b[2J", 200), ("x" * 300, 401)]
+)
+async def test_an_odd_jti_harms_nothing(server, token_id, told):
+    from mcpd.server.jwt_secrets import find_secrets
+
+    secret = find_secrets(server.config, {}, create=False).secrets[0]
+    claims = {"sub": "alice", "type": "access", "scopes": ["execute:mcp"], "jti": token_id,
+              "exp": time.time() + 60}  # fmt: skip
+    text = jwt.encode(claims, secret.reveal(), algorithm="HS256", headers={"kid": secret.kid})
+    assert await status(server, text) == told
+
+
+async def test_a_stream_that_opens_while_its_key_is_revoked_ends(server, store, monkeypatch):
+    record, text = await issue(store)
+    client = HandshakeClient(server.connect(token=text))
+    await client.open()
+    events, newest = server.server.runtime.streams.events, type(server.server.backend.events).newest
+
+    async def revoke_meanwhile(session_id):
+        await store.revoke_key(record.id, time.time())
+        await look(server)
+        return await newest(events, session_id)
+
+    monkeypatch.setattr(events, "newest", revoke_meanwhile)
+    peer = server.connect(token=text)
+    await peer.begin("GET", "/mcp/", headers=client.headers)
+    await peer.head()
+    await read_to_end(peer)
+
+
+async def test_a_store_that_lost_revocations_lets_nothing_in_again(server, store, monkeypatch):
+    token = server.token(now=int(time.time()) - 9)
+    await store.revoke(Revocation("subject", "alice", before=time.time()))
+    await store.revoke(Revocation("subject", "bob", before=time.time()))
+    await look(server)
+
+    async def version() -> int:
+        return 1
+
+    async def nothing(now: float) -> list[Revocation]:
+        return []
+
+    monkeypatch.setattr(store, "version", version)
+    monkeypatch.setattr(store, "revocations", nothing)
+    await look(server)
+    assert await status(server, token) == 401
+
+
+async def test_a_fault_of_the_store_is_said_and_changes_nothing(server, store, monkeypatch):
+    async def version() -> int:
+        raise TypeError("what is this?")
+
+    token = server.token()
+    monkeypatch.setattr(store, "version", version)
+    await server.server.credentials.look_first()
+    assert await status(server, token) == 200
+    ready = await server.connect().request("GET", "/health/ready")
+    assert (ready.status, ready.json()["missing"]) == (503, ["credentials damaged"])
+
+
+async def test_use_is_noted_on_a_connection_that_is_kept(server, store):
+    record, text = await issue(store)
+    peer = server.connect(token=text)
+    for _ in range(2):
+        assert (await modern(peer, "tools/list")).status == 200
+        await server.server.credentials._note_used()
+        noted = (await store.find_key(record.id)).last_used
+        assert noted is not None
+        server.server.credentials._clock = partial(float, noted + 77)
+    assert (await store.find_key(record.id)).last_used == noted
+    assert noted > time.time() + 70

@@ -8,7 +8,7 @@ from mcpd.auth import credential_store
 from mcpd.auth.api_keys import KeyRecord
 from mcpd.auth.credential_store import KEEP_EXPIRED_S, MAX_KEYS_PER_OWNER
 from mcpd.auth.revocation import Revocation
-from mcpd.errors import TooManyRequests
+from mcpd.errors import StoreError, TooManyRequests
 from mcpd.sessions.sqlite.credentials import SqliteCredentials
 from tests.sessions.stores import KINDS, fresh_of, opened
 
@@ -121,6 +121,75 @@ async def test_what_is_over_is_forgotten_after_a_while(store):
     await store.sweep(1000.0 + KEEP_EXPIRED_S)
     assert [found.id for found in await store.list_keys()] == ["valid"]
     assert [one.name for one in await store.revocations(0.0)] == ["revoked"]
+
+
+async def test_keys_that_are_over_do_not_count(store, monkeypatch):
+    for number in range(MAX_KEYS_PER_OWNER):
+        await store.add_key(key(f"k{number}", created_at=1.0, expires_at=50.0))
+    monkeypatch.setattr(f"{type(store).__module__}.MAX_KEYS", MAX_KEYS_PER_OWNER)
+    await store.add_key(key("new", created_at=60.0))
+    assert [found.id for found in await store.list_keys()] == ["new"]
+
+
+async def test_a_user_can_be_revoked_however_many_tokens_are(store, monkeypatch):
+    monkeypatch.setattr(f"{type(store).__module__}.MAX_REVOCATIONS", 1)
+    await store.revoke(Revocation("token", "a"))
+    await store.revoke(Revocation("token", "a"))
+    await store.revoke(Revocation("subject", "alice", before=9.0))
+    assert len(await store.revocations(0.0)) == 2
+
+
+async def break_records(store) -> None:
+    if isinstance(store, SqliteCredentials):
+        database = await store._database()
+        for statement in ("UPDATE api_key SET record = x'7b7d'", "DELETE FROM change"):
+            await database.write(lambda db, statement=statement: db.execute(statement))
+    else:
+        await store._redis.call("HSET", store._keys, "k1", b"{}")
+
+
+async def test_what_is_damaged_is_an_error_of_the_store(store):
+    await store.add_key(key())
+    await break_records(store)
+    for ask in (store.find_key("k1"), store.list_keys()):
+        with pytest.raises(StoreError, match="damaged"):
+            await ask
+    if isinstance(store, SqliteCredentials):
+        with pytest.raises(StoreError, match="damaged"):
+            await store.version()
+
+
+async def test_kinds_of_revocation_of_a_newer_version_are_left_alone(store):
+    await store.revoke(Revocation("token", "a"))
+    if isinstance(store, SqliteCredentials):
+        database = await store._database()
+        row = "INSERT INTO revocation VALUES ('future', '', 'x', 0, NULL)"
+        await database.write(lambda db: db.execute(row))
+    else:
+        future = b'{"kind":"future","name":"x"}'
+        await store._redis.call("HSET", store._revoked, "f", future)
+    assert [one.name for one in await store.revocations(0.0)] == ["a"]
+    await store.sweep(1e9)
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+async def test_a_file_that_is_replaced_or_removed_is_noticed(tmp_path, caplog, is_replaced):
+    path = tmp_path / "c.sqlite"
+    store = SqliteCredentials(path)
+    await store.add_key(key())
+    other = SqliteCredentials(tmp_path / "d.sqlite")
+    await other.add_key(key("k2"))
+    other.close()
+    if is_replaced:
+        (tmp_path / "d.sqlite").rename(path)
+    else:
+        path.unlink()
+    for _ in range(2):
+        for ask in (store.version(), store.find_key("k1"), store.revoke_key("k1", 1.0)):
+            with pytest.raises(StoreError, match="gone"):
+                await ask
+    assert caplog.text.count("removed or replaced") == 1
+    store.close()
 
 
 async def test_two_processes_of_one_file_see_each_other(tmp_path):

@@ -92,6 +92,25 @@ async def test_a_flood_is_bounded_and_said(tmp_path, log, monkeypatch, caplog):
     assert {len(entry.client) for entry in entries(tmp_path)} == {call_log.MAX_TEXT_CHARS}
 
 
+async def test_what_a_client_says_of_itself_draws_nothing_on_a_terminal(tmp_path, log, capsys):
+    log.call(call(client="\x1b]0;x\x07\nroot  ok", target="\ud800"))
+    await write(log)
+    assert (entries(tmp_path)[0].client, entries(tmp_path)[0].target) == ("?]0;x??root  ok", "?")
+    assert main(["calls", "--state-dir", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) == 2
+    assert shown.replace("\n", "").isprintable()
+
+
+async def test_strangers_do_not_push_the_others_out(tmp_path, log):
+    served = RequestServed(Activity("r", 1), "POST", "/mcp/", "192.0.2.1", 401, 9, 0.1)
+    for _ in range(500):
+        log.request(served)
+    log.request(RequestServed(Activity("r", 2, user="bob"), "POST", "/mcp/", "", 403, 9, 0.1))
+    await write(log)
+    assert len(entries(tmp_path)) == call_log.STRANGERS_PER_S + 1
+
+
 async def test_a_log_that_cannot_be_written_harms_nothing(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     (tmp_path / "f").write_text("")
@@ -112,7 +131,10 @@ async def test_it_runs_and_writes_what_is_left_at_the_end(tmp_path, log, nursery
             await trio.sleep(0.05)
     log.call(call(target="last"))
     nursery.cancel_scope.cancel()
-    await trio.sleep(0)
+    with trio.CancelScope(shield=True):
+        with trio.fail_after(10):
+            while entries(tmp_path)[-1].target != "last":
+                await trio.sleep(0.05)
 
 
 def run(capsys, *words: str) -> tuple[int, str]:

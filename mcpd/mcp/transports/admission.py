@@ -117,6 +117,8 @@ class Admissions:
                 return None
             request.activity.session = known.session_id
         request.activity.user = principal.subject
+        if known.identity.credential.key_id and self._authenticator.used is not None:
+            self._authenticator.used(known.identity)
         return AuthenticatedRequest(request, known, session)
 
     async def admit(self, request: Request) -> AuthenticatedRequest:

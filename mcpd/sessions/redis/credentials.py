@@ -13,6 +13,7 @@ from mcpd.auth.credential_store import (
     MAX_KEYS,
     MAX_KEYS_PER_OWNER,
     MAX_REVOCATIONS,
+    damaged,
     too_many_keys,
     too_many_revocations,
 )
@@ -48,7 +49,8 @@ return 1
 # KEYS: revoked, version; ARGV: field, revocation, most in all → 1: kept; 0: there are too many
 _REVOKE = Script(
     """
-if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+local is_new = redis.call('HGET', KEYS[1], ARGV[1]) == false
+if is_new and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('INCR', KEYS[2])
 return 1
@@ -69,12 +71,11 @@ class RedisCredentials:
 
     async def add_key(self, record: KeyRecord) -> None:
         """See CredentialStore."""
-        mine = [
-            other
-            for other in await self.list_keys()
-            if (other.issuer, other.subject) == (record.issuer, record.subject)
-            and other.revoked_at is None
-        ]
+        now, known = record.created_at, await self.list_keys()
+        valid = [other for other in known if _is_valid(other, now)]
+        mine = [other for other in valid if _owner(other) == _owner(record)]
+        if len(known) >= MAX_KEYS:  # those that are over go before their time
+            await self._forget([other.id for other in known if not _is_valid(other, now)])
         added = len(mine) < MAX_KEYS_PER_OWNER and await self._redis.run(
             _ADD,
             (self._keys, self._version),
@@ -108,7 +109,7 @@ class RedisCredentials:
     async def revoke_key(self, key_id: str, now: float) -> bool:
         """See CredentialStore."""
         while (known := await self._redis.call("HGET", self._keys, key_id)) is not None:
-            record = _decode_key(known)
+            record = _record(known, None)
             if record.revoked_at is not None:
                 return True
             expires_at = math.inf if record.expires_at is None else record.expires_at
@@ -136,14 +137,15 @@ class RedisCredentials:
     async def revoke(self, revocation: Revocation) -> None:
         """See CredentialStore."""
         known = await self._redis.call("HGET", self._revoked, _field(revocation))
-        if known is not None:
-            revocation = _joined(_revocation(known), revocation)
+        before = None if known is None else _revocation(known)
+        if before is not None:
+            revocation = _joined(before, revocation)
         kept = await self._redis.run(
             _REVOKE,
             (self._revoked, self._version),
             _field(revocation),
             _encoded(revocation),
-            MAX_REVOCATIONS,
+            MAX_REVOCATIONS if revocation.kind == "token" else 2 * MAX_REVOCATIONS,
             durable=True,
         )
         if not kept:
@@ -151,29 +153,42 @@ class RedisCredentials:
 
     async def revocations(self, now: float) -> list[Revocation]:
         """See CredentialStore."""
+        return [one for one in await self._all_revocations() if one.expires_at > now]
+
+    async def _all_revocations(self) -> list[Revocation]:
         found = map(_revocation, await self._redis.call("HVALS", self._revoked) or ())
-        return [one for one in found if one.expires_at > now]
+        return [one for one in found if one is not None]
 
     async def sweep(self, now: float) -> None:
         """See CredentialStore."""
-        gone = [
-            _field(one)
-            for one in map(_revocation, await self._redis.call("HVALS", self._revoked) or ())
-            if one.expires_at <= now
-        ]
+        gone = [_field(one) for one in await self._all_revocations() if one.expires_at <= now]
         if gone:
             await self._redis.call("HDEL", self._revoked, *gone)
         old = [record.id for record in await self.list_keys() if _is_over(record, now)]
-        if old:
-            await self._redis.pipeline(("HDEL", self._keys, *old), ("HDEL", self._used, *old))
+        await self._forget(old)
+
+    async def _forget(self, ids: list[str]) -> None:
+        if ids:
+            await self._redis.pipeline(("HDEL", self._keys, *ids), ("HDEL", self._used, *ids))
 
     def close(self) -> None:
         """Nothing is held here."""
 
 
 def _record(record: bytes, used: bytes | None) -> KeyRecord:
-    last_used = None if used is None else float(used)
-    return msgspec.structs.replace(_decode_key(record), last_used=last_used)
+    try:
+        found, last_used = _decode_key(record), None if used is None else float(used)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise damaged() from error
+    return msgspec.structs.replace(found, last_used=last_used)
+
+
+def _owner(record: KeyRecord) -> tuple[str, str]:
+    return record.issuer, record.subject
+
+
+def _is_valid(record: KeyRecord, now: float) -> bool:
+    return record.revoked_at is None and (record.expires_at is None or record.expires_at > now)
 
 
 def _is_over(record: KeyRecord, now: float) -> bool:
@@ -192,8 +207,14 @@ def _encoded(revocation: Revocation) -> bytes:
     return msgspec.json.encode(revocation)
 
 
-def _revocation(encoded: bytes) -> Revocation:
-    found = _decode_revocation(encoded)
+def _revocation(encoded: bytes) -> Revocation | None:
+    """None: of a kind that this version does not know."""
+    try:
+        found = _decode_revocation(encoded)
+    except msgspec.ValidationError:
+        return None
+    except msgspec.DecodeError as error:
+        raise damaged() from error
     return found if found.expires_at else msgspec.structs.replace(found, expires_at=math.inf)
 
 

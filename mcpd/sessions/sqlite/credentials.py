@@ -3,7 +3,6 @@ commands of an operator write it beside a running server. The file is made by th
 """
 
 import logging
-import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,11 +17,13 @@ from mcpd.auth.credential_store import (
     MAX_KEYS,
     MAX_KEYS_PER_OWNER,
     MAX_REVOCATIONS,
+    damaged,
     too_many_keys,
     too_many_revocations,
 )
-from mcpd.auth.revocation import Revocation
+from mcpd.auth.revocation import KINDS, Revocation
 from mcpd.errors import ConfigError, StoreError, Unavailable
+from mcpd.limits.seldom import Seldom
 from mcpd.sqlite import Database
 
 log = logging.getLogger("mcpd.auth")
@@ -67,14 +68,33 @@ class SqliteCredentials:
         self._serves = serves
         self._opened: Database | None = None
         self._opening = trio.Lock()
+        self._opened_as: tuple[int, int] | None = None  # device and inode
+        self._complaints = Seldom()
 
     async def _database(self, *, make: bool = False) -> Database | None:
         """The file; None: there is none yet, and it is not to be made."""
+        if self._opened_as is not None and self._identity() != self._opened_as:
+            if self._complaints.is_due(trio.current_time()):
+                log.error(
+                    "%s was removed or replaced while it is used, and is not read or written any"
+                    " more: stop mcpd before you do that",
+                    self._path,
+                )
+            raise StoreError("This server's API keys and revocations are gone.")
         if self._opened is None:
             async with self._opening:
                 if self._opened is None and (make or self._path.exists()):
                     self._opened = await trio.to_thread.run_sync(self._open)
+                    self._opened_as = self._identity()
         return self._opened
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file is at the path; None: none is."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _open(self) -> Database:
         try:
@@ -82,12 +102,9 @@ class SqliteCredentials:
         except (ConfigError, Unavailable) as error:
             if not self._serves:
                 raise
-            log.error("API keys and revocations cannot be read: %s %s", error.message, error.fix)
+            if self._complaints.is_due(trio.current_time()):
+                log.error("%s %s", error.message, error.fix)
             raise StoreError("This server cannot read its API keys and revocations.") from error
-        if os.geteuid() == 0:  # an operator's command: the file is its folder's owner's
-            folder = self._path.parent.stat()
-            for path in self._path.parent.glob(f"{self._path.name}*"):
-                os.chown(path, folder.st_uid, folder.st_gid)
         return database
 
     async def version(self) -> int:
@@ -95,21 +112,27 @@ class SqliteCredentials:
         database = await self._database()
         if database is None:
             return 0
-        return await database.read(
-            lambda db: int(db.execute("SELECT number FROM change").fetchone()[0])
-        )
+        rows = await self._read("SELECT number FROM change")
+        if not rows or not isinstance(rows[0][0], int):
+            raise damaged()
+        return rows[0][0]
 
     async def add_key(self, record: KeyRecord) -> None:
         """See CredentialStore."""
         owner = f"{record.issuer} {record.subject}"
 
         def insert(db: sqlite3.Connection) -> None:
-            of_owner, of_all = db.execute(
-                "SELECT coalesce(sum(owner = ? AND revoked_at IS NULL), 0), count(*) FROM api_key",
-                (owner,),
+            in_force = "revoked_at IS NULL AND coalesce(expires_at, 1e18) > ?"
+            now = record.created_at
+            of_owner, of_all, kept = db.execute(
+                f"SELECT coalesce(sum(owner = ? AND {in_force}), 0),"
+                f" coalesce(sum({in_force}), 0), count(*) FROM api_key",
+                (owner, now, now),
             ).fetchone()
             if of_owner >= MAX_KEYS_PER_OWNER or of_all >= MAX_KEYS:
                 raise too_many_keys()
+            if kept >= MAX_KEYS:  # those that are over go before their time
+                db.execute(f"DELETE FROM api_key WHERE NOT ({in_force})", (now,))
             db.execute(
                 "INSERT INTO api_key (id, owner, record, created_at, expires_at)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -160,7 +183,12 @@ class SqliteCredentials:
         """See CredentialStore."""
 
         def insert(db: sqlite3.Connection) -> None:
-            if db.execute("SELECT count(*) FROM revocation").fetchone()[0] >= MAX_REVOCATIONS:
+            others = (
+                "SELECT count(*) FROM revocation WHERE kind = 'token' AND (issuer, name) != (?, ?)"
+            )
+            name = (revocation.issuer, revocation.name)
+            is_token = revocation.kind == "token"  # of users there are few
+            if is_token and db.execute(others, name).fetchone()[0] >= MAX_REVOCATIONS:
                 raise too_many_revocations()
             _revoke(db, revocation, _finite(revocation.expires_at))
 
@@ -176,6 +204,7 @@ class SqliteCredentials:
         return [
             Revocation(*row[:4], *([] if row[4] is None else [row[4]]))  # type: ignore[arg-type]
             for row in rows
+            if row[0] in KINDS  # a newer mcpd may have more
         ]
 
     async def sweep(self, now: float) -> None:
@@ -216,11 +245,11 @@ _decode = msgspec.json.Decoder(KeyRecord).decode
 
 def _record(row: tuple[object, ...]) -> KeyRecord:
     record, revoked_at, last_used = row
-    return msgspec.structs.replace(
-        _decode(record),  # type: ignore[arg-type]  # the column is a BLOB
-        revoked_at=revoked_at,
-        last_used=last_used,
-    )
+    try:
+        found = _decode(record)  # type: ignore[arg-type]  # the column is a BLOB
+    except (msgspec.DecodeError, TypeError) as error:
+        raise damaged() from error
+    return msgspec.structs.replace(found, revoked_at=revoked_at, last_used=last_used)
 
 
 def _revoke(db: sqlite3.Connection, revocation: Revocation, expires_at: float | None) -> None:
