@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import trio
 
@@ -127,8 +127,9 @@ class CallLog:
         """A listener of ``Observer``."""
         activity = served.activity
         self._put(Entry(
-            self._clock(), activity.user, served.credential, served.client, served.revision,
-            served.session, "", served.method, served.target, 0, served.code, served.is_error,
+            self._clock(), activity.user, served.credential, _bounded(served.client),
+            served.revision, served.session, "", served.method, _bounded(served.target), 0,
+            served.code, served.is_error,
             served.cancelled, served.seconds, activity.id,
         ))  # fmt: skip
 
@@ -139,8 +140,9 @@ class CallLog:
             return
         if activity.user or self._may_note_stranger():
             self._put(Entry(
-                self._clock(), activity.user, "", "", "", activity.session, served.address,
-                served.method, served.path, served.status, 0, False, False, served.seconds,
+                self._clock(), activity.user, "", "", "", _bounded(activity.session),
+                served.address, served.method, _bounded(served.path), served.status, 0, False,
+                False, served.seconds,
                 activity.id,
             ))  # fmt: skip
 
@@ -155,7 +157,7 @@ class CallLog:
     def _put(self, entry: Entry) -> None:
         if len(self._waiting) == MAX_WAITING:
             self._dropped += 1
-        self._waiting.append(Entry(*map(_bounded, entry)))
+        self._waiting.append(entry)
 
     async def run(self) -> None:
         """Write, for ever; what cannot be written is dropped, and the log says so."""
@@ -196,11 +198,9 @@ def _insert(entries: list[Entry], max_rows: int, db: sqlite3.Connection) -> None
     db.execute("DELETE FROM call WHERE id <= (SELECT max(id) FROM call) - ?", (max_rows,))
 
 
-def _bounded(part: Any) -> Any:
-    """A short text of printable characters: it is shown on terminals."""
-    if not isinstance(part, str):
-        return part
-    text = part[:MAX_TEXT_CHARS]
+def _bounded(text: str) -> str:
+    """A short text of printable characters: it is shown on terminals. The others are so."""
+    text = text[:MAX_TEXT_CHARS]
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
