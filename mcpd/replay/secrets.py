@@ -43,6 +43,7 @@ _SHAPES = re.compile(  # as their issuers document them
     r"|whsec_\w{16,}|xox[a-z]-[\w-]{10,}|xapp-[\w-]{10,}|SG\.[\w-]{16,}\.[\w-]{16,}"  # mail
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|ya29\.[\w-]{20,}"  # clouds
     r"|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{20,}|hf_[A-Za-z0-9]{20,}|dop_v1_[a-f0-9]{32,}"
+    r"|mcpd_[0-9A-Za-z]{12}_[0-9A-Za-z]{16,}"  # ours, cut off or not
     r"|shpat_[a-f0-9]{16,}|AGE-SECRET-KEY-1[A-Z0-9]{20,})"
 )
 # Bounded, and not begun again behind each dash, so that no text costs more than its length

@@ -8,6 +8,7 @@ from urllib.parse import quote, quote_plus
 import msgspec
 import pytest
 
+from mcpd.auth.api_keys import new_key
 from mcpd.errors import ConfigError
 from mcpd.replay.matching import Bindings, differences
 from mcpd.replay.recorder import Observation
@@ -316,6 +317,8 @@ PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PR
         PEM,
         PEM.partition("\n-----END")[0],  # cut off
         "ghp_" + "a1B2" * 9,
+        new_key()[1],
+        new_key()[1][:-20],
         "gho_" + "a1B2" * 9,
         "github_pat_" + "11ABCDEFG0" * 4,
         "glpat-" + "a1B2_" * 4,
