@@ -1,6 +1,7 @@
 """mcpd config: the settings in force, and where each comes from; or a file to begin with."""
 
 import argparse
+import os
 import re
 import sys
 from dataclasses import fields
@@ -11,6 +12,7 @@ import msgspec
 
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.config import ENV_PREFIX, Config, Loaded
+from mcpd.server.jwt_secrets import ENV_SECRET
 
 # In the address of a store; one that is not percent-encoded may hold any sign.
 _PASSWORDS = re.compile(r"(?i)(password=)[^&#]*|(://[^:/@]*:|://).*(?=@)")
@@ -32,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     loaded = load_settings(arguments)
     print(in_force(loaded, everything=arguments.all), end="")
+    if arguments.all:
+        print(f"# JWT_SECRET_KEY: {'set, not shown' if os.environ.get(ENV_SECRET) else 'not set'}")
     if not loaded.origins and not arguments.all:
         print("mcpd: every setting has its default; --all shows them", file=sys.stderr)
     return 0

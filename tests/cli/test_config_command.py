@@ -32,6 +32,18 @@ def test_nothing_set_is_said_and_all_can_be_seen(capsys):
     tomllib.loads(told)
 
 
+def test_each_setting_has_its_origin_and_no_secret_is_shown(capsys, monkeypatch):
+    monkeypatch.setenv("JWT_SECRET_KEY", "s" * 40)
+    monkeypatch.setenv("MCPD_PORT", "81")
+    assert main(["config", "--all", "--host", "::1"]) == 0
+    shown = capsys.readouterr().out
+    assert "port = 81  # $MCPD_PORT" in shown
+    assert 'host = "::1"  # flag' in shown
+    assert 'log_level = "info"  # default' in shown
+    assert "JWT_SECRET_KEY: set" in shown
+    assert "sss" not in shown
+
+
 @pytest.mark.parametrize(
     "store",
     [
