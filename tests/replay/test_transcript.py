@@ -8,7 +8,6 @@ from urllib.parse import quote, quote_plus
 import msgspec
 import pytest
 
-from mcpd.auth.api_keys import new_key
 from mcpd.errors import ConfigError
 from mcpd.replay.matching import Bindings, differences
 from mcpd.replay.recorder import Observation
@@ -317,8 +316,8 @@ PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PR
         PEM,
         PEM.partition("\n-----END")[0],  # cut off
         "ghp_" + "a1B2" * 9,
-        new_key()[1],
-        new_key()[1][:-20],
+        "mcpd_" + "a1B2" * 3 + "_" + "c3D4" * 12 + "e",
+        "mcpd_" + "a1B2" * 3 + "_" + "c3D4" * 5,  # cut off
         "gho_" + "a1B2" * 9,
         "github_pat_" + "11ABCDEFG0" * 4,
         "glpat-" + "a1B2_" * 4,
