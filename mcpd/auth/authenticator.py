@@ -85,7 +85,7 @@ class Authenticator:
         self, kinds: Sequence[CredentialKind], *, clock: Callable[[], float] = time.time
     ) -> None:
         self.generation = 0
-        self.used: Callable[[Identity], None] | None = None  # told of each use that is remembered
+        self.on_use: Callable[[Identity], None] | None = None  # told of each use of a credential
         self._kinds = tuple(kinds)
         self._clock = clock
 
@@ -119,5 +119,14 @@ class Authenticator:
             return _LOCAL
         for kind in self._kinds[:-1]:
             if kind.recognizes(sent):
-                return await kind.verify(sent, self._clock())
-        return await self._kinds[-1].verify(sent, self._clock())
+                break
+        else:
+            kind = self._kinds[-1]
+        identity = await kind.verify(sent, self._clock())
+        self.note_use(identity)
+        return identity
+
+    def note_use(self, identity: Identity) -> None:
+        """An identity that was remembered is used again."""
+        if identity.credential.key_id and self.on_use is not None:
+            self.on_use(identity)

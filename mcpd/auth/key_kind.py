@@ -1,6 +1,6 @@
 """API keys as a kind of credential."""
 
-from collections.abc import Callable
+import math
 
 from mcpd.auth.api_keys import KeyRecord, id_of, looks_like_key
 from mcpd.auth.authenticator import Identity, Sent
@@ -12,7 +12,6 @@ from mcpd.errors import Unauthorized
 
 HOW_TO_GET = "Make a key with: mcpd key create --owner YOUR_NAME"
 KNOWN_KEYS = 4096
-NEVER = 1e12  # Unix seconds
 
 
 class ApiKeys:
@@ -21,20 +20,12 @@ class ApiKeys:
 
     Args:
         scope: that a key must have.
-        used: told which key was used.
     """
 
-    def __init__(
-        self,
-        store: CredentialStore,
-        revocations: Revocations,
-        scope: str,
-        used: Callable[[str], None],
-    ) -> None:
+    def __init__(self, store: CredentialStore, revocations: Revocations, scope: str) -> None:
         self._store = store
         self._revocations = revocations
         self._scope = scope
-        self._used = used
         self._known: dict[str, KeyRecord] = {}  # by its text
 
     def recognizes(self, sent: Sent) -> bool:
@@ -46,7 +37,7 @@ class ApiKeys:
 
         Raises:
             Unauthorized: it is mistyped, unknown, revoked, expired, or not for that address.
-            InsufficientScope: it has not the scope.
+            InsufficientScope: it lacks the scope.
             StoreError: that cannot be told now.
         """
         text = _text(sent)
@@ -63,8 +54,7 @@ class ApiKeys:
             raise self._refuse("it may not be used from this address")
         if self._scope not in principal.scopes:
             raise lacks_scope("key", self._scope)
-        self._used(record.id)
-        expires_at = NEVER if record.expires_at is None else record.expires_at
+        expires_at = math.inf if record.expires_at is None else record.expires_at
         return Identity(principal, expires_at, credential)
 
     async def _find(self, text: str) -> KeyRecord:

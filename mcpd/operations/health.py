@@ -74,7 +74,8 @@ class Health:
     def _status(self, store_state: str) -> str:
         if not self.is_ready():
             return "draining"
-        return "ok" if store_state == "ok" else "degraded"
+        good = store_state == "ok" and not self.credentials_trouble()
+        return "ok" if good else "degraded"
 
     async def _look(self) -> str:
         """The state of the store, not older than LOOK_EVERY_S; one request at a time looks."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import trio
@@ -73,7 +73,7 @@ class Credentials:
         self.trouble = ""  # with the store, in a word
         self._complaints = Seldom()
         self.authenticator = Authenticator(self._kinds(), clock=clock)
-        self.authenticator.used = self._note_identity
+        self.authenticator.on_use = self._note
 
     def use(self, config: Config, secrets: SecretSource) -> None:
         """From here on these settings and secrets count."""
@@ -89,16 +89,12 @@ class Credentials:
             return [_NotKnown()]
         rules = TokenRules(config.jwt_issuer, config.jwt_audience, config.jwt_leeway_s)
         return [
-            ApiKeys(self.store, self._revocations, rules.scope, self._note),
+            ApiKeys(self.store, self._revocations, rules.scope),
             Verifier(self._secrets.secrets, rules, self._revocations),
         ]
 
-    def _note_identity(self, identity: Identity) -> None:
-        if identity.credential.key_id:
-            self._note(identity.credential.key_id)
-
-    def _note(self, key_id: str) -> None:
-        self._used[key_id] = self._clock()
+    def _note(self, identity: Identity) -> None:
+        self._used[identity.credential.key_id] = self._clock()
 
     async def look(self) -> None:
         """Take in what has changed in the store.
@@ -121,13 +117,14 @@ class Credentials:
             self.end_streams(self.is_revoked)
 
     def is_revoked(self, opener: Any) -> bool:
+        """Whether what opened a stream was withdrawn, as far as is known here."""
         return isinstance(opener, Identity) and self._revocations.covers(
             opener.principal, opener.credential
         )
 
     async def look_first(self) -> None:
         """``look``, before the server serves; a store that is away is asked again by ``run``."""
-        await self._try(self.look)
+        await self._try_look()
 
     async def run(self) -> None:
         """Follow the store, for ever."""
@@ -137,7 +134,7 @@ class Credentials:
         try:
             while True:
                 await trio.sleep(LOOK_EVERY_S)
-                await self._try(self.look)
+                await self._try_look()
                 now = trio.current_time()
                 if now - noted >= NOTE_EVERY_S:
                     noted = now
@@ -151,23 +148,31 @@ class Credentials:
 
     async def _note_used(self) -> None:
         used, self._used = self._used, {}
-        if used and self.store is not None:
+        if not used or self.store is None:
+            return
+        try:
             await self.store.note_used(used)
+        except BaseException:
+            self._used = {**used, **self._used}  # for the next time
+            raise
 
     async def _sweep(self) -> None:
         if self.store is not None:
             await self.store.sweep(self._clock())
 
-    async def _try(self, step: Callable[[], Any]) -> None:
+    async def _try_look(self) -> None:
+        self.trouble = await self._try(self.look)
+
+    async def _try(self, step: Callable[[], Awaitable[None]]) -> str:
+        """What went wrong, in a word; empty: nothing."""
         try:
             await step()
         except StoreError as error:
-            self.trouble = "unavailable"
             if self._complaints.is_due(trio.current_time()):
-                log.warning("API keys and revocations cannot be read now: %s", error.message)
+                log.warning("the store of credentials cannot be used now: %s", error.message)
+            return "unavailable"
         except Exception:
-            self.trouble = "damaged"
             if self._complaints.is_due(trio.current_time()):
-                log.exception("API keys and revocations cannot be read")
-        else:
-            self.trouble = ""
+                log.exception("the store of credentials cannot be used")
+            return "damaged"
+        return ""

@@ -10,6 +10,7 @@ import trio
 
 from mcpd.auth.api_keys import new_key
 from mcpd.auth.revocation import ANY_ISSUER, Revocation
+from mcpd.errors import StoreError
 from mcpd.operations.key_issue import issue_key
 from mcpd.sessions.sqlite.credentials import SqliteCredentials
 from tests.in_process import HandshakeClient, modern, serving
@@ -355,6 +356,22 @@ async def test_a_fault_of_the_store_is_said_and_changes_nothing(server, store, m
     assert await status(server, token) == 200
     ready = await server.connect().request("GET", "/health/ready")
     assert (ready.status, ready.json()["missing"]) == (503, ["credentials damaged"])
+    health = await server.connect().request("GET", "/health")
+    assert (health.status, health.json()["status"]) == (200, "degraded")
+
+
+async def test_uses_that_could_not_be_noted_are_noted_later(server, store, monkeypatch):
+    record, text = await issue(store)
+    assert await status(server, text) == 200
+
+    async def away(used: object) -> None:
+        raise StoreError("away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "note_used", away)
+        assert await server.server.credentials._try(server.server.credentials._note_used)
+    await server.server.credentials._note_used()
+    assert (await store.find_key(record.id)).last_used is not None
 
 
 async def test_use_is_noted_on_a_connection_that_is_kept(server, store):

@@ -117,8 +117,7 @@ class Admissions:
                 return None
             request.activity.session = known.session_id
         request.activity.user = principal.subject
-        if known.identity.credential.key_id and self._authenticator.used is not None:
-            self._authenticator.used(known.identity)
+        self._authenticator.note_use(known.identity)
         return AuthenticatedRequest(request, known, session)
 
     async def admit(self, request: Request) -> AuthenticatedRequest:
