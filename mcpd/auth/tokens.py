@@ -27,6 +27,7 @@ ALGORITHM = "HS256"
 TOKEN_TYPES = ("access", "api_token")
 MAX_TOKEN_BYTES = 8192
 CACHE_ENTRIES = 4096
+MAX_TTL_S = 10 * 366 * 86400  # of what is made here: tokens and API keys
 JTI_BYTES = 12
 MAX_JTI_CHARS = 256
 MAX_SUBJECT_CHARS = 256

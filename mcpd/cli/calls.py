@@ -100,7 +100,7 @@ def _print(
 def _line(entry: Entry) -> str:
     what = f"{entry.method} {entry.target}".strip()
     whose, client = entry.user or "-", entry.client or entry.address or "-"
-    moment = when(entry.at, "-") + f":{int(entry.at) % 60:02d}"
+    moment = when(entry.at, seconds=True)
     milliseconds = f"{entry.seconds * 1000:.1f}"
     return COLUMNS.format(moment, whose[:16], client[:24], what[:32], milliseconds, entry.outcome)
 

@@ -31,11 +31,12 @@ def with_credentials(config: Config, act: Callable[[CredentialStore], Awaitable[
     return run_loop(main)
 
 
-def when(seconds: float | None, none: str) -> str:
-    """A moment (Unix seconds) in UTC."""
-    if seconds is None:
+def when(moment: float | None, none: str = "", *, seconds: bool = False) -> str:
+    """A moment (Unix seconds) in UTC, to the minute or to the second."""
+    if moment is None:
         return none
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+    form = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
+    return datetime.fromtimestamp(moment, UTC).strftime(form)
 
 
 def read_moment(text: str) -> float:

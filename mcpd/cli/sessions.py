@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import trio
 
 from mcpd.cli.settings import add_settings, load_settings, run_loop
 from mcpd.config import Config
 from mcpd.errors import ConfigError
 from mcpd.files import open_private
 from mcpd.operations.session_transfer import export_lines, import_lines
-from mcpd.server.backends import open_backend, sqlite_path
+from mcpd.server.backends import backend_beside, sqlite_path
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.bus import Signal, SignalKind
 from mcpd.sessions.record import Session, SessionId
@@ -71,14 +70,8 @@ async def _opened(config: Config, *, must_exist: bool) -> AsyncIterator[Backend]
         raise ConfigError(
             f"There is no store at {sqlite_path(config)}.", fix="Give --store or --state-dir."
         )
-    backend = open_backend(config, alone=False)
-    try:
-        async with trio.open_nursery() as nursery:
-            await backend.start(nursery)
-            yield backend
-            nursery.cancel_scope.cancel()
-    finally:
-        backend.store.close()
+    async with backend_beside(config) as backend:
+        yield backend
 
 
 async def _pages(backend: Backend, alive_since: float) -> AsyncIterator[list[Session]]:

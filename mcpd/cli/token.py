@@ -15,7 +15,14 @@ from mcpd.auth.credential_store import CredentialStore
 from mcpd.auth.principals import SCOPE_EXECUTE
 from mcpd.auth.revocation import ANY_ISSUER, Revocation
 from mcpd.auth.secrets import SecretSource
-from mcpd.auth.tokens import MAX_JTI_CHARS, TOKEN_TYPES, TokenRules, Verifier, create_token
+from mcpd.auth.tokens import (
+    MAX_JTI_CHARS,
+    MAX_TTL_S,
+    TOKEN_TYPES,
+    TokenRules,
+    Verifier,
+    create_token,
+)
 from mcpd.cli.credentials import SETTINGS, read_moment, when, with_credentials
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.signing import add_new_secret, signing_secret
@@ -25,7 +32,6 @@ from mcpd.server.jwt_secrets import find_secrets
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
 _SETTINGS = frozenset({"state_dir", "jwt_secret_file", "jwt_issuer", "jwt_audience"})
-MAX_TTL_S = 10 * 366 * 86400
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +146,7 @@ def _revoke(arguments: argparse.Namespace, config: Config) -> int:
         if before > time.time() + 1:
             raise ConfigError("--before is in the future.", fix="Leave it out for now.")
         revocation = Revocation("subject", arguments.sub, issuer, before, expires_at)
-        told = f"revoked the tokens of {arguments.sub} from before {when(before, '')} UTC"
+        told = f"revoked the tokens of {arguments.sub} from before {when(before)} UTC"
 
     async def act(store: CredentialStore) -> int:
         await store.revoke(revocation)

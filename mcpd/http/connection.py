@@ -281,7 +281,7 @@ class Connection:
         self._server.open_ended[scope] = stream.opener
         try:
             with scope:
-                may_open = self._server.may_open  # asked now that it would be found and ended
+                may_open = self._server.may_open  # only from here on a revocation finds the stream
                 if self._server.draining or (may_open and not may_open(stream.opener)):
                     scope.cancel()
                 response = await stream.run(sink)

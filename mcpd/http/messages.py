@@ -180,7 +180,7 @@ class EventStream:
     ``open_ended`` marks a stream that ends only with the peer or the server: a drain ends it
     at once, where it lets others finish, and ``farewell`` makes its last bytes of the hint for
     when to come back, in milliseconds; without it the hint alone is told. ``opener`` is what an
-    open-ended one was opened with, for who wants to end some of them.
+    open-ended one was opened with: by it some of them can be ended (``ServerState.end_streams``).
     """
 
     run: Callable[[EventSink], Awaitable[Response | None]]

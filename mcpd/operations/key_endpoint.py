@@ -1,4 +1,4 @@
-"""/api/keys: API keys, for who holds the admin scope."""
+"""/api/keys: API keys, administered with the admin scope."""
 
 import logging
 import time
@@ -12,6 +12,7 @@ from mcpd.auth.api_keys import DEFAULT_TTL_S, ID_CHARS
 from mcpd.auth.authenticator import Authenticator, Identity, sent_by
 from mcpd.auth.credential_store import CredentialStore
 from mcpd.auth.principals import SCOPE_ADMIN, SCOPE_EXECUTE
+from mcpd.auth.tokens import MAX_TTL_S
 from mcpd.errors import BadRequest, ConfigError, Forbidden, InsufficientScope, NotFound
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, HeaderPairs, Request
@@ -21,7 +22,6 @@ from mcpd.rpc.json_limits import check_shape
 log = logging.getLogger("mcpd.auth")
 
 MAX_BYTES = 16 * 1024
-MAX_TTL_S = 10 * 366 * 86400.0
 _PRIVATE: HeaderPairs = ((b"cache-control", b"no-store"),)
 _SHAPE = 'Send {"owner": "alice", "name": "laptop", "scopes": ["execute:mcp"]}.'
 
@@ -112,7 +112,7 @@ class KeyEndpoint:
         return identity
 
     def _check_scopes(self, wanted: _Wanted, identity: Identity) -> None:
-        """No key is made that may do more than who makes it."""
+        """No key has more scopes than the token with which it is made."""
         beyond = sorted(set(wanted.scopes) - identity.principal.scopes)
         if beyond:
             raise InsufficientScope(

@@ -1,4 +1,4 @@
-"""Making an API key, whoever asks for it."""
+"""Making an API key, for the command and for /api/keys."""
 
 from collections.abc import Sequence
 

@@ -67,6 +67,23 @@ def open_credentials(config: Config, backend: Backend) -> CredentialStore:
 
 
 @asynccontextmanager
+async def backend_beside(config: Config) -> AsyncIterator[Backend]:
+    """A store, for a command beside a server that may use it.
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
+    backend = open_backend(config, alone=False)
+    try:
+        async with trio.open_nursery() as nursery:
+            await backend.start(nursery)
+            yield backend
+            nursery.cancel_scope.cancel()
+    finally:
+        backend.store.close()
+
+
+@asynccontextmanager
 async def credentials_beside(config: Config) -> AsyncIterator[CredentialStore]:
     """What is kept of credentials, for a command beside a server that may use it; for the rest of
     the life of its process, see ``within``.
@@ -74,7 +91,7 @@ async def credentials_beside(config: Config) -> AsyncIterator[CredentialStore]:
     Raises:
         ConfigError, StoreError: it cannot be opened.
     """
-    if not is_redis(config.store):
+    if not is_shared(config):
         path = credentials_path(config)
         store = SqliteCredentials(within(path.parent) / path.name, serves=False)
         try:
@@ -82,14 +99,8 @@ async def credentials_beside(config: Config) -> AsyncIterator[CredentialStore]:
         finally:
             store.close()
         return
-    backend = open_backend(config)
-    try:
-        async with trio.open_nursery() as nursery:
-            await backend.start(nursery)
-            yield open_credentials(config, backend)
-            nursery.cancel_scope.cancel()
-    finally:
-        backend.store.close()
+    async with backend_beside(config) as backend:
+        yield open_credentials(config, backend)
 
 
 def is_shared(config: Config) -> bool:

@@ -199,7 +199,7 @@ def _insert(entries: list[Entry], max_rows: int, db: sqlite3.Connection) -> None
 
 
 def _bounded(text: str) -> str:
-    """A short text of printable characters: it is shown on terminals. The others are so."""
+    """What a client chose, as a short text of printable characters: it is shown on terminals."""
     text = text[:MAX_TEXT_CHARS]
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 

@@ -17,6 +17,7 @@ from mcpd.auth.principals import SCOPE_EXECUTE
 from mcpd.cli.token import sign
 from mcpd.config import Config
 from mcpd.server.jwt_secrets import find_secrets
+from tests.in_process import modern
 from tests.peer import Peer
 
 START_S = 60.0
@@ -95,6 +96,13 @@ class Daemon:
             stream = trio.SSLStream(stream, tls, server_hostname="localhost")
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         return Peer(stream, host=f"localhost:{self.port}", headers=headers)
+
+    async def status(self, credential: str) -> int:
+        """Of a stateless request with this credential, on a connection of its own."""
+        peer = await self.connect(token=credential)
+        reply = await modern(peer, "tools/list")
+        await peer.stream.aclose()
+        return reply.status
 
     def send(self, number: int) -> None:
         self.process.send_signal(number)

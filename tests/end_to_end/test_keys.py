@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.end_to_end.daemon import Daemon
-from tests.in_process import HandshakeClient, modern
+from tests.in_process import HandshakeClient
 from tests.sessions.stores import fresh
 
 pytestmark = pytest.mark.slow
@@ -24,17 +24,10 @@ def mcpd(*words: str, state: Path, ok: bool = True) -> "subprocess.CompletedProc
     return done
 
 
-async def status(daemon: Daemon, credential: str) -> int:
-    peer = await daemon.connect(token=credential)
-    reply = await modern(peer, "tools/list")
-    await peer.stream.aclose()
-    return reply.status
-
-
 async def becomes(daemon: Daemon, credential: str, wanted: int) -> float:
     began = time.monotonic()
     with trio.fail_after(WITHIN_S):
-        while await status(daemon, credential) != wanted:
+        while await daemon.status(credential) != wanted:
             await trio.sleep(0.02)
     return time.monotonic() - began
 
@@ -85,7 +78,7 @@ async def test_a_revoked_key_ends_everywhere_with_its_streams(servers):
     key_id = key.split("_")[1]
     streams = []
     for daemon in daemons:
-        assert await status(daemon, key) == 200
+        assert await daemon.status(key) == 200
         streams.append(await open_stream(daemon, key))
     revoked = mcpd("key", "revoke", key_id, *flags, state=state)
     assert revoked.stdout == f"revoked {key_id}\n"
@@ -103,14 +96,14 @@ async def test_all_tokens_of_a_user_are_revoked_by_a_command(servers):
     daemons, flags, state = servers
     secret = ("--jwt-secret-file", str(state.parent / "secret")) if flags else ()
     old, others = daemons[0].token(*secret), daemons[0].token(*secret, sub="bob")
-    assert await status(daemons[-1], old) == 200
+    assert await daemons[-1].status(old) == 200
     time.sleep(1.1)  # iat has whole seconds
     mcpd("token", "revoke", "--sub", "alice", *flags, state=state)
     for daemon in daemons:
         await becomes(daemon, old, 401)
-        assert await status(daemon, others) == 200
+        assert await daemon.status(others) == 200
     time.sleep(1.1)
-    assert await status(daemons[0], daemons[0].token(*secret)) == 200
+    assert await daemons[0].status(daemons[0].token(*secret)) == 200
 
 
 def test_what_a_person_gets_wrong(tmp_path):

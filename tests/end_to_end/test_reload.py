@@ -11,7 +11,7 @@ import trio
 from mcpd.auth.secrets import parse_secrets
 from tests.end_to_end.daemon import Daemon, children_of
 from tests.end_to_end.test_lifecycle import certificate
-from tests.in_process import HandshakeClient, modern
+from tests.in_process import HandshakeClient
 from tests.sessions.stores import fresh
 
 pytestmark = pytest.mark.slow
@@ -31,13 +31,6 @@ def secrets(tmp_path):
     return path
 
 
-async def status(daemon: Daemon, token: str) -> int:
-    peer = await daemon.connect(token=token)
-    reply = await modern(peer, "tools/list")
-    await peer.stream.aclose()
-    return reply.status
-
-
 async def test_new_secrets_are_told_by_their_key_ids_and_nothing_else(tmp_path, secrets):
     flags = ("--jwt-secret-file", str(secrets))
     with Daemon(tmp_path / "s", "--port", "0", *flags) as daemon:
@@ -48,10 +41,10 @@ async def test_new_secrets_are_told_by_their_key_ids_and_nothing_else(tmp_path, 
         assert done.returncode == 0, done
         assert f"{key_id(OTHER)} signs; new: {key_id(OTHER)}" in done.stderr
         assert "log level info: unchanged" in done.stderr
-        assert await status(daemon, old) == 200
+        assert await daemon.status(old) == 200
         secrets.write_text(f"{OTHER}\n")
         assert f"gone: {key_id(ONE)}" in daemon.reload().stderr
-        assert await status(daemon, old) == 401
+        assert await daemon.status(old) == 401
         assert f"keys {key_id(OTHER)} of {secrets}: unchanged" in daemon.reload().stderr
         for secret in (ONE, OTHER):
             assert secret not in daemon.text() + done.stderr
@@ -92,10 +85,10 @@ async def test_a_reload_that_fails_is_a_failure_and_changes_nothing(tmp_path, se
         assert done.returncode == 1
         assert "the old settings stay" in done.stderr
         assert "at least 32" in done.stderr
-        assert await status(daemon, token) == 200
+        assert await daemon.status(token) == 200
         secrets.unlink()
         assert daemon.reload().returncode == 1
-        assert await status(daemon, token) == 200
+        assert await daemon.status(token) == 200
 
 
 @pytest.mark.parametrize("where", ["variable", "credential"])

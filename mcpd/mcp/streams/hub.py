@@ -11,12 +11,13 @@ from itertools import count
 
 import trio
 
+from mcpd.coalescing import Write
 from mcpd.errors import StoreError
 from mcpd.mcp.streams.lease import Lease
 from mcpd.mcp.streams.local_readers import LocalReaders
 from mcpd.mcp.streams.ownership import Ownership
 from mcpd.mcp.streams.reader import Reader
-from mcpd.mcp.streams.retry_queue import RetryQueue, Write
+from mcpd.mcp.streams.retry_queue import RetryQueue
 from mcpd.mcp.streams.writer import CallWriter
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.bus import Signal, SignalKind

@@ -1,4 +1,4 @@
-"""A message written to the log, or not: a full log keeps no client from what it waits for."""
+"""Messages written to the log, or not: a full log keeps no client from what it waits for."""
 
 from collections.abc import Awaitable, Callable
 
@@ -20,11 +20,11 @@ async def keep(
     last: bool,
     write_later: Callable[[Write], None],
 ) -> bool:
-    """Write a message. What a full log does not take goes out unkept; the end of a call waits a
+    """Write messages. What a full log does not take goes out unkept; the end of a call waits a
     while for a client to read it here, and is written when there is room again.
 
     Args:
-        append: writes it, again if need be; False: the stream is another process's.
+        append: writes them, again if need be; False: the stream is another process's.
 
     Returns False if the stream is not ours.
 

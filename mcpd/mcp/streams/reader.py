@@ -87,7 +87,7 @@ class Reader:
 
     @property
     def has_news(self) -> bool:
-        """Whether ``next`` would return events without a wait, as far as is known here."""
+        """Whether ``next`` would return without a wait, as far as is known here."""
         writer, lease = self._writer, self.lease
         is_served = lease is None or lease.state is LeaseState.HELD
         if not is_served or writer is None or not writer.has_all:
