@@ -1,7 +1,8 @@
 """Settings: defaults, a TOML file, the environment, flags; each beats the one before.
 
 One table, the fields of Config, names every setting for all of them: ``max_body_bytes`` in the
-file is ``MCPD_MAX_BODY_BYTES`` and ``--max-body-bytes``.
+file is ``MCPD_MAX_BODY_BYTES`` and ``--max-body-bytes``. What is no single value, such as roles, is
+in tables of the file alone.
 """
 
 import difflib
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 from urllib.parse import urlsplit
 
+from mcpd.access.rules import TABLES, AccessRules, read_rules
 from mcpd.errors import ConfigError
 from mcpd.http.bounds import Bounds
 from mcpd.limits import caps
@@ -27,6 +29,10 @@ _BOUNDS = Bounds()
 
 def _setting(default: Any, help_text: str, metavar: str = "") -> Any:
     return field(default=default, metadata={"help": help_text, "metavar": metavar})
+
+
+def _tables(default: Any) -> Any:
+    return field(default=default, metadata={"tables": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,8 @@ class Config:
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severity")
     call_log_rows: int = _setting(0, "calls kept in the call log; 0: it is off", "N")
     access_log: bool = _setting(True, "a line for every request")
+    # who may do what: tables of the file alone
+    access: AccessRules = _tables(AccessRules())
 
     @property
     def is_exposed(self) -> bool:
@@ -131,7 +139,8 @@ class Config:
 
 
 HINTS = get_type_hints(Config)
-NAMES = [f.name for f in fields(Config)]
+SETTINGS = [f for f in fields(Config) if "tables" not in f.metadata]
+NAMES = [f.name for f in SETTINGS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +173,11 @@ def load(
     file = file or (Path(environ["MCPD_CONFIG"]) if environ.get("MCPD_CONFIG") else None)
     sources: list[tuple[str, Mapping[str, Any]]] = []
     if file is not None:
-        sources.append((str(file), _read_file(file)))
+        settings, tables = _read_file(file)
+        sources.append((str(file), settings))
+        if tables:
+            values["access"] = read_rules(tables, str(file))
+            origins["access"] = str(file)
     sources.append(("environment", _read_environ(environ)))
     sources.append(("flag", {name: value for name, value in flags.items() if value is not None}))
     for origin, source in sources:
@@ -176,7 +189,8 @@ def load(
     return Loaded(config, origins)
 
 
-def _read_file(path: Path) -> Mapping[str, Any]:
+def _read_file(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The settings of a file, and its tables."""
     try:
         with path.open("rb") as file:
             values = tomllib.load(file)
@@ -186,9 +200,10 @@ def _read_file(path: Path) -> Mapping[str, Any]:
     except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError
         raise ConfigError(f"{path} is not TOML: {error}.") from error
     for name in values:
-        if name not in NAMES:
-            raise _unknown(name, str(path), NAMES)
-    return values
+        if name not in NAMES and name not in TABLES:
+            raise _unknown(name, str(path), [*NAMES, *TABLES])
+    tables = {name: values.pop(name) for name in TABLES if name in values}
+    return values, tables
 
 
 def _read_environ(environ: Mapping[str, str]) -> Mapping[str, str]:

@@ -96,6 +96,7 @@ class App:
                 only if the tool is read_only or idempotent.
             icons: pictures for the client.
             meta: ``_meta`` of the tool.
+            scopes: that the caller's credential must have; a broader one contains narrower ones.
             input_schema: shown in the place of the one made from the types, which still check
                 the arguments.
             task: whether a call may become a task, which the client polls: ``optional``, at once
@@ -146,6 +147,7 @@ class App:
             annotations: hints for the client.
             icons: pictures for the client.
             meta: ``_meta`` of the resource.
+            scopes: that the caller's credential must have; a broader one contains narrower ones.
 
         Returns:
             A decorator that returns the function, unchanged.
@@ -195,6 +197,7 @@ class App:
             description: for the client; else the docstring.
             icons: pictures for the client.
             meta: ``_meta`` of the prompt.
+            scopes: that the caller's credential must have; a broader one contains narrower ones.
 
         Returns:
             The function, unchanged.

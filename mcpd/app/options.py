@@ -1,7 +1,7 @@
 """Options of a declaration, checked by name when it is made."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mcpd.errors import DeclarationError
 
@@ -24,3 +24,18 @@ def check_options(what: str, known: type, given: Mapping[str, object]) -> None:
                 f"A {what} has no option {name}.",
                 fix=f"Did you mean {near[0]}?" if near else f"It has {', '.join(names)}.",
             )
+
+
+def read_scopes(given: Sequence[str]) -> tuple[str, ...]:
+    """The scopes that a declaration asks of its callers.
+
+    Raises:
+        DeclarationError: something of them is no scope (RFC 6749, section 3.3).
+    """
+    scopes = () if isinstance(given, str) else tuple(given)
+    if isinstance(given, str) or not all(isinstance(scope, str) for scope in scopes):
+        raise DeclarationError("scopes is a list of texts.", received=str(given)[:64])
+    for scope in scopes:
+        if not scope.isascii() or not scope.isprintable() or not scope or set(scope) & set(' "\\*'):
+            raise DeclarationError("That is no scope.", received=scope[:64], fix="Like files:read.")
+    return tuple(dict.fromkeys(scopes))

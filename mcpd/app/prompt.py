@@ -10,7 +10,7 @@ import trio
 from mcpd.app.content import CONTENT_TYPES, Icon, Message
 from mcpd.app.context import Context
 from mcpd.app.function import Function
-from mcpd.app.options import check_options
+from mcpd.app.options import check_options, read_scopes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,6 +22,7 @@ class Prompt:
     description: str | None
     icons: list[Icon]
     meta: dict[str, Any] | None
+    scopes: tuple[str, ...]  # that its caller must have
     function: Function
 
     @property
@@ -74,6 +75,7 @@ class PromptOptions(TypedDict, total=False):
     description: str | None
     icons: Sequence[Icon]
     meta: dict[str, Any] | None
+    scopes: Sequence[str]
 
 
 def declare_prompt(function: Callable[..., Any], **options: Unpack[PromptOptions]) -> Prompt:
@@ -90,5 +92,6 @@ def declare_prompt(function: Callable[..., Any], **options: Unpack[PromptOptions
         description=options.get("description") or inspect.getdoc(function) or None,
         icons=list(options.get("icons", ())),
         meta=options.get("meta"),
+        scopes=read_scopes(options.get("scopes", ())),
         function=Function.of(function, name),
     )

@@ -13,7 +13,7 @@ import trio
 from mcpd.app.content import Annotations, Icon, ResourceContents
 from mcpd.app.context import Context
 from mcpd.app.function import Function
-from mcpd.app.options import check_options
+from mcpd.app.options import check_options, read_scopes
 from mcpd.app.uri_template import UriTemplate
 from mcpd.errors import DeclarationError
 
@@ -34,6 +34,7 @@ class Resource:
     annotations: Annotations | None
     icons: list[Icon]
     meta: dict[str, Any] | None
+    scopes: tuple[str, ...]  # that its caller must have
     function: Function
 
     @property
@@ -94,6 +95,7 @@ class ResourceOptions(TypedDict, total=False):
     annotations: Annotations | None
     icons: Sequence[Icon]
     meta: dict[str, Any] | None
+    scopes: Sequence[str]
 
 
 def declare_resource(
@@ -127,5 +129,6 @@ def declare_resource(
         annotations=options.get("annotations"),
         icons=list(options.get("icons", ())),
         meta=options.get("meta"),
+        scopes=read_scopes(options.get("scopes", ())),
         function=declared,
     )

@@ -12,7 +12,7 @@ import trio
 from mcpd.app.content import CONTENT_TYPES, Content, Icon, Text, ToolResult
 from mcpd.app.context import Context
 from mcpd.app.function import Function
-from mcpd.app.options import check_options
+from mcpd.app.options import check_options, read_scopes
 from mcpd.app.schemas import JsonSchema, check_schema, result_type, schema_of
 from mcpd.errors import DeclarationError
 
@@ -67,6 +67,7 @@ class Tool:
     hints: Hints
     icons: list[Icon]
     meta: dict[str, Any] | None
+    scopes: tuple[str, ...]  # that its caller must have
     task: TaskSupport
     max_result_bytes: int | None  # None: the server's setting holds
     function: Function
@@ -149,6 +150,7 @@ class ToolOptions(TypedDict, total=False):
     open_world: bool | None
     icons: Sequence[Icon]
     meta: dict[str, Any] | None
+    scopes: Sequence[str]
     input_schema: JsonSchema | None
     task: TaskSupport
     max_result_bytes: int | None
@@ -183,6 +185,7 @@ def declare_tool(function: Callable[..., Any], **options: Unpack[ToolOptions]) -
         ),
         icons=list(options.get("icons", ())),
         meta=options.get("meta"),
+        scopes=read_scopes(options.get("scopes", ())),
         task=options.get("task", "forbidden"),
         max_result_bytes=_positive("max_result_bytes", options.get("max_result_bytes")),
         function=declared,

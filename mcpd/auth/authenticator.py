@@ -3,9 +3,12 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from mcpd.access.scopes import SCOPE_EXECUTE
+from mcpd.auth.access_control import AccessControl
+from mcpd.auth.challenges import has_no_role, lacks_scope
 from mcpd.auth.principals import LOCAL_PRINCIPAL, Principal
 from mcpd.auth.revocation import Credential
 from mcpd.http.messages import Request
@@ -60,7 +63,6 @@ class CredentialKind(Protocol):
 
         Raises:
             Unauthorized: it is not valid, with a challenge (RFC 6750, section 3).
-            InsufficientScope: it is valid, and does not allow MCP.
             Unavailable, StoreError: that cannot be told now.
         """
 
@@ -75,6 +77,8 @@ class Authenticator:
     Args:
         kinds: the first one that recognizes a credential decides. The last one gets what no other
             recognizes, a missing header included, and says what is wrong with it.
+        access: says what the identities may do.
+        scope: that each must have.
 
     Attributes:
         generation: another number after each ``use``; what was remembered under an older one
@@ -82,8 +86,15 @@ class Authenticator:
     """
 
     def __init__(
-        self, kinds: Sequence[CredentialKind], *, clock: Callable[[], float] = time.time
+        self,
+        kinds: Sequence[CredentialKind],
+        *,
+        access: AccessControl | None = None,
+        scope: str = SCOPE_EXECUTE,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self.access = AccessControl() if access is None else access
+        self._scope = scope
         self.generation = 0
         self.on_use: Callable[[Identity], None] | None = None  # told of each use of a credential
         self._kinds = tuple(kinds)
@@ -111,7 +122,9 @@ class Authenticator:
         """The identity behind what a request shows.
 
         Raises:
-            Unauthorized, InsufficientScope, Unavailable: see ``CredentialKind.verify``.
+            Unauthorized, Unavailable, StoreError: see ``CredentialKind.verify``.
+            InsufficientScope: it is valid, and does not allow MCP.
+            Forbidden: its user has no role here.
 
         Cancellation: at any await; nothing changes.
         """
@@ -123,8 +136,18 @@ class Authenticator:
         else:
             kind = self._kinds[-1]
         identity = await kind.verify(sent, self._clock())
+        identity = replace(identity, principal=self._with_rights(identity.principal))
         self.note_use(identity)
         return identity
+
+    def _with_rights(self, shown: Principal) -> Principal:
+        principal = self.access.grant(shown)
+        if self._scope not in principal.scopes:
+            view = principal.rights.view
+            if view is not None and not view.grants(self._scope):
+                raise has_no_role()
+            raise lacks_scope("key" if shown.token_type == "api_key" else "token", self._scope)
+        return principal
 
     def note_use(self, identity: Identity) -> None:
         """An identity that was remembered is used again."""

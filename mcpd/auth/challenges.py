@@ -1,6 +1,8 @@
 """Refusals of credentials, with their challenges (RFC 6750, section 3). Pure."""
 
-from mcpd.errors import InsufficientScope, Unauthorized
+from collections.abc import Sequence
+
+from mcpd.errors import Forbidden, InsufficientScope, Unauthorized
 
 HOW_TO_GET = "Make a token with: mcpd token create --sub YOUR_NAME"
 
@@ -19,6 +21,29 @@ def lacks_scope(what: str, scope: str) -> InsufficientScope:
         f"The {what} lacks the scope {scope}.",
         fix=fix,
         headers=_challenge("insufficient_scope", f"The {what} lacks a scope.", scope),
+    )
+
+
+def lacks_scopes(name: str, missing: Sequence[str], needed: Sequence[str]) -> InsufficientScope:
+    """A 403 for a tool, resource or prompt that a credential with more scopes could use.
+
+    Args:
+        needed: by the request, in all: the challenge names them, so that a client asks once
+            (MCP 2025-11-25, "Scope Challenge Handling").
+    """
+    scopes = " ".join(missing)
+    return InsufficientScope(
+        f"{name} takes scopes that your credential lacks: {scopes}.",
+        fix=f"Get a token or key with {' '.join(needed)}.",
+        headers=_challenge("insufficient_scope", "Scopes are missing.", " ".join(needed)),
+    )
+
+
+def has_no_role() -> Forbidden:
+    """A 403 for a user who may not use MCP here with any credential, so without a challenge."""
+    return Forbidden(
+        "You have no role on this server.",
+        fix="Ask its operator to give you one, in the table users of its configuration.",
     )
 
 

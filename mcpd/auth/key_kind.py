@@ -4,7 +4,7 @@ import math
 
 from mcpd.auth.api_keys import KeyRecord, id_of, looks_like_key
 from mcpd.auth.authenticator import Identity, Sent
-from mcpd.auth.challenges import lacks_scope, refuse
+from mcpd.auth.challenges import refuse
 from mcpd.auth.credential_store import CredentialStore
 from mcpd.auth.principals import Principal
 from mcpd.auth.revocation import Credential, Revocations
@@ -19,7 +19,7 @@ class ApiKeys:
     this object, when something in the store has changed.
 
     Args:
-        scope: that a key must have.
+        scope: that a challenge names.
     """
 
     def __init__(self, store: CredentialStore, revocations: Revocations, scope: str) -> None:
@@ -37,7 +37,6 @@ class ApiKeys:
 
         Raises:
             Unauthorized: it is mistyped, unknown, revoked, expired, or not for that address.
-            InsufficientScope: it lacks the scope.
             StoreError: that cannot be told now.
         """
         text = _text(sent)
@@ -52,8 +51,6 @@ class ApiKeys:
             raise self._refuse("it has expired")
         if not record.takes(sent.address):
             raise self._refuse("it may not be used from this address")
-        if self._scope not in principal.scopes:
-            raise lacks_scope("key", self._scope)
         expires_at = math.inf if record.expires_at is None else record.expires_at
         return Identity(principal, expires_at, credential)
 

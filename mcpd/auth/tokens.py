@@ -14,10 +14,11 @@ from typing import Any
 
 import jwt
 
+from mcpd.access.scopes import SCOPE_EXECUTE
 from mcpd.auth import base64url
 from mcpd.auth.authenticator import Identity, Sent
-from mcpd.auth.challenges import HOW_TO_GET, lacks_scope, refuse
-from mcpd.auth.principals import SCOPE_EXECUTE, Principal
+from mcpd.auth.challenges import HOW_TO_GET, refuse
+from mcpd.auth.principals import Principal
 from mcpd.auth.revocation import Credential, Revocations
 from mcpd.auth.secrets import Secret
 from mcpd.errors import McpdError, Unauthorized
@@ -71,7 +72,6 @@ class Verifier:
 
         Raises:
             Unauthorized: no token, or one that is not valid; says why, never shows it.
-            InsufficientScope: a valid token without the scope.
         """
         authorization = sent.authorization
         digest = hashlib.sha256(authorization).digest() if authorization else b""
@@ -92,8 +92,6 @@ class Verifier:
         credential = _credential(claims)
         if self._revocations.covers(principal, credential):
             raise self._refuse("it was revoked")
-        if self._rules.scope not in principal.scopes:
-            raise lacks_scope("token", self._rules.scope)
         return Identity(principal, expires_at, credential)
 
     def _claims(self, token: str) -> Mapping[str, Any]:

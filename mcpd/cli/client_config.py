@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcpd.access.scopes import SCOPE_EXECUTE
 from mcpd.auth.client_token import VARIABLE
-from mcpd.auth.principals import SCOPE_EXECUTE
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.signing import add_new_secret, signing_secret
 from mcpd.cli.token import sign

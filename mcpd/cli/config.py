@@ -4,17 +4,19 @@ import argparse
 import os
 import re
 import sys
-from dataclasses import fields
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from mcpd.access.rules import AccessRules
 from mcpd.cli.settings import add_settings, load_settings
-from mcpd.config import ENV_PREFIX, Config, Loaded
+from mcpd.config import ENV_PREFIX, SETTINGS, Loaded
 from mcpd.server.jwt_secrets import ENV_SECRET
 
 # In the address of a store; one that is not percent-encoded may hold any sign.
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _PASSWORDS = re.compile(r"(?i)(password=)[^&#]*|(://[^:/@]*:|://).*(?=@)")
 
 
@@ -46,7 +48,7 @@ def in_force(loaded: Loaded, *, everything: bool) -> str:
     in the address of a store; the others are read from files and from the environment.
     """
     lines = []
-    for setting in fields(Config):
+    for setting in SETTINGS:
         origin = loaded.origins.get(setting.name)
         if origin is None and not everything:
             continue
@@ -54,7 +56,28 @@ def in_force(loaded: Loaded, *, everything: bool) -> str:
         if setting.name == "state_dir":
             value = loaded.config.state_path
         lines.append(f"{_line(setting.name, value)}  # {_origin(origin)}\n")
-    return "".join(lines)
+    return "".join(lines) + tables(loaded.config.access, loaded.origins.get("access", ""))
+
+
+def tables(rules: AccessRules, origin: str) -> str:
+    """The tables of who may do what, as TOML."""
+    parts = []
+    for name, table in msgspec.to_builtins(rules).items():
+        nested = {key: value for key, value in table.items() if isinstance(value, dict)}
+        plain = {key: value for key, value in table.items() if key not in nested}
+        parts += [_table(_toml_key(name), plain, origin)] if plain else []
+        for key, value in nested.items():
+            parts.append(_table(f"{name}.{_toml_key(key)}", value, origin))
+    return "".join(parts)
+
+
+def _table(name: str, values: Mapping[str, Any], origin: str) -> str:
+    lines = [f"{_toml_key(key)} = {_toml(tuple(value))}\n" for key, value in values.items()]
+    return f"\n[{name}]  # {origin}\n{''.join(lines)}"
+
+
+def _toml_key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _toml(name)
 
 
 def example() -> str:
@@ -63,12 +86,32 @@ def example() -> str:
         "# Settings of mcpd. Give this file with --config, or in MCPD_CONFIG. The environment"
         f" ({ENV_PREFIX}PORT=8000)\n# beats it, and flags (--port 8000) beat both.\n"
     ]
-    for setting in fields(Config):
+    for setting in SETTINGS:
         metavar = setting.metadata["metavar"]
         told = setting.metadata["help"] + (f": {metavar}" if metavar else "")
         line = _line(setting.name, setting.default)
         parts.append(f"\n# {told}\n{line if line.startswith('#') else f'# {line}'}\n")
-    return "".join(parts)
+    return "".join(parts) + _EXAMPLE_TABLES
+
+
+_EXAMPLE_TABLES = """
+# Who may do what, below all settings since these are tables. Without roles, every user may do what
+# the scopes of the token or key allow.
+
+# [roles.reader]
+# tools = ["get_*", "list_*"]  # names; !NAME takes one away; also: resources, prompts
+# scopes = ["files:read"]  # that its holders may be given, beside execute:mcp
+
+# [users]
+# alice = ["reader"]
+# "*" = ["reader"]  # all others
+
+# [keys]
+# KEY_ID = ["reader"]  # such a key has what both its owner and these roles have
+
+# [scopes]
+# "files:write" = ["files:read"]  # the broader one contains the narrower ones
+"""
 
 
 def _line(name: str, value: Any) -> str:

@@ -6,9 +6,10 @@ import time
 
 import msgspec
 
+from mcpd.access.scopes import SCOPE_EXECUTE
+from mcpd.auth.access_control import AccessControl
 from mcpd.auth.api_keys import KeyRecord
 from mcpd.auth.credential_store import CredentialStore
-from mcpd.auth.principals import SCOPE_EXECUTE
 from mcpd.cli.credentials import SETTINGS, when, with_credentials
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.token import parse_duration
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     act = acts[arguments.action]
 
     arguments.issuer = config.jwt_issuer or ""  # as in our tokens: the same user
+    arguments.access = config.access
     in_redis = is_shared(config)
     arguments.place = "the Redis of --store" if in_redis else str(credentials_path(config))
 
@@ -70,6 +72,7 @@ async def _create(store: CredentialStore, arguments: argparse.Namespace) -> int:
         ttl_s=ttl_s,
         addresses=tuple(arguments.address or ()),
         now=time.time(),
+        access=AccessControl(arguments.access),
     )
     if arguments.json:
         print(_json({**record.shown(), "key": text}))

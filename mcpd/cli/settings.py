@@ -4,13 +4,12 @@ import argparse
 import os
 import types
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import trio
 
-from mcpd.config import HINTS, Config, Loaded, load
+from mcpd.config import HINTS, SETTINGS, Loaded, load
 from mcpd.errors import McpdError
 
 T = TypeVar("T")
@@ -21,7 +20,7 @@ DEFAULT_URL = "http://127.0.0.1:8000/mcp/"  # where ``mcpd serve`` is without se
 def add_settings(parser: argparse.ArgumentParser, *, only: frozenset[str] | None = None) -> None:
     """A flag for each setting, or for some of them, and --config."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
-    for setting in fields(Config):
+    for setting in SETTINGS:
         if only is None or setting.name in only:
             _add_flag(parser, setting.name, setting.metadata, setting.default)
 
@@ -64,7 +63,7 @@ def load_settings(
     Raises:
         ConfigError: see config.load.
     """
-    given = {f.name: getattr(arguments, f.name, None) for f in fields(Config)}
+    given = {f.name: getattr(arguments, f.name, None) for f in SETTINGS}
     flags = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
     environ = os.environ if environ is None else environ
     return load(flags=flags, environ=environ, file=arguments.config)

@@ -10,9 +10,10 @@ import time
 import jwt
 import trio
 
-from mcpd.auth.authenticator import Sent
+from mcpd.access.scopes import SCOPE_EXECUTE
+from mcpd.auth.access_control import AccessControl
+from mcpd.auth.authenticator import Authenticator, Sent
 from mcpd.auth.credential_store import CredentialStore
-from mcpd.auth.principals import SCOPE_EXECUTE
 from mcpd.auth.revocation import ANY_ISSUER, Revocation
 from mcpd.auth.secrets import SecretSource
 from mcpd.auth.tokens import (
@@ -122,8 +123,9 @@ def _inspect(config: Config) -> int:
     source = find_secrets(config, os.environ, create=False)
     rules = TokenRules(config.jwt_issuer, config.jwt_audience, config.jwt_leeway_s)
     try:
-        verifier = Verifier(source.secrets, rules)
-        trio.run(verifier.verify, Sent(f"Bearer {token}".encode()), time.time())
+        kinds = [Verifier(source.secrets, rules)]
+        authenticator = Authenticator(kinds, access=AccessControl(config.access))
+        trio.run(authenticator.authenticate, Sent(f"Bearer {token}".encode()))
     except McpdError as error:
         told = f"not valid here, by the secret of {source.origin}: {error.message} {error.fix}"
         print(told, file=sys.stderr)

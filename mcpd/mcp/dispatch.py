@@ -24,6 +24,7 @@ from mcpd.mcp.methods import (
     tasks,
     tools,
 )
+from mcpd.mcp.permission import permitted
 from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.request import McpNotification, McpRequest, Method
 from mcpd.mcp.revisions import VERSION_NAMES
@@ -92,11 +93,14 @@ def make_request(runtime: Runtime, call: Call, caller: Caller, params: Params) -
 
     Raises:
         MethodNotFound: see ``find_method``.
+        InsufficientScope: its caller's credential does not reach what it names.
         McpdError: the look-up of what it names failed.
     """
     method = find_method(call.method, caller)
     try:
         target = None if method.find is None else method.find(runtime.catalog, params)
+        if target is not None:
+            target = permitted(method.kind, target, caller.principal)
     except McpdError:
         raise
     except Exception:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 import trio
 
+from mcpd.access.rights import Kind
 from mcpd.errors import InternalError, InvalidParams
 from mcpd.mcp.catalog.catalog import Catalog, Offered
 from mcpd.mcp.catalog.tool_results import EncodedResult, error_result, too_large
@@ -100,6 +101,7 @@ class Method:
     Attributes:
         handle: serves it; without an outlet nothing can be sent before the result.
         find: what its params name; None: they name nothing.
+        kind: of what is found.
         streams: it may send messages whatever it names.
         repeatable: whether a request may be served again when it is not known how far its first
             run got.
@@ -111,6 +113,7 @@ class Method:
     handshake: bool = True
     modern: bool = True
     find: Callable[[Catalog, Params], Target | None] | None = None
+    kind: Kind = "tools"
     streams: bool = False
     repeatable: Callable[[McpRequest], bool] | None = None
     needs_tasks: bool = False

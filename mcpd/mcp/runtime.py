@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import trio
 
+from mcpd.auth.access_control import AccessControl
 from mcpd.auth.seal import Sealer
 from mcpd.limits.policy import Limits
 from mcpd.mcp.catalog.catalog import Catalog
@@ -32,6 +33,7 @@ class Runtime:
     sealer: Sealer
     limits: Limits
     observer: Observer
+    access: AccessControl
 
     def start_upkeep(self, nursery: trio.Nursery) -> None:
         """Run what needs a task of its own, in a nursery that outlives the connections."""
@@ -47,6 +49,7 @@ def make_runtime(
     backend: Backend,
     limits: Limits,
     observer: Observer,
+    access: AccessControl | None = None,
     *,
     request_timeout_s: float,
     left_call_timeout_s: float = math.inf,
@@ -81,4 +84,5 @@ def make_runtime(
         sealer,
         limits,
         observer,
+        AccessControl() if access is None else access,
     )

@@ -8,10 +8,11 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from mcpd.access.scopes import SCOPE_ADMIN, SCOPE_EXECUTE
+from mcpd.auth.access_control import AccessControl
 from mcpd.auth.api_keys import DEFAULT_TTL_S, ID_CHARS
 from mcpd.auth.authenticator import Authenticator, Identity, sent_by
 from mcpd.auth.credential_store import CredentialStore
-from mcpd.auth.principals import SCOPE_ADMIN, SCOPE_EXECUTE
 from mcpd.auth.tokens import MAX_TTL_S
 from mcpd.errors import BadRequest, ConfigError, Forbidden, InsufficientScope, NotFound
 from mcpd.http.answers import json_response
@@ -44,6 +45,7 @@ class KeyEndpoint:
 
     store: CredentialStore
     authenticator: Authenticator
+    access: AccessControl
     clock: Callable[[], float] = time.time
 
     async def get(self, request: Request) -> Answer:
@@ -84,6 +86,7 @@ class KeyEndpoint:
                 addresses=wanted.addresses,
                 now=self.clock(),
                 created_by=identity.principal.subject,
+                access=self.access,
             )
         except ConfigError as error:
             raise BadRequest(error.message, received=error.received, fix=error.fix) from error

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from mcpd.access.scopes import SCOPE_EXECUTE
+from mcpd.auth.access_control import AccessControl
 from mcpd.auth.api_keys import (
     DEFAULT_TTL_S,
     MAX_NAME_CHARS,
@@ -11,7 +13,7 @@ from mcpd.auth.api_keys import (
     new_key,
 )
 from mcpd.auth.credential_store import CredentialStore
-from mcpd.auth.principals import SCOPE_EXECUTE
+from mcpd.auth.principals import Principal
 from mcpd.auth.tokens import MAX_ISSUER_CHARS, MAX_SUBJECT_CHARS
 from mcpd.errors import ConfigError
 
@@ -30,6 +32,7 @@ async def issue_key(
     ttl_s: float | None = DEFAULT_TTL_S,
     addresses: Sequence[str] = (),
     created_by: str = "",
+    access: AccessControl | None = None,
 ) -> tuple[KeyRecord, str]:
     """Make a key and keep it; its record and its text, which is not kept.
 
@@ -37,6 +40,7 @@ async def issue_key(
         owner: the subject for whom it acts.
         ttl_s: None: it does not expire.
         created_by: the subject who asked for it; empty: an operator's command.
+        access: says what the owner may have; a key has no more.
 
     Raises:
         ConfigError: something of it is not usable.
@@ -53,6 +57,8 @@ async def issue_key(
         _check_text("A scope", scope, MAX_SCOPE_CHARS)
         if not scope.isascii() or any(sign in scope for sign in ' "\\'):  # RFC 6749, section 3.3
             raise ConfigError("That is no scope.", received=scope[:64])
+    if access is not None:
+        _check_owner(access, Principal(owner, issuer, frozenset(scopes)))
     key_id, text = new_key()
     record = KeyRecord(
         id=key_id,
@@ -68,6 +74,15 @@ async def issue_key(
     )
     await store.add_key(record)
     return record, text
+
+
+def _check_owner(access: AccessControl, owner: Principal) -> None:
+    beyond = sorted(owner.scopes - access.grant(owner).scopes)
+    if beyond:
+        raise ConfigError(
+            f"No role of {owner.subject} gives {', '.join(beyond)}.",
+            fix="Leave that out, or add it to a role in the configuration.",
+        )
 
 
 def _check_text(what: str, text: str, most: int) -> None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+from mcpd.access.scopes import SCOPE_ADMIN
 from mcpd.auth.authenticator import Authenticator, sent_by
-from mcpd.auth.principals import SCOPE_ADMIN
 from mcpd.errors import BadRequest, InsufficientScope
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, Request

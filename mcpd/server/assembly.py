@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from mcpd.auth.access_control import AccessControl
 from mcpd.auth.authenticator import Authenticator
 from mcpd.auth.seal import Sealer
 from mcpd.auth.secrets import SecretSource
@@ -107,7 +108,7 @@ def build(
     backend = open_backend(config)
     credentials = _credentials(config, secrets, backend)
     authenticator = credentials.authenticator
-    runtime = _runtime(config, catalog, backend, secrets, observer)
+    runtime = _runtime(config, catalog, backend, secrets, observer, credentials.access)
     description = _describe(config, catalog, authenticator)
     registrations = Registrations(runtime.sessions, description, runtime.limits)
     routes = _mcp_routes(runtime, authenticator, config)
@@ -148,6 +149,7 @@ def _runtime(
     backend: Backend,
     secrets: SecretSource,
     observer: Observer,
+    access: AccessControl,
 ) -> Runtime:
     sessions = Sessions(
         backend.store,
@@ -172,6 +174,7 @@ def _runtime(
         backend,
         limits,
         observer,
+        access,
         request_timeout_s=config.request_timeout_s,
         left_call_timeout_s=config.left_call_timeout_s,
     )
@@ -250,7 +253,7 @@ def _credentials(config: Config, secrets: SecretSource, backend: Backend) -> Cre
 def _key_routes(credentials: Credentials) -> list[Route]:
     if credentials.store is None:
         return []
-    keys = KeyEndpoint(credentials.store, credentials.authenticator)
+    keys = KeyEndpoint(credentials.store, credentials.authenticator, credentials.access)
     return [Route("/api/keys", {"GET": keys.get, "POST": keys.post, "DELETE": keys.delete})]
 
 

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import trio
 
+from mcpd.auth.access_control import AccessControl
 from mcpd.auth.authenticator import Authenticator, CredentialKind, Identity, Sent
 from mcpd.auth.credential_store import CredentialStore
 from mcpd.auth.key_kind import ApiKeys
@@ -72,12 +73,14 @@ class Credentials:
         self._used: dict[str, float] = {}
         self.trouble = ""  # with the store, in a word
         self._complaints = Seldom()
-        self.authenticator = Authenticator(self._kinds(), clock=clock)
+        self.access = AccessControl(config.access)
+        self.authenticator = Authenticator(self._kinds(), access=self.access, clock=clock)
         self.authenticator.on_use = self._note
 
     def use(self, config: Config, secrets: SecretSource) -> None:
         """From here on these settings and secrets count."""
         self._config, self._secrets = config, secrets
+        self.access.use(config.access)
         self.authenticator.use(self._kinds())
 
     def _kinds(self) -> list[CredentialKind]:

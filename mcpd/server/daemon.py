@@ -237,7 +237,8 @@ class Daemon:
             if fresh.secrets is not None:
                 server.credentials.use(fresh.config, fresh.secrets)
                 server.runtime.sealer.use(fresh.secrets.secrets)
-                if removed_keys(old, fresh):  # a client whose token is void cannot come back
+                if removed_keys(old, fresh) or old.config.access != fresh.config.access:
+                    # A client whose token is void cannot come back; others may see less now.
                     server.state.end_streams()
             set_level(fresh.config.log_level)
 

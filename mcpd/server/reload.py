@@ -18,7 +18,7 @@ log = logging.getLogger("mcpd.server")
 ReadConfig = Callable[[], Config]
 
 # Settings that a reload brings into force; every other one that changed waits for a restart.
-RELOADED = frozenset({"log_level", "jwt_secret_file"})
+RELOADED = frozenset({"log_level", "jwt_secret_file", "access"})
 FINGERPRINT_CHARS = 16  # of a certificate's SHA-256, as far as it is told
 
 
@@ -113,6 +113,8 @@ def describe(old: InForce, new: InForce, wanted: Config) -> list[str]:
         told.append(f"certificate {new.certificate}: {same}")
     before, after = old.config.log_level, new.config.log_level
     told.append(f"log level {after}: {'unchanged' if before == after else f'it was {before}'}")
+    if old.config.access != new.config.access:
+        told.append("roles, users, keys and scopes: new")
     waiting = [
         f.name for f in fields(Config) if getattr(wanted, f.name) != getattr(new.config, f.name)
     ]

@@ -12,7 +12,7 @@ from typing import Any
 import jwt
 import pytest
 
-from mcpd.auth.authenticator import Sent
+from mcpd.auth.authenticator import Authenticator, Sent
 from mcpd.auth.seal import BrokenSeal, Sealer
 from mcpd.auth.secrets import Secret, create_secret_file, parse_secrets, read_secret_file
 from mcpd.auth.tokens import CACHE_ENTRIES, TokenRules, Verifier, create_token
@@ -101,7 +101,7 @@ async def test_the_scheme_is_case_insensitive(verifier):
 
 async def test_a_token_without_the_scope_is_403(verifier):
     with pytest.raises(InsufficientScope) as caught:
-        await verifier.verify(Sent(sign({**CLAIMS, "scopes": ["read"]})), NOW)
+        await Authenticator([verifier]).authenticate(Sent(sign({**CLAIMS, "scopes": ["read"]})))
     assert caught.value.status == 403
     assert b'error="insufficient_scope"' in dict(caught.value.headers)[b"www-authenticate"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from mcpd.auth.principals import SCOPE_EXECUTE
+from mcpd.access.scopes import SCOPE_EXECUTE
 from mcpd.cli.token import sign
 from mcpd.config import Config
 from mcpd.server.jwt_secrets import find_secrets

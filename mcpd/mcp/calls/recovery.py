@@ -86,11 +86,13 @@ async def _request(runtime: Runtime, kept: KeptCall, call: Call) -> McpRequest:
     """The request as it was made, by the principal that made it.
 
     Raises:
+        InsufficientScope: it may not make it any more.
         SessionNotFound: its session is over.
         StoreError: the store stayed away.
     """
     session = await retry_while_away(lambda: runtime.sessions.find(kept.session_id))
-    principal = Principal(kept.subject, kept.issuer, frozenset(kept.scopes))
+    shown = Principal(kept.subject, kept.issuer, frozenset(kept.scopes))
+    principal = runtime.access.grant(shown)  # by the rules of now
     revision = HANDSHAKE.get(session.revision or "", ASSUMED_WITHOUT_HEADER)
     caller = caller_of_session(session, principal, revision)
     return make_request(runtime, call, caller, read_common(call.params))

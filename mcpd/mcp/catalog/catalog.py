@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import trio
 
+from mcpd.access.rights import Kind, View
 from mcpd.app.app import Completer
 from mcpd.app.changes import ListKind
 from mcpd.errors import DeclarationError
@@ -24,6 +25,7 @@ from mcpd.mcp.envelope.params import META_SERVER_INFO, TASKS_EXTENSION
 from mcpd.mcp.revisions import REVISIONS, VERSION_NAMES, Revision
 
 PAGE_SIZE = 100
+MAX_LISTS = 1000  # that are kept encoded
 TOOL_THREADS = 40  # plain functions that run at once
 CACHE_TTL_MS = 60_000  # a hint to modern clients; a change is announced as well
 UI_EXTENSION = "io.modelcontextprotocol/ui"
@@ -77,7 +79,7 @@ class Catalog:
         self.keeps_tasks = keeps_tasks
         self._page_size = page_size
         self.versions = list(versions)
-        self._lists: dict[tuple[str, Revision], list[msgspec.Raw]] = {}
+        self._lists: dict[tuple[str, Revision, View | None], list[msgspec.Raw]] = {}
         self._discovery: msgspec.Raw | None = None
         self.tools: dict[str, Offered[ListedTool]] = {}
         self.resources: dict[str, Offered[ListedResource]] = {}
@@ -153,15 +155,23 @@ class Catalog:
 
     # --- answers made once --------------------------------------------------------------------
 
-    def list_page(self, kind: str, revision: Revision, cursor: str | None) -> msgspec.Raw:
+    def list_page(
+        self, kind: str, revision: Revision, cursor: str | None, view: View | None = None
+    ) -> msgspec.Raw:
         """An encoded list result.
+
+        Args:
+            view: what of it is shown; None: all.
 
         Raises:
             InvalidParams: the cursor is not one of ours.
         """
-        pages = self._lists.get((kind, revision))
+        pages = self._lists.get((kind, revision, view))
         if pages is None:
-            pages = self._lists[kind, revision] = list(self._encode_list(kind, revision))
+            if len(self._lists) >= MAX_LISTS:
+                self._lists.clear()
+            pages = list(self._encode_list(kind, revision, view))
+            self._lists[kind, revision, view] = pages
         return pages[descriptions.page_number(kind, cursor, len(pages))]
 
     @property
@@ -189,28 +199,40 @@ class Catalog:
     def cacheable(
         self, result: dict[str, Any], revision: Revision, *, private: bool = False
     ) -> dict[str, Any]:
-        """Add caching hints (2026-07-28, "Caching"); lists here are the same for every client."""
+        """Add caching hints (2026-07-28, "Caching").
+
+        Args:
+            private: it is for this caller alone, and may be another one at once.
+        """
         if not revision.modern:
             return result
         if private:
             return {**result, "ttlMs": 0, "cacheScope": "private"}
         return {**result, "ttlMs": CACHE_TTL_MS, "cacheScope": "public"}
 
-    def _encode_list(self, kind: str, revision: Revision) -> Iterator[msgspec.Raw]:
-        for page in descriptions.pages(kind, self._described(kind, revision), self._page_size):
-            result = self.add_result_meta(self.cacheable(page, revision), revision)
+    def _encode_list(
+        self, kind: str, revision: Revision, view: View | None
+    ) -> Iterator[msgspec.Raw]:
+        described = self._described(kind, revision, view)
+        for page in descriptions.pages(kind, described, self._page_size):
+            hinted = self.cacheable(page, revision)
+            if view is not None and revision.modern:
+                hinted["cacheScope"] = "private"  # others have other roles
+            result = self.add_result_meta(hinted, revision)
             yield msgspec.Raw(msgspec.json.encode(result))
 
-    def _described(self, kind: str, revision: Revision) -> list[dict[str, Any]]:
+    def _described(self, kind: str, revision: Revision, view: View | None) -> list[dict[str, Any]]:
         if kind == "tools":
-            return [descriptions.describe_tool(o.part, revision) for o in self.tools.values()]
+            tools = _shown("tools", self.tools, view)
+            return [descriptions.describe_tool(tool, revision) for tool in tools]
         if kind == "prompts":
-            return [descriptions.describe_prompt(o.part, revision) for o in self.prompts.values()]
+            prompts = _shown("prompts", self.prompts, view)
+            return [descriptions.describe_prompt(prompt, revision) for prompt in prompts]
         wants_templates = kind == "resourceTemplates"
         return [
-            descriptions.describe_resource(offered.part, revision)
-            for offered in self.resources.values()
-            if offered.part.is_template == wants_templates
+            descriptions.describe_resource(resource, revision)
+            for resource in _shown("resources", self.resources, view)
+            if resource.is_template == wants_templates
         ]
 
     # --- changes ------------------------------------------------------------------------------
@@ -233,6 +255,13 @@ class Catalog:
 
     def resource_updated(self, uri: str) -> None:
         """See app.ChangeListener; nothing is kept of a resource's contents."""
+
+
+def _shown(kind: Kind, table: Mapping[str, Offered[P]], view: View | None) -> Iterator[P]:
+    """What of a table a view shows."""
+    for offered in table.values():
+        if view is None or view.shows(kind, offered.part):
+            yield offered.part
 
 
 def _merge(tables: list[tuple[Provider, Mapping[str, P]]]) -> dict[str, Offered[P]]:

@@ -32,6 +32,10 @@ class Listed(Protocol):
     @property
     def meta(self) -> dict[str, Any] | None: ...
     @property
+    def scopes(self) -> tuple[str, ...]:
+        """That its caller must have."""
+
+    @property
     def wants_context(self) -> bool:
         """Whether it may speak to the client before it returns."""
 

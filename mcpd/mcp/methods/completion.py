@@ -1,14 +1,17 @@
 """completion/complete (MCP, server/utilities/completion)."""
 
 import functools
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
 from mcpd.app.app import Completer
 from mcpd.app.function import call_contained, is_async
 from mcpd.errors import InvalidParams
-from mcpd.mcp.catalog.catalog import Catalog
+from mcpd.mcp.catalog.catalog import Catalog, Offered
 from mcpd.mcp.failures import explained
+from mcpd.mcp.permission import permitted
 from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.request import McpRequest, Method, Result, read_params
 
@@ -46,9 +49,9 @@ async def _complete(request: McpRequest, outlet: Outlet | None) -> Result:
     params = read_params(_params, request.call.params)
     catalog = request.runtime.catalog
     if isinstance(params.ref, _PromptReference):
-        of, known = params.ref.name, params.ref.name in catalog.prompts
+        of, known = params.ref.name, _is_there(request, "prompts", params.ref.name)
     else:
-        of, known = params.ref.uri, params.ref.uri in catalog.resources
+        of, known = params.ref.uri, _is_there(request, "resources", params.ref.uri)
     if not known:
         raise InvalidParams("There is nothing of that name to complete.", received=of[:128])
     completer = catalog.find_completer(of, params.argument.name)
@@ -64,6 +67,11 @@ async def _complete(request: McpRequest, outlet: Outlet | None) -> Result:
             "hasMore": len(values) > len(shown),
         }
     }
+
+
+def _is_there(request: McpRequest, kind: Literal["prompts", "resources"], key: str) -> bool:
+    table: Mapping[str, Offered[Any]] = getattr(request.runtime.catalog, kind)
+    return permitted(kind, table.get(key), request.caller.principal) is not None
 
 
 async def _values(

@@ -18,6 +18,7 @@ def list_method(kind: str) -> Method:
 
     async def handle(request: McpRequest, outlet: Outlet | None) -> Result:
         cursor = read_params(_list_params, request.call.params).cursor
-        return request.runtime.catalog.list_page(kind, request.caller.revision, cursor)
+        view = request.caller.principal.rights.view
+        return request.runtime.catalog.list_page(kind, request.caller.revision, cursor, view)
 
     return Method(handle)

@@ -53,5 +53,5 @@ async def _get(request: McpRequest, outlet: Outlet | None) -> Result:
 
 METHODS = {
     "prompts/list": list_method("prompts"),
-    "prompts/get": Method(_get, find=_find, repeatable=lambda request: True),
+    "prompts/get": Method(_get, find=_find, kind="prompts", repeatable=lambda request: True),
 }

@@ -9,6 +9,7 @@ from mcpd.mcp.envelope.params import Params
 from mcpd.mcp.failures import explained
 from mcpd.mcp.make_context import with_context
 from mcpd.mcp.methods.listing import list_method
+from mcpd.mcp.permission import permitted
 from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.request import McpRequest, Method, Result, Target
 from mcpd.mcp.revisions import Revision
@@ -65,7 +66,8 @@ async def _change(request: McpRequest, *, add: bool) -> Result:
     uri, session = request.params.text("uri"), request.caller.session
     if session is None:
         return {}
-    if add and request.runtime.catalog.find_resource(uri) is None:
+    found = request.runtime.catalog.find_resource(uri) if add else None
+    if add and permitted("resources", found, request.caller.principal) is None:
         raise ResourceNotFound(uri, request.caller.revision)
     uris = [known for known in session.subscriptions if known != uri]
     if add:
@@ -79,7 +81,7 @@ async def _change(request: McpRequest, *, add: bool) -> Result:
 METHODS = {
     "resources/list": list_method("resources"),
     "resources/templates/list": list_method("resourceTemplates"),
-    "resources/read": Method(_read, find=_find, repeatable=lambda request: True),
+    "resources/read": Method(_read, find=_find, kind="resources", repeatable=lambda request: True),
     "resources/subscribe": Method(_subscribe, modern=False),
     "resources/unsubscribe": Method(_unsubscribe, modern=False),
 }

@@ -4,10 +4,11 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from mcpd.errors import InvalidParams, NotAcceptable
+from mcpd.errors import InsufficientScope, InvalidParams, NotAcceptable
+from mcpd.mcp.permission import permitted
 from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.request import McpRequest, Method, Result, read_params
-from mcpd.mcp.streams.change_feed import LIST_CHANGED, TASK_CHANGED, Listener, check_uris
+from mcpd.mcp.streams.change_feed import LIST_CHANGED, TASK_CHANGED, UPDATED, Listener, check_uris
 from mcpd.mcp.tasks.choice import declares_tasks, needs_tasks
 from mcpd.mcp.tasks.task import Task, detailed_form
 from mcpd.rpc.messages import encode_notification
@@ -60,6 +61,8 @@ async def _pass_on(
             if task is None:
                 continue  # it expired meanwhile
             params = detailed_form(task)
+        elif method == UPDATED and not _may_hear(request, params["uri"]):
+            continue
         await outlet.send(encode_notification(method, {**params, "_meta": meta}))
 
 
@@ -86,6 +89,15 @@ async def _honoured(request: McpRequest, wanted: _Filter) -> tuple[dict[str, Any
             task_id for task_id in wanted.task_ids if await _find_mine(request, task_id)
         ]
     return honoured, methods
+
+
+def _may_hear(request: McpRequest, uri: str) -> bool:
+    """A resource that the caller may not read is unknown to it, and so are its changes."""
+    offered = request.runtime.catalog.find_resource(uri)
+    try:
+        return permitted("resources", offered, request.caller.principal) is not None
+    except InsufficientScope:
+        return False
 
 
 async def _find_mine(request: McpRequest, task_id: str) -> Task | None:

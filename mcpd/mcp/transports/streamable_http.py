@@ -19,7 +19,7 @@ from mcpd.mcp.envelope.classify import BOTH_ERAS, Envelope, Era, classify
 from mcpd.mcp.envelope.handshake import EnvelopeFault, check_version_header, no_session
 from mcpd.mcp.envelope.headers import HEADER_SESSION, check_mirrored
 from mcpd.mcp.envelope.modern import modern_caller
-from mcpd.mcp.envelope.params import Params, read_common
+from mcpd.mcp.envelope.params import read_common
 from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
 from mcpd.mcp.request import McpNotification, McpRequest
 from mcpd.mcp.revisions import HANDSHAKE, NEWEST_HANDSHAKE
@@ -150,8 +150,8 @@ class StreamableHttp:
                 if key is not None:
                     admitted.remember_caller(key, caller)
             modern = caller.revision.modern
-            self._check_mirrored(admitted, call, caller, params)
             request = make_request(self._runtime, call, caller, params)
+            self._check_mirrored(admitted, request)
         except EnvelopeFault as error:
             return refusal(call.id, error)
         except McpdError as error:
@@ -165,12 +165,11 @@ class StreamableHttp:
         headers, versions = admitted.request.headers, self._runtime.catalog.versions
         return modern_caller(call, envelope.params, headers, admitted.principal, versions)
 
-    def _check_mirrored(
-        self, admitted: AuthenticatedRequest, call: Call, caller: Caller, params: Params
-    ) -> None:
-        mirrored = self._runtime.catalog.mirrored
-        if mirrored and call.method == "tools/call" and caller.revision.modern:
-            parameters = mirrored.get(params.name)
+    def _check_mirrored(self, admitted: AuthenticatedRequest, request: McpRequest) -> None:
+        """For a tool that is there for its caller: nothing tells of another one."""
+        mirrored, params = self._runtime.catalog.mirrored, request.params
+        if mirrored and request.call.method == "tools/call" and request.caller.revision.modern:
+            parameters = None if request.target is None else mirrored.get(params.name)
             if parameters:
                 check_mirrored(admitted.request.headers, parameters, params.given_arguments)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mcpd.errors import (
     INTERNAL_ERROR,
     METHOD_NOT_FOUND,
+    InsufficientScope,
     McpdError,
     NotAcceptable,
     UnsupportedMediaType,
@@ -128,6 +129,8 @@ def outcome_response(outcome: Outcome, accepted: Accepts, *, modern: bool) -> Re
     if error is None:
         return message_response(body, accepted)
     if error.status >= 500 and error.rpc_code == INTERNAL_ERROR and error.status != 500:
+        return Response(error.status, body, JSON_HEADERS + error.headers)
+    if isinstance(error, InsufficientScope):  # RFC 6750, section 3.1, whatever the revision
         return Response(error.status, body, JSON_HEADERS + error.headers)
     if not modern or error.rpc_code == INTERNAL_ERROR:
         return message_response(body, accepted, error.headers)

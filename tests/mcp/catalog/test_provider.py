@@ -19,7 +19,7 @@ class RemoteTool:
     """As a hosted server would offer one."""
 
     name, title, description = "distant", None, "Runs somewhere else."
-    icons, meta, task, hints = (), None, "forbidden", Hints()
+    icons, meta, scopes, task, hints = (), None, (), "forbidden", Hints()
     max_result_bytes = None
     input_schema = {"type": "object", "properties": {"x": {"type": "integer"}}}  # noqa: RUF012
     output_schema = None

@@ -1,0 +1,1 @@
+"""Who may do what: scopes, roles, and what follows from them. Pure."""

@@ -1,0 +1,114 @@
+"""Roles, and who has which, as the configuration file says it. Pure."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from mcpd.access.scopes import SCOPE_EXECUTE
+from mcpd.errors import ConfigError
+
+EVERYBODY = "*"  # in the table of users: all that have no line of their own
+EVERYTHING = ("*",)
+MAX_ROLES = 1000
+MAX_NAMES = 100_000  # of users and keys with roles
+
+
+class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A named set of rights.
+
+    Attributes:
+        scopes: that its holders may be given; ``execute:mcp`` is one of them always. ``*`` stands
+            for any text.
+        tools, resources, prompts: names that its holders may use, with ``*`` for any text; one
+            that begins with ``!`` takes away what the others give.
+    """
+
+    scopes: tuple[str, ...] = (SCOPE_EXECUTE,)
+    tools: tuple[str, ...] = EVERYTHING
+    resources: tuple[str, ...] = EVERYTHING
+    prompts: tuple[str, ...] = EVERYTHING
+
+    def permits(self, kind: str, name: str) -> bool:
+        """Whether it has a tool, resource or prompt (``kind``, in the plural) of that name."""
+        return matches(name, getattr(self, kind))
+
+
+class AccessRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tables of the configuration file that say who may do what.
+
+    Attributes:
+        roles: by name; without any, every user may do what the credential's scopes allow.
+        users: from a subject to names of roles.
+        keys: from the id of an API key to names of roles; such a key has what both its owner and
+            these roles have.
+        scopes: from a scope to those that it contains.
+    """
+
+    roles: dict[str, Role] = {}
+    users: dict[str, tuple[str, ...]] = {}
+    keys: dict[str, tuple[str, ...]] = {}
+    scopes: dict[str, tuple[str, ...]] = {}
+
+
+NO_RULES = AccessRules()
+TABLES = AccessRules.__struct_fields__
+
+
+def read_rules(tables: Mapping[str, object], origin: str) -> AccessRules:
+    """The rules of these tables.
+
+    Args:
+        origin: where they are from, in words.
+
+    Raises:
+        ConfigError: something in them has the wrong shape, or names a role that is not there.
+    """
+    try:
+        rules = msgspec.convert(tables, AccessRules)
+    except msgspec.ValidationError as error:
+        words, _, place = str(error).partition(" - at `$.")
+        where = f"{place.rstrip('`')}: " if place else ""
+        raise ConfigError(f"{where}{words} (in {origin}).", fix=_SHAPE) from None
+    if len(rules.roles) > MAX_ROLES or len(rules.users) + len(rules.keys) > MAX_NAMES:
+        raise ConfigError(f"There are more than {MAX_ROLES} roles or {MAX_NAMES} users and keys.")
+    for table in (rules.users, rules.keys):
+        for holder, names in table.items():
+            _check_roles(holder, names, rules.roles, origin)
+    for name, role in rules.roles.items():
+        _check_scopes(f"roles.{name}.scopes", role.scopes, origin)
+    for name, inner in rules.scopes.items():
+        _check_scopes("scopes", (name, *inner), origin)
+    return rules
+
+
+_SHAPE = "A role is [roles.NAME] with lists of texts: scopes, tools, resources, prompts."
+
+
+def _check_roles(holder: str, names: Iterable[str], known: Mapping[str, Role], origin: str) -> None:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError(
+                f"{holder[:64]} has the role {name[:64]}, which is not there (in {origin}).",
+                fix=f"Did you mean {near[0]}?" if near else "Add it: [roles.NAME].",
+            )
+
+
+def _check_scopes(where: str, scopes: Iterable[str], origin: str) -> None:
+    for scope in scopes:
+        if not scope or not scope.isascii() or not scope.isprintable() or set(scope) & set(' "\\'):
+            raise ConfigError(f"{where} (in {origin}) has what is no scope.", received=scope[:64])
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether some pattern fits, and none with ``!`` does."""
+    fits = False
+    for pattern in patterns:
+        if pattern.startswith("!"):
+            if fnmatchcase(name, pattern[1:]):
+                return False
+        else:
+            fits = fits or fnmatchcase(name, pattern)
+    return fits

@@ -1,0 +1,66 @@
+"""Scopes (RFC 6749, section 3.3), of which broader ones contain narrower ones. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+SCOPE_EXECUTE = "execute:mcp"
+SCOPE_ADMIN = "admin:mcp"
+CONTAINED = {SCOPE_ADMIN: (SCOPE_EXECUTE,)}  # whatever the configuration adds
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeSet:
+    """Scopes with all that they contain.
+
+    Attributes:
+        names: one by one.
+        patterns: with ``*``; only the configuration has them, no credential.
+    """
+
+    names: frozenset[str] = frozenset()
+    patterns: tuple[str, ...] = ()
+
+    def __contains__(self, scope: str) -> bool:
+        return scope in self.names or any(fnmatchcase(scope, p) for p in self.patterns)
+
+    def missing(self, needed: Iterable[str]) -> tuple[str, ...]:
+        """Those that are not in it, in their order."""
+        return tuple(scope for scope in needed if scope not in self)
+
+
+NO_SCOPES = ScopeSet()
+
+
+class Containment:
+    """Which scopes contain which.
+
+    Args:
+        table: from a scope to those that it contains; what these contain is in it too.
+    """
+
+    def __init__(self, table: Mapping[str, tuple[str, ...]]) -> None:
+        self._table = {**CONTAINED, **table}
+        for scope, always in CONTAINED.items():
+            self._table[scope] = (*always, *table.get(scope, ()))
+
+    def expand(self, scopes: Iterable[str], *, with_patterns: bool = False) -> ScopeSet:
+        """These scopes and what they contain.
+
+        Args:
+            with_patterns: a ``*`` in them stands for any text; without, it is an asterisk.
+        """
+        given = list(scopes)
+        names, patterns = set(), {s for s in given if with_patterns and "*" in s}
+        waiting = [scope for scope in given if scope not in patterns]
+        while waiting:
+            scope = waiting.pop()
+            if scope in names:
+                continue
+            names.add(scope)
+            for inner in self._table.get(scope, ()):
+                if "*" in inner:
+                    patterns.add(inner)
+                else:
+                    waiting.append(inner)
+        return ScopeSet(frozenset(names), tuple(sorted(patterns)))
