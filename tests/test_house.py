@@ -18,7 +18,8 @@ MAX_PACKAGES = 12
 LAYERS: list[set[str]] = [
     {"errors", "version", "observer", "cancellation", "files", "coalescing", "turn"},
     {"start_failures"},
-    {"clock", "limits", "setting_types", "access"},
+    {"clock", "limits", "setting_types"},
+    {"access"},
     {"config", "sqlite", "http", "rpc"},
     {"app", "auth", "telemetry"},
     {"sessions"},

@@ -6,8 +6,10 @@ from typing import Literal, Protocol
 
 from mcpd.access.rules import Role
 from mcpd.access.scopes import NO_SCOPES, ScopeSet
+from mcpd.limits.rules import NO_LIMITS, UserLimits
 
 Kind = Literal["tools", "resources", "prompts"]
+UNLIMITED = UserLimits(NO_LIMITS)
 MAX_REMEMBERED = 10_000  # answers of one view
 
 
@@ -62,11 +64,13 @@ class Rights:
     Attributes:
         held: the credential's scopes and what they contain.
         view: None: no roles are configured.
+        limits: that the user's requests are counted by.
         is_local: everything: this machine's own user, where no credential is needed.
     """
 
     held: ScopeSet = NO_SCOPES
     view: View | None = None
+    limits: UserLimits = UNLIMITED
     is_local: bool = False
 
     def shows(self, kind: Kind, part: Part) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 
 from mcpd.access.scopes import SCOPE_EXECUTE
 from mcpd.errors import ConfigError
+from mcpd.limits.rules import NO_LIMITS, LimitRules
 
 EVERYBODY = "*"  # in the table of users: all that have no line of their own
 EVERYTHING = ("*",)
@@ -23,12 +24,14 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             for any text.
         tools, resources, prompts: names that its holders may use, with ``*`` for any text; one
             that begins with ``!`` takes away what the others give.
+        limits: of its holders; what they say counts before those of all users.
     """
 
     scopes: tuple[str, ...] = (SCOPE_EXECUTE,)
     tools: tuple[str, ...] = EVERYTHING
     resources: tuple[str, ...] = EVERYTHING
     prompts: tuple[str, ...] = EVERYTHING
+    limits: LimitRules = NO_LIMITS
 
     def permits(self, kind: str, name: str) -> bool:
         """Whether it has a tool, resource or prompt (``kind``, in the plural) of that name."""
@@ -44,12 +47,14 @@ class AccessRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         keys: from the id of an API key to names of roles; such a key has what both its owner and
             these roles have.
         scopes: from a scope to those that it contains.
+        limits: of each user.
     """
 
     roles: dict[str, Role] = {}
     users: dict[str, tuple[str, ...]] = {}
     keys: dict[str, tuple[str, ...]] = {}
     scopes: dict[str, tuple[str, ...]] = {}
+    limits: LimitRules = NO_LIMITS
 
 
 NO_RULES = AccessRules()
@@ -76,7 +81,9 @@ def read_rules(tables: Mapping[str, object], origin: str) -> AccessRules:
     for table in (rules.users, rules.keys):
         for holder, names in table.items():
             _check_roles(holder, names, rules.roles, origin)
+    _check_limits("limits", rules.limits, origin)
     for name, role in rules.roles.items():
+        _check_limits(f"roles.{name}.limits", role.limits, origin)
         _check_scopes(f"roles.{name}.scopes", role.scopes, origin)
     for name, inner in rules.scopes.items():
         _check_scopes("scopes", (name, *inner), origin)
@@ -94,6 +101,11 @@ def _check_roles(holder: str, names: Iterable[str], known: Mapping[str, Role], o
                 f"{holder[:64]} has the role {name[:64]}, which is not there (in {origin}).",
                 fix=f"Did you mean {near[0]}?" if near else "Add it: [roles.NAME].",
             )
+
+
+def _check_limits(where: str, limits: LimitRules, origin: str) -> None:
+    if wrong := limits.wrong():
+        raise ConfigError(f"{where}.{wrong} (in {origin}) must be above zero, and not huge.")
 
 
 def _check_scopes(where: str, scopes: Iterable[str], origin: str) -> None:

@@ -1,13 +1,22 @@
 """Rights of principals, from the rules that are in force."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from mcpd.access.rights import Rights, View
 from mcpd.access.rules import EVERYBODY, NO_RULES, AccessRules, Role
 from mcpd.access.scopes import SCOPE_EXECUTE, Containment
-from mcpd.auth.principals import Principal
+from mcpd.auth.principals import LOCAL_PRINCIPAL, Principal
+from mcpd.limits.rules import NO_LIMITS, LimitRules, UserLimits, combined
 
-MAX_VIEWS = 1000  # sets of roles that users have; further ones are made anew each time
+MAX_SETS = 1000  # of roles that users have; further ones are made anew each time
+
+
+class _Shared(NamedTuple):
+    """What all have who have the same roles."""
+
+    view: View | None
+    limits: UserLimits
 
 
 class AccessControl:
@@ -15,38 +24,54 @@ class AccessControl:
 
     Args:
         rules: of the configuration.
+        defaults: limits where the rules say nothing.
+
+    Attributes:
+        local: this machine's own user, where no credential is needed.
     """
 
-    def __init__(self, rules: AccessRules = NO_RULES) -> None:
+    def __init__(self, rules: AccessRules = NO_RULES, defaults: LimitRules = NO_LIMITS) -> None:
+        self._defaults = defaults
         self.use(rules)
 
     def use(self, rules: AccessRules) -> None:
         """From here on these rules count; what was granted before keeps the old ones."""
         self._rules = rules
         self._containment = Containment(rules.scopes)
-        self._views: dict[tuple[tuple[str, ...], ...], View] = {}
+        self._base = combined(self._defaults, [rules.limits])
+        self._sets: dict[tuple[tuple[str, ...], ...], _Shared] = {}
+        rights = Rights(limits=UserLimits(self._base), is_local=True)
+        self.local = replace(LOCAL_PRINCIPAL, rights=rights)
+
+    @property
+    def everybody(self) -> UserLimits:
+        """The limits of users whose roles say nothing else."""
+        return self.local.rights.limits
 
     def grant(self, principal: Principal) -> Principal:
         """The principal with its rights; its scopes are those that count."""
-        rights = Rights(self._containment.expand(principal.scopes), self._view_of(principal))
+        shared = self._shared_by(principal)
+        held = self._containment.expand(principal.scopes)
+        rights = Rights(held, shared.view, shared.limits)
         return replace(principal, scopes=rights.effective(), rights=rights)
 
-    def _view_of(self, principal: Principal) -> View | None:
+    def _shared_by(self, principal: Principal) -> _Shared:
         rules = self._rules
         if not rules.roles:
-            return None
+            return _Shared(None, self.everybody)
         names = [rules.users.get(principal.subject, rules.users.get(EVERYBODY, ()))]
         if principal.token_type == "api_key" and principal.credential in rules.keys:
             names.append(rules.keys[principal.credential])
         key = tuple(names)
-        view = self._views.get(key)
-        if view is None:
-            view = self._make_view(key)
-            if len(self._views) < MAX_VIEWS:
-                self._views[key] = view
-        return view
+        shared = self._sets.get(key)
+        if shared is None:
+            shared = self._make(key)
+            if len(self._sets) < MAX_SETS:
+                self._sets[key] = shared
+        return shared
 
-    def _make_view(self, sets: tuple[tuple[str, ...], ...]) -> View:
+    def _make(self, sets: tuple[tuple[str, ...], ...]) -> _Shared:
+        """The first set is the user's own; a second one, of its key, takes rights away."""
         roles: list[list[Role]] = [[self._rules.roles[name] for name in names] for names in sets]
         grantable = [
             self._containment.expand(
@@ -55,4 +80,5 @@ class AccessControl:
             )
             for some in roles
         ]
-        return View(roles, grantable)
+        limits = combined(self._base, [role.limits for role in roles[0]])
+        return _Shared(View(roles, grantable), UserLimits(limits))

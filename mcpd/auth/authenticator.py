@@ -2,15 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mcpd.access.scopes import SCOPE_EXECUTE
 from mcpd.auth.access_control import AccessControl
 from mcpd.auth.challenges import has_no_role, lacks_scope
-from mcpd.auth.principals import LOCAL_PRINCIPAL, Principal
+from mcpd.auth.principals import Principal
 from mcpd.auth.revocation import Credential
+from mcpd.errors import Unauthorized
 from mcpd.http.messages import Request
 
 _NONE = Credential()
@@ -27,6 +28,7 @@ class Sent:
 
     authorization: bytes | None
     address: str = ""
+    is_loopback: bool = False
 
 
 def sent_by(request: Request) -> Sent:
@@ -35,7 +37,8 @@ def sent_by(request: Request) -> Sent:
     Raises:
         BadRequest: Authorization came more than once.
     """
-    return Sent(request.headers.raw(b"authorization"), request.peer.address)
+    peer = request.peer
+    return Sent(request.headers.raw(b"authorization"), peer.address, peer.is_loopback)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,6 @@ class CredentialKind(Protocol):
         """
 
 
-_LOCAL = Identity(LOCAL_PRINCIPAL, math.inf)
-
-
 class Authenticator:
     """Authenticate requests by a table of kinds of credentials. Without one, every request is the
     local user's.
@@ -81,6 +81,7 @@ class Authenticator:
         scope: that each must have.
 
     Attributes:
+        on_refused: counts what was refused; may raise in the place of the refusal.
         generation: another number after each ``use``; what was remembered under an older one
             holds no more.
     """
@@ -96,6 +97,7 @@ class Authenticator:
         self.access = AccessControl() if access is None else access
         self._scope = scope
         self.generation = 0
+        self.on_refused: Callable[[Sent], Awaitable[None]] | None = None
         self.on_use: Callable[[Identity], None] | None = None  # told of each use of a credential
         self._kinds = tuple(kinds)
         self._clock = clock
@@ -124,18 +126,24 @@ class Authenticator:
         Raises:
             Unauthorized, Unavailable, StoreError: see ``CredentialKind.verify``.
             InsufficientScope: it is valid, and does not allow MCP.
+            TooManyRequests: its address was refused too often, as ``on_refused`` counts it.
             Forbidden: its user has no role here.
 
         Cancellation: at any await; nothing changes.
         """
         if not self._kinds:
-            return _LOCAL
+            return Identity(self.access.local, math.inf)
         for kind in self._kinds[:-1]:
             if kind.recognizes(sent):
                 break
         else:
             kind = self._kinds[-1]
-        identity = await kind.verify(sent, self._clock())
+        try:
+            identity = await kind.verify(sent, self._clock())
+        except Unauthorized:
+            if self.on_refused is not None:
+                await self.on_refused(sent)
+            raise
         identity = replace(identity, principal=self._with_rights(identity.principal))
         self.note_use(identity)
         return identity

@@ -139,8 +139,11 @@ class Cap:
         """How much a key has."""
         return self._taken.get(key, 0)
 
-    def take(self, key: str, amount: int = 1) -> None:
+    def take(self, key: str, amount: int = 1, *, each: int | None = None) -> None:
         """Count so much more for a key.
+
+        Args:
+            each: the most of this key; None: as of any.
 
         Raises:
             TooManyRequests: the key has its part.
@@ -150,9 +153,10 @@ class Cap:
             return
         rule, mine = self.rule, self._taken.get(key, 0)
         free = rule.in_all - self.total
-        if mine + amount > rule.each:
+        each = rule.each if each is None else each
+        if mine + amount > each:
             raise TooManyRequests(
-                f"You have {rule.each} {rule.unit} already, as many as one user may have.",
+                f"You have {each} {rule.unit} already, as many as one user may have.",
                 fix=_fix(rule, rule.each_setting or rule.all_setting),
                 headers=_RETRY,
             )
@@ -177,13 +181,16 @@ class Cap:
             del self._taken[key]
 
     @contextmanager
-    def hold(self, key: str, amount: int = 1) -> Iterator[None]:
+    def hold(self, key: str, amount: int = 1, *, each: int | None = None) -> Iterator[None]:
         """Count so much more inside.
+
+        Args:
+            each: see ``take``.
 
         Raises:
             TooManyRequests, Unavailable: see ``take``.
         """
-        self.take(key, amount)
+        self.take(key, amount, each=each)
         try:
             yield
         finally:

@@ -9,7 +9,7 @@ import msgspec
 import trio
 
 from mcpd.auth.principals import Principal
-from mcpd.errors import McpdError, MethodNotFound, fault
+from mcpd.errors import McpdError, MethodNotFound, TooManyRequests, fault
 from mcpd.mcp.catalog.tool_results import EncodedResult
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.params import Params
@@ -109,6 +109,24 @@ def make_request(runtime: Runtime, call: Call, caller: Caller, params: Params) -
     return McpRequest(runtime, call, caller, params, method, target)
 
 
+async def admit_call(runtime: Runtime, call: Call, caller: Caller, params: Params) -> McpRequest:
+    """A request as ``make_request`` makes it, once it is counted for its caller.
+
+    Raises:
+        TooManyRequests: it is one too many, by a limit that it names.
+        MethodNotFound, InsufficientScope: see ``make_request``.
+    """
+    request = make_request(runtime, call, caller, params)
+    if request.method.costs:
+        user, target = caller.principal.rights.limits, request.target
+        rules = user.calls
+        if user.has_tools and target is not None:
+            rules = user.calls_of(target.part.name)
+        if rules:
+            await runtime.limits.count(caller.principal.key, rules)
+    return request
+
+
 async def serve(
     request: McpRequest, outlet: Outlet | None = None, *, stop: Stop | None = None
 ) -> Outcome:
@@ -191,8 +209,14 @@ def tell_refused(runtime: Runtime, call: Call, principal: Principal, error: Mcpd
     )
 
 
-async def _respond(request: McpRequest, outlet: Outlet | None) -> Outcome:
-    call = request.call
+async def _respond(request: McpRequest, outlet: Outlet | None, *, counted: bool = False) -> Outcome:
+    call, most = request.call, request.caller.principal.rights.limits.rules.calls_at_once
+    if most is not None and request.method.costs and not counted:
+        try:
+            with request.runtime.limits.at_once(request.caller.principal.key, most):
+                return await _respond(request, outlet, counted=True)
+        except TooManyRequests as error:
+            return failed(call.id, error)
     try:
         result, encoded = request.complete(await request.method.handle(request, outlet))
     except McpdError as error:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
-import trio
 
 from mcpd.access.rights import Kind
 from mcpd.errors import InternalError, InvalidParams
@@ -42,14 +41,6 @@ class McpRequest(msgspec.Struct, frozen=True):
     def may_stream(self) -> bool:
         """Whether serving it may send messages before its result."""
         return self.method.streams or (self.target is not None and self.target.part.wants_context)
-
-    def check_rate(self) -> None:
-        """Count a call of its principal: calls cost (MCP, server/tools, "Security").
-
-        Raises:
-            TooManyRequests: the principal calls too often.
-        """
-        self.runtime.limits.calls.check(self.caller.principal.key, trio.current_time())
 
     def encode(self, result: Result) -> bytes:
         """A result as JSON, with what the revision wants on each."""
@@ -102,6 +93,7 @@ class Method:
         handle: serves it; without an outlet nothing can be sent before the result.
         find: what its params name; None: they name nothing.
         kind: of what is found.
+        costs: its requests count as calls (MCP, server/tools, "Security Considerations").
         streams: it may send messages whatever it names.
         repeatable: whether a request may be served again when it is not known how far its first
             run got.
@@ -114,6 +106,7 @@ class Method:
     modern: bool = True
     find: Callable[[Catalog, Params], Target | None] | None = None
     kind: Kind = "tools"
+    costs: bool = False
     streams: bool = False
     repeatable: Callable[[McpRequest], bool] | None = None
     needs_tasks: bool = False

@@ -37,6 +37,7 @@ class Runtime:
 
     def start_upkeep(self, nursery: trio.Nursery) -> None:
         """Run what needs a task of its own, in a nursery that outlives the connections."""
+        nursery.start_soon(self.limits.allowances.run)
         nursery.start_soon(self.changes.run)
         nursery.start_soon(self.streams.run_upkeep)
         nursery.start_soon(self.tasks.run)

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-import trio
 from msgspec.structs import replace
 
 from mcpd.errors import BadRequest, MethodNotAllowed, TooManyRequests
@@ -46,7 +45,7 @@ class Registrations:
 
     async def post(self, request: Request) -> Answer:
         """Register; each kind of registration and its outcome is counted."""
-        self._limit(request)
+        await self._limit(request)
         try:
             kind, members = read_registration(await request.body(MAX_REGISTRATION_BYTES))
         except UnreadableRegistration:
@@ -75,12 +74,12 @@ class Registrations:
             },
         )
 
-    def _limit(self, request: Request) -> None:
+    async def _limit(self, request: Request) -> None:
         if request.peer.is_loopback and not self.limits.limit_loopback:
             return
         try:
             key = limit_key(request.peer.address)
-            self.limits.registrations.check(key, trio.current_time())
+            await self.limits.count(key, self.limits.registrations)
         except TooManyRequests:
             self.outcomes["unknown", "limited"] += 1
             raise

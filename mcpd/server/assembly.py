@@ -1,22 +1,23 @@
 """The rooms put together: from settings to one endpoint. No sockets, no tasks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mcpd.auth.access_control import AccessControl
-from mcpd.auth.authenticator import Authenticator
+from mcpd.auth.authenticator import Authenticator, Sent
 from mcpd.auth.seal import Sealer
 from mcpd.auth.secrets import SecretSource
 from mcpd.config import Config
 from mcpd.errors import ConfigError
+from mcpd.http.addresses import limit_key
 from mcpd.http.forwarded import TrustedProxies
 from mcpd.http.guards import LOOPBACK_NAMES, CorsHeaders, Guard, host_name
 from mcpd.http.messages import Endpoint
 from mcpd.http.routes import Route, Router
 from mcpd.http.state import ServerState
 from mcpd.limits.caps import SETTINGS, Caps
-from mcpd.limits.policy import make_limits
+from mcpd.limits.policy import Limits, make_limits
 from mcpd.mcp.catalog.catalog import Catalog
 from mcpd.mcp.catalog.provider import Provider
 from mcpd.mcp.revisions import versions
@@ -32,7 +33,13 @@ from mcpd.registration.method_aliases import MethodAlias
 from mcpd.registration.register import Registrations
 from mcpd.registration.unregister import Unregister
 from mcpd.server.apps import load_apps
-from mcpd.server.backends import credentials_path, is_shared, open_backend, open_credentials
+from mcpd.server.backends import (
+    credentials_path,
+    is_shared,
+    open_backend,
+    open_credentials,
+    open_ledger,
+)
 from mcpd.server.credentials import Credentials
 from mcpd.server.jwt_secrets import find_secrets
 from mcpd.sessions.backend import Backend
@@ -66,6 +73,7 @@ class Server:
     def close(self) -> None:
         """Close its files; blocks while a statement runs."""
         self.backend.store.close()
+        self.runtime.limits.allowances.close()
         if self.credentials.store is not None:
             self.credentials.store.close()
 
@@ -109,6 +117,7 @@ def build(
     credentials = _credentials(config, secrets, backend)
     authenticator = credentials.authenticator
     runtime = _runtime(config, catalog, backend, secrets, observer, credentials.access)
+    authenticator.on_refused = _stranger_counter(runtime.limits, credentials.access)
     description = _describe(config, catalog, authenticator)
     registrations = Registrations(runtime.sessions, description, runtime.limits)
     routes = _mcp_routes(runtime, authenticator, config)
@@ -160,11 +169,13 @@ def _runtime(
         clock=backend.clock,
     )
     limits = make_limits(
-        calls_per_minute=config.calls_per_minute,
         registrations_per_minute=config.registrations_per_minute,
         limit_loopback=config.limit_loopback,
         max_result_bytes=config.max_result_bytes,
         caps=make_caps(config),
+        ledger=open_ledger(config, backend),
+        processes=config.workers,
+        clock=backend.clock,
     )
     sealer = Sealer("request state", secrets.secrets)  # what one process seals, others open
     return make_runtime(
@@ -184,6 +195,16 @@ def make_caps(config: Config) -> Caps:
     """The caps that settings name."""
     given = {name: getattr(config, name) for name in SETTINGS}
     return Caps(max_body_bytes=config.max_body_bytes, **given)
+
+
+def _stranger_counter(limits: Limits, access: AccessControl) -> Callable[[Sent], Awaitable[None]]:
+    """Guessing at credentials is limited like requests are: by address, since there is no user."""
+
+    async def count(sent: Sent) -> None:
+        if not sent.is_loopback or limits.limit_loopback:
+            await limits.count(limit_key(sent.address), access.everybody.requests)
+
+    return count
 
 
 def _describe(config: Config, catalog: Catalog, authenticator: Authenticator) -> Description:

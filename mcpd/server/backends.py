@@ -11,6 +11,7 @@ from mcpd.auth.credential_store import CredentialStore
 from mcpd.clock import SteadyClock
 from mcpd.config import Config
 from mcpd.errors import ConfigError
+from mcpd.limits.ledger import Ledger, MemoryLedger
 from mcpd.server.folder_owner import within
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.memory.answers import MemoryAnswers
@@ -22,6 +23,7 @@ from mcpd.sessions.redis.address import is_redis
 from mcpd.sessions.sqlite.answers import SqliteAnswers
 from mcpd.sessions.sqlite.credentials import SqliteCredentials
 from mcpd.sessions.sqlite.events import SqliteEvents
+from mcpd.sessions.sqlite.limits import SqliteLedger
 from mcpd.sessions.sqlite.ownership import SqliteOwnership
 from mcpd.sessions.sqlite.store import SqliteStore
 from mcpd.sessions.sqlite.tasks import SqliteTasks
@@ -64,6 +66,17 @@ def credentials_path(config: Config) -> Path:
 def open_credentials(config: Config, backend: Backend) -> CredentialStore:
     """What is kept of credentials: in Redis, for all that share it, or in the state directory."""
     return backend.credentials or SqliteCredentials(credentials_path(config))
+
+
+def open_ledger(config: Config, backend: Backend) -> Ledger:
+    """Where it is counted what users do: in Redis, in the state directory for all processes that
+    share it, or in memory if nothing else is kept either.
+    """
+    if backend.ledger is not None:
+        return backend.ledger
+    if config.store == "memory" and config.workers == 1:
+        return MemoryLedger(backend.clock)
+    return SqliteLedger(config.state_path, backend.clock)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from mcpd.auth.secrets import SecretSource
 from mcpd.auth.tokens import TokenRules, Verifier
 from mcpd.config import Config
 from mcpd.errors import StoreError, Unavailable
+from mcpd.limits.rules import LimitRules
 from mcpd.limits.seldom import Seldom
 
 log = logging.getLogger("mcpd.auth")
@@ -73,7 +74,9 @@ class Credentials:
         self._used: dict[str, float] = {}
         self.trouble = ""  # with the store, in a word
         self._complaints = Seldom()
-        self.access = AccessControl(config.access)
+        self.access = AccessControl(
+            config.access, LimitRules(calls_per_minute=config.calls_per_minute)
+        )
         self.authenticator = Authenticator(self._kinds(), access=self.access, clock=clock)
         self.authenticator.on_use = self._note
 

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import trio
 
+from mcpd.auth.access_control import AccessControl
 from mcpd.auth.seal import Sealer
 from mcpd.config import Config
 from mcpd.limits.policy import make_limits
+from mcpd.limits.rules import LimitRules
 from mcpd.mcp.catalog.catalog import Catalog
 from mcpd.mcp.catalog.provider import Provider
 from mcpd.mcp.runtime import Runtime, make_runtime
@@ -46,11 +48,11 @@ def build(config: Config, providers: Sequence[Provider] | None = None) -> tuple[
         Sealer("request state"),
         backend,
         make_limits(
-            calls_per_minute=config.calls_per_minute,
             caps=make_caps(config),
             max_result_bytes=config.max_result_bytes,
         ),
         Observer(),
+        AccessControl(config.access, LimitRules(calls_per_minute=config.calls_per_minute)),
         request_timeout_s=config.request_timeout_s,
     )
     return backend, runtime

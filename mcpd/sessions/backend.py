@@ -7,6 +7,7 @@ import trio
 
 from mcpd.auth.credential_store import CredentialStore
 from mcpd.clock import SteadyClock
+from mcpd.limits.ledger import Ledger
 from mcpd.sessions.bus import Bus
 from mcpd.sessions.store import SessionStore
 from mcpd.sessions.streams import (
@@ -29,7 +30,7 @@ class Backend:
         tasks: None: tasks end with this process.
         process: the name of this process among all that use the store.
         clock: by which its times are; see ``SteadyClock``.
-        credentials: None: they are kept elsewhere.
+        credentials, ledger: None: they are kept elsewhere.
         run: keeps what needs a task of its own, for ever; it is started with ``nursery.start``.
     """
 
@@ -45,6 +46,7 @@ class Backend:
     run: Callable[..., Awaitable[None]] | None = None
     clock: Callable[[], float] = field(default_factory=SteadyClock)
     credentials: CredentialStore | None = None
+    ledger: Ledger | None = None
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Run in a nursery that outlives the users of the store.

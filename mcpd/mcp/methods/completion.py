@@ -45,7 +45,6 @@ _params = msgspec.json.Decoder(_Params)
 
 
 async def _complete(request: McpRequest, outlet: Outlet | None) -> Result:
-    request.check_rate()
     params = read_params(_params, request.call.params)
     catalog = request.runtime.catalog
     if isinstance(params.ref, _PromptReference):
@@ -83,4 +82,4 @@ async def _values(
         return [str(item) for item in found]
 
 
-METHODS = {"completion/complete": Method(_complete)}
+METHODS = {"completion/complete": Method(_complete, costs=True)}

@@ -38,7 +38,8 @@ async def _listen(request: McpRequest, outlet: Outlet | None) -> Result:
     wanted = read_params(_params, request.call.params).notifications
     size = check_uris([*wanted.resource_subscriptions, *wanted.task_ids])
     caps, owner = request.runtime.limits.caps, request.caller.principal.key
-    with caps.streams.hold(owner), caps.watched.hold(owner, size):
+    each = request.caller.principal.rights.limits.rules.streams_at_once
+    with caps.streams.hold(owner, each=each), caps.watched.hold(owner, size):
         honoured, methods = await _honoured(request, wanted)
         uris = {*honoured.get("resourceSubscriptions", []), *honoured.get("taskIds", [])}
         meta = {SUBSCRIPTION_ID: msgspec.Raw(request.call.id)}

@@ -26,7 +26,6 @@ def _find(catalog: Catalog, params: Params) -> Target | None:
 
 
 async def _call(request: McpRequest, outlet: Outlet | None) -> Result:
-    request.check_rate()
     offered: Offered[ListedTool] | None = request.target
     if offered is None:
         name = request.params.text("name")
@@ -93,5 +92,5 @@ def _is_repeatable(request: McpRequest) -> bool:
 
 METHODS = {
     "tools/list": list_method("tools"),
-    "tools/call": Method(_call, find=_find, repeatable=_is_repeatable),
+    "tools/call": Method(_call, find=_find, costs=True, repeatable=_is_repeatable),
 }

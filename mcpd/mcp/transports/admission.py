@@ -95,7 +95,11 @@ class Admissions:
     """
 
     def __init__(
-        self, sessions: Sessions, authenticator: Authenticator, *, handshake: bool
+        self,
+        sessions: Sessions,
+        authenticator: Authenticator,
+        *,
+        handshake: bool,
     ) -> None:
         self._sessions = sessions
         self._authenticator = authenticator

@@ -7,7 +7,7 @@ import trio
 
 from mcpd.errors import InvalidRequest, McpdError
 from mcpd.http.messages import Answer
-from mcpd.mcp.dispatch import handle_notification, make_request, serve
+from mcpd.mcp.dispatch import admit_call, handle_notification, serve
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.params import read_common
 from mcpd.mcp.request import McpNotification
@@ -91,7 +91,7 @@ async def _answer(runtime: Runtime, message: Message, caller: Caller) -> bytes |
     if isinstance(message, Call):
         try:
             params = read_common(message.params)
-            return (await serve(make_request(runtime, message, caller, params))).response
+            return (await serve(await admit_call(runtime, message, caller, params))).response
         except McpdError as error:
             return encode_error(message.id, error)
     if isinstance(message, Notification):

@@ -7,7 +7,6 @@ response if it sent nothing.
 import trio
 
 from mcpd.auth.authenticator import Identity
-from mcpd.auth.principals import Principal
 from mcpd.errors import McpdError, StoreError
 from mcpd.http import sse
 from mcpd.http.messages import EventSink, EventStream, Response
@@ -187,8 +186,9 @@ async def session_stream(
 
     async def run(sink: EventSink) -> None:
         nonlocal sent
-        owner = Principal(session.subject or "", session.issuer or "").key
-        held = runtime.limits.caps.streams.hold(owner)
+        owner = opener.principal
+        each = owner.rights.limits.rules.streams_at_once
+        held = runtime.limits.caps.streams.hold(owner.key, each=each)
         with held, runtime.sessions.active.stream(session.id):
             await sink.open()
             with streams.open_reader(session.id, SESSION_STREAM, begin) as reader:

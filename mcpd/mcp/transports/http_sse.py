@@ -51,6 +51,7 @@ class HttpSse:
             issuer=principal.issuer,
             subject=principal.subject,
         )
+        await self._runtime.limits.count(principal.key, principal.rights.limits.sessions)
         await sessions.open(session)
         request.activity.session = session.id
         await self._runtime.changes.watch(session.id, ())
@@ -58,7 +59,9 @@ class HttpSse:
 
         async def run(sink: EventSink) -> None:
             try:
-                held = self._runtime.limits.caps.streams.hold(principal.key)
+                held = self._runtime.limits.caps.streams.hold(
+                    principal.key, each=principal.rights.limits.rules.streams_at_once
+                )
                 with held, sessions.active.stream(session.id):
                     endpoint = f"{MESSAGES_PATH}?session_id={session.id}".encode("ascii")
                     await sink.send(sse.event(endpoint, name="endpoint"))
@@ -76,7 +79,9 @@ class HttpSse:
 
     async def _authenticate(self, request: Request) -> Identity:
         identity = await self._authenticator.authenticate(sent_by(request))
-        request.activity.user = identity.principal.subject
+        principal = identity.principal
+        request.activity.user = principal.subject
+        await self._runtime.limits.count(principal.key, principal.rights.limits.requests)
         return identity
 
     async def _forget_sent(self, session_id: SessionId, number: int) -> None:

@@ -52,7 +52,7 @@ class _Pipe:
         self._running = 0
         self._channel = Channel(
             runtime,
-            LOCAL_PRINCIPAL,
+            self._runtime.access.local,
             None,
             writer.send,
             open_session=self._open_session,

@@ -13,7 +13,7 @@ import msgspec
 from mcpd.auth.authenticator import Authenticator
 from mcpd.errors import InvalidRequest, McpdError, MethodNotAllowed, UnsupportedProtocolVersion
 from mcpd.http.messages import Answer, Request, Response
-from mcpd.mcp.dispatch import failed, handle_notification, make_request, serve, tell_refused
+from mcpd.mcp.dispatch import admit_call, failed, handle_notification, serve, tell_refused
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.classify import BOTH_ERAS, Envelope, Era, classify
 from mcpd.mcp.envelope.handshake import EnvelopeFault, check_version_header, no_session
@@ -89,12 +89,17 @@ class StreamableHttp:
         """
         try:
             admitted = self._admissions.recall(request) or await self._admissions.admit(request)
+            limits, key = admitted.principal.rights.limits, admitted.principal.key
+            if limits.requests:
+                await self._runtime.limits.count(key, limits.requests)
             check_accept(admitted.admission.accepted)
             body = request.body_at_hand(self._max_body_bytes)
             if body != b"" and not admitted.admission.is_json:
                 check_json(request.headers)
             if body is None:
                 body = await request.body(self._max_body_bytes)
+            if limits.bytes:
+                await self._runtime.limits.count(key, limits.bytes, len(body))
             if make_message is not None:
                 body = make_message(body)
             return await self._serve_body(admitted, body)
@@ -106,7 +111,7 @@ class StreamableHttp:
         body says in ``_meta`` counts still.
         """
         try:
-            admitted = await self._admissions.admit(request)
+            admitted = await self._admit(request)
             call = decode(make_message(await request.body(self._max_body_bytes)))
             if not isinstance(call, Call):
                 raise InvalidRequest("This path takes a request.")
@@ -115,7 +120,7 @@ class StreamableHttp:
             if params.names_modern:
                 return await self._serve_call(admitted, call)
             caller = Caller(admitted.principal, NEWEST_HANDSHAKE)
-            outcome = await serve(make_request(self._runtime, call, caller, params))
+            outcome = await serve(await admit_call(self._runtime, call, caller, params))
         except McpdError as error:
             return _refuse(error)
         return outcome_response(outcome, admitted.admission.accepted, modern=False)
@@ -150,7 +155,7 @@ class StreamableHttp:
                 if key is not None:
                     admitted.remember_caller(key, caller)
             modern = caller.revision.modern
-            request = make_request(self._runtime, call, caller, params)
+            request = await admit_call(self._runtime, call, caller, params)
             self._check_mirrored(admitted, request)
         except EnvelopeFault as error:
             return refusal(call.id, error)
@@ -204,6 +209,8 @@ class StreamableHttp:
             check_version_header(admitted.admission.version)
         changes, sessions = negotiated(read_initialize(call.params)), self._runtime.sessions
         if admitted.session is None:
+            principal = admitted.principal
+            await self._runtime.limits.count(principal.key, principal.rights.limits.sessions)
             session = opened_by_initialize(
                 admitted.request, admitted.principal, changes, now=sessions.clock()
             )
@@ -237,6 +244,13 @@ class StreamableHttp:
         if admitted.session is not None:
             await self._runtime.server_requests.deliver(admitted.session.id, response)
         return ACCEPTED
+
+    async def _admit(self, request: Request) -> AuthenticatedRequest:
+        """Admit a request, and count it for its user."""
+        admitted = await self._admissions.admit(request)
+        principal = admitted.principal
+        await self._runtime.limits.count(principal.key, principal.rights.limits.requests)
+        return admitted
 
     # --- GET and DELETE -----------------------------------------------------------------------
 
@@ -275,7 +289,7 @@ class StreamableHttp:
     async def _admit_to_session(
         self, request: Request, what: str
     ) -> tuple[AuthenticatedRequest, Session]:
-        admitted = await self._admissions.admit(request)
+        admitted = await self._admit(request)
         if not admitted.is_modern:
             check_version_header(admitted.admission.version)
             if admitted.session is not None:

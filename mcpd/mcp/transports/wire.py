@@ -10,6 +10,7 @@ from mcpd.errors import (
     InsufficientScope,
     McpdError,
     NotAcceptable,
+    TooManyRequests,
     UnsupportedMediaType,
 )
 from mcpd.http import sse
@@ -130,12 +131,16 @@ def outcome_response(outcome: Outcome, accepted: Accepts, *, modern: bool) -> Re
         return message_response(body, accepted)
     if error.status >= 500 and error.rpc_code == INTERNAL_ERROR and error.status != 500:
         return Response(error.status, body, JSON_HEADERS + error.headers)
-    if isinstance(error, InsufficientScope):  # RFC 6750, section 3.1, whatever the revision
+    if isinstance(error, _HTTP_WHATEVER_THE_REVISION):
         return Response(error.status, body, JSON_HEADERS + error.headers)
     if not modern or error.rpc_code == INTERNAL_ERROR:
         return message_response(body, accepted, error.headers)
     status = 404 if error.rpc_code == METHOD_NOT_FOUND else error.status
     return Response(status, body, JSON_HEADERS + error.headers)
+
+
+# RFC 6750, section 3.1, and RFC 6585, section 4: what every HTTP client and gateway understands.
+_HTTP_WHATEVER_THE_REVISION = (InsufficientScope, TooManyRequests)
 
 
 def refusal(request_id: RequestId | None, error: McpdError) -> Response:

@@ -29,6 +29,7 @@ checked where it is used, and ``repair`` takes out what is not true any more.
                         hashes: API key → record, → when it was used last; what was revoked
     P:{credentials}:version
                         a number that grows with each change of them
+    P:h:LIMIT           hash: the window of one limit of one user; expires
     P:layout            the number of this layout; see ``migration``
 
 Channels: P:signals to all processes; P:to:PROCESS shows that the process lives.
@@ -115,6 +116,10 @@ class Keys:
     def process(self, process: str) -> str:
         """A process that lives."""
         return f"{self.prefix}:p:{process}"
+
+    def limit(self, name: str) -> str:
+        """The window of one limit of one user."""
+        return f"{self.prefix}:h:{name}"
 
     @property
     def layout(self) -> str:

@@ -12,6 +12,7 @@ from mcpd.sessions.redis.events import RedisEvents
 from mcpd.sessions.redis.keeper import LinkKeeper
 from mcpd.sessions.redis.keys import Keys
 from mcpd.sessions.redis.lease import RedisLease
+from mcpd.sessions.redis.limits import RedisLedger
 from mcpd.sessions.redis.link import RedisLink
 from mcpd.sessions.redis.liveness import Liveness
 from mcpd.sessions.redis.migration import migrate
@@ -61,4 +62,5 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
         keeper.run,
         clock,
         RedisCredentials(redis),
+        RedisLedger(redis, clock),
     )
