@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from mcpd.errors import StoreError
+from mcpd.errors import ConfigError, StoreError
 from mcpd.sqlite import Database, opening
 from mcpd.sqlite.database import KEEP_FREE_PAGES, Job
 from mcpd.sqlite.faults import FULL
@@ -189,7 +189,15 @@ def test_a_server_starts_with_a_file_that_it_need_not_write(tmp_path):
     path = tmp_path / "a.sqlite"
     Database(path, SCHEMA).close()
     connection = opening.connect(path)
-    opening.open_file(connection, path)
     connection.execute("PRAGMA query_only = 1")
+    opening.open_file(connection, path)
     opening.prepare(connection, path, SCHEMA, 1, {})
+    assert path.with_name("a.sqlite-wal").stat().st_size == 0
     connection.close()
+
+
+def test_a_file_that_turns_out_to_be_of_no_use_is_let_go(tmp_path):
+    path = tmp_path / "a.sqlite"
+    with pytest.raises(ConfigError, match="no such table"):
+        Database(path, SCHEMA).prepare(lambda db: db.execute("SELECT * FROM missing"))
+    Database(path, SCHEMA).close()  # it is not locked

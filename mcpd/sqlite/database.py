@@ -97,11 +97,12 @@ class Database:
         """Run ``job`` now, before the file is used; blocks.
 
         Raises:
-            ConfigError: SQLite refused.
+            ConfigError, Unavailable: SQLite refused, and the file is closed.
         """
         try:
             return job(self._connection)
         except sqlite3.Error as error:
+            self.close()
             raise opening_error(self.path, error) from error
 
     async def read(self, job: Job[T]) -> T:

@@ -54,12 +54,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def open_file(connection: sqlite3.Connection, path: Path) -> None:
-    """Put the file into WAL mode. A new file can shrink.
+    """Put the file into WAL mode. A new file can shrink. One that is in WAL mode is not written.
 
     Raises:
         sqlite3.Error, OSError: it cannot be used.
     """
-    connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # before there is a table
+    if connection.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:  # to set it writes
+        connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # before there is a table
     _use_wal(connection)
     connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
     connection.execute("PRAGMA foreign_keys = ON")

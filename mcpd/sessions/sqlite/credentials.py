@@ -5,6 +5,7 @@ commands of an operator write it beside a running server. The file is made by th
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -84,7 +85,7 @@ class SqliteCredentials:
         if self._opened is None:
             async with self._opening:
                 if self._opened is None and (make or self._path.exists()):
-                    self._opened = await trio.to_thread.run_sync(self._open)
+                    self._opened = await self._open()
                     self._opened_as = self._identity()
         return self._opened
 
@@ -96,16 +97,16 @@ class SqliteCredentials:
             return None
         return found.st_dev, found.st_ino
 
-    def _open(self) -> Database:
+    async def _open(self) -> Database:
+        open_it = partial(Database, self._path, _SCHEMA, alone=False)
         try:
-            database = Database(self._path, _SCHEMA, alone=False)
+            return await trio.to_thread.run_sync(open_it)
         except (ConfigError, Unavailable) as error:
             if not self._serves:
                 raise
             if self._complaints.is_due(trio.current_time()):
                 log.error("%s %s", error.message, error.fix)
             raise StoreError("This server cannot read its API keys and revocations.") from error
-        return database
 
     async def version(self) -> int:
         """See CredentialStore."""

@@ -62,15 +62,18 @@ CREATE TABLE watch (
     PRIMARY KEY (topic, session_id)
 ) WITHOUT ROWID;
 CREATE INDEX watch_by_session ON watch (session_id);
-CREATE TABLE task (
+"""
+# The first builds of schema 2 had none of it: a file below 5 may lack it.
+_TASKS = """
+CREATE TABLE IF NOT EXISTS task (
     id TEXT PRIMARY KEY,
     owner TEXT NOT NULL,
     record BLOB NOT NULL,
     created_at REAL NOT NULL,
     expires_at REAL NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX task_by_owner ON task (owner, created_at);
-CREATE INDEX task_by_expiry ON task (expires_at);
+CREATE INDEX IF NOT EXISTS task_by_owner ON task (owner, created_at);
+CREATE INDEX IF NOT EXISTS task_by_expiry ON task (expires_at);
 """
 
 
@@ -80,6 +83,6 @@ def open_database(path: Path, *, alone: bool) -> Database:
     Raises:
         ConfigError: see Database.
     """
-    schema = _SESSIONS + _STREAMS + _OWNERS + _CLOCK + _TOGETHER
-    migrations = {1: _STREAMS, 2: _OWNERS, 3: _CLOCK, 4: _TOGETHER}
+    schema = _SESSIONS + _STREAMS + _TASKS + _OWNERS + _CLOCK + _TOGETHER
+    migrations = {1: _STREAMS, 2: _OWNERS, 3: _CLOCK, 4: _TASKS + _TOGETHER}
     return Database(path, schema, version=_SCHEMA_VERSION, migrations=migrations, alone=alone)
