@@ -210,17 +210,6 @@ def test_an_unwritable_folder_is_told_in_plain_words():
     assert "permissions" in caught.value.fix
 
 
-def test_a_file_of_the_future_is_refused(tmp_path):
-    path = tmp_path / "s.sqlite"
-    SqliteStore(path).close()
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
-    db.close()
-    with pytest.raises(ConfigError) as caught:
-        SqliteStore(path)
-    assert "newer" in caught.value.message
-
-
 async def test_a_write_that_fails_does_not_take_others_with_it(tmp_path):
     store = SqliteStore(tmp_path / "s.sqlite")
     one = session()
