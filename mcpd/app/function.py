@@ -16,6 +16,7 @@ from mcpd.app.explain import explain
 from mcpd.app.schemas import JsonSchema, arguments_schema, arguments_type, type_hints
 from mcpd.app.thread_calls import noted
 from mcpd.errors import ToolError
+from mcpd.limits.fair_limiter import FairLimiter
 
 
 class WrongArguments(ToolError):
@@ -99,7 +100,7 @@ class Function:
         return values
 
     async def call(
-        self, values: dict[str, Any], context: Context | None, threads: trio.CapacityLimiter
+        self, values: dict[str, Any], context: Context | None, threads: FairLimiter
     ) -> Any:
         """Call it: on Trio if it is async, else in a thread.
 
@@ -126,7 +127,7 @@ class Function:
 
 
 async def call_contained(
-    name: str, call: Callable[[], Any], threads: trio.CapacityLimiter, *, is_async: bool
+    name: str, call: Callable[[], Any], threads: FairLimiter, *, is_async: bool
 ) -> Any:
     """Call an author's function where its kind belongs; see Function.call.
 
@@ -141,8 +142,9 @@ async def call_contained(
         raise_contained(name, error)
 
 
-async def _in_thread(name: str, call: Callable[[], Any], threads: trio.CapacityLimiter) -> Any:
-    return await trio.to_thread.run_sync(noted, name, call, abandon_on_cancel=True, limiter=threads)
+async def _in_thread(name: str, call: Callable[[], Any], threads: FairLimiter) -> Any:
+    limiter: Any = threads  # it is like the CapacityLimiter that the annotation names
+    return await trio.to_thread.run_sync(noted, name, call, abandon_on_cancel=True, limiter=limiter)
 
 
 def is_async(function: Callable[..., Any]) -> bool:

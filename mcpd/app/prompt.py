@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
-import trio
-
 from mcpd.app.content import CONTENT_TYPES, Icon, Message
 from mcpd.app.context import Context
 from mcpd.app.function import Function
 from mcpd.app.options import check_options, read_scopes
+from mcpd.limits.fair_limiter import FairLimiter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +41,7 @@ class Prompt:
         return described
 
     async def get(
-        self, arguments: dict[str, str], context: Context | None, threads: trio.CapacityLimiter
+        self, arguments: dict[str, str], context: Context | None, threads: FairLimiter
     ) -> list[Message]:
         """Call the function; what it returns is the messages.
 

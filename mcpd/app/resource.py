@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 import msgspec
-import trio
 
 from mcpd.app.content import Annotations, Icon, ResourceContents
 from mcpd.app.context import Context
@@ -16,6 +15,7 @@ from mcpd.app.function import Function
 from mcpd.app.options import check_options, read_scopes
 from mcpd.app.uri_template import UriTemplate
 from mcpd.errors import DeclarationError
+from mcpd.limits.fair_limiter import FairLimiter
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")  # RFC 3986, section 3
 
@@ -58,7 +58,7 @@ class Resource:
         uri: str,
         arguments: dict[str, str],
         context: Context | None,
-        threads: trio.CapacityLimiter,
+        threads: FairLimiter,
     ) -> list[ResourceContents]:
         """Call the function; what it returns is the contents.
 

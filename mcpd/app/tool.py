@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, Unpack
 
 import msgspec
-import trio
 
 from mcpd.app.content import CONTENT_TYPES, Content, Icon, Text, ToolResult
 from mcpd.app.context import Context
@@ -15,6 +14,7 @@ from mcpd.app.function import Function
 from mcpd.app.options import check_options, read_scopes
 from mcpd.app.schemas import JsonSchema, check_schema, result_type, schema_of
 from mcpd.errors import DeclarationError
+from mcpd.limits.fair_limiter import FairLimiter
 
 TaskSupport = Literal["forbidden", "optional", "required", "late"]
 
@@ -80,7 +80,7 @@ class Tool:
         return self.function.wants_context
 
     async def run(
-        self, arguments: msgspec.Raw, context: Context | None, threads: trio.CapacityLimiter
+        self, arguments: msgspec.Raw, context: Context | None, threads: FairLimiter
     ) -> ToolOutcome:
         """Decode the arguments, call the function, encode what it returned.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from mcpd.auth.access_control import AccessControl
 from mcpd.auth.authenticator import Authenticator, Sent
@@ -12,7 +11,6 @@ from mcpd.config import Config
 from mcpd.errors import ConfigError
 from mcpd.http.addresses import limit_key
 from mcpd.http.forwarded import TrustedProxies
-from mcpd.http.guards import LOOPBACK_NAMES, CorsHeaders, Guard, host_name
 from mcpd.http.messages import Endpoint
 from mcpd.http.routes import Route, Router
 from mcpd.http.state import ServerState
@@ -41,16 +39,10 @@ from mcpd.server.backends import (
     open_ledger,
 )
 from mcpd.server.credentials import Credentials
+from mcpd.server.guard import make_guard
 from mcpd.server.jwt_secrets import find_secrets
 from mcpd.sessions.backend import Backend
 from mcpd.sessions.service import Sessions
-
-_SHOWN_NAMES = (b"Mcp-Session-Id", b"X-Session-ID", b"MCP-Protocol-Version")
-CORS = CorsHeaders(
-    (*CorsHeaders().allowed, *_SHOWN_NAMES, b"Mcp-Method", b"Mcp-Name"),
-    allowed_prefix=b"mcp-param-",
-    exposed=(*_SHOWN_NAMES, *CorsHeaders().exposed),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,30 +268,3 @@ def _key_routes(credentials: Credentials) -> list[Route]:
         return []
     keys = KeyEndpoint(credentials.store, credentials.authenticator, credentials.access)
     return [Route("/api/keys", {"GET": keys.get, "POST": keys.post, "DELETE": keys.delete})]
-
-
-def make_guard(config: Config, *, local: bool) -> Guard:
-    """Who may be named in Host and Origin."""
-    hosts = set(LOOPBACK_NAMES) | {_host_setting("allow_host", name) for name in config.allow_host}
-    origins = set(config.allow_origin)
-    if config.public_url:
-        public = urlsplit(config.public_url)
-        hosts.add(_host_setting("public_url", public.netloc))
-        origins.add(f"{public.scheme}://{public.netloc.lower()}")
-    return Guard(
-        frozenset(hosts),
-        frozenset(origins),
-        loopback_origins=not config.is_exposed,
-        ip_literals=not local,
-        this_machine_only=config.auth == "none",
-        cors=CORS,
-    )
-
-
-def _host_setting(setting: str, value: str) -> str:
-    name = host_name(value)
-    if not name:
-        raise ConfigError(
-            f"{setting} names no host.", received=value, fix="mcp.example.org is one."
-        )
-    return name

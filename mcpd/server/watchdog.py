@@ -18,6 +18,7 @@ import trio
 
 from mcpd.app import thread_calls
 from mcpd.app.function import Function
+from mcpd.limits.fair_limiter import FairLimiter
 
 BEAT_S = 0.25  # from one sign of life of the event loop to the next
 BLOCKED_S = 1.0  # without one, until it is told; told again after twice as long, and so on
@@ -42,7 +43,7 @@ class Watchdog:
         flush: writes the log; from the watching thread, since the event loop may be blocked.
     """
 
-    def __init__(self, threads: trio.CapacityLimiter, flush: Callable[[], None]) -> None:
+    def __init__(self, threads: FairLimiter, flush: Callable[[], None]) -> None:
         self._threads = threads
         self._flush = flush
         self._beat = time.monotonic()
@@ -99,14 +100,14 @@ class Watchdog:
     # --- threads for tools --------------------------------------------------------------------
 
     def _look_at_threads(self, now: float) -> None:
-        state = self._threads.statistics()
-        if state.borrowed_tokens < state.total_tokens or not state.tasks_waiting:
+        running, waiting = self._threads.statistics()
+        if running < self._threads.total or not waiting:
             self._full_since = None
             return
         self._full_since = now if self._full_since is None else self._full_since
         if now - self._full_since >= FULL_S and now - self._full_told >= FULL_AGAIN_S:
             self._full_told = now
-            self._tell_full(now, int(state.total_tokens), state.tasks_waiting)
+            self._tell_full(now, self._threads.total, waiting)
 
     def _tell_full(self, now: float, threads: int, waiting: int) -> None:
         calls, frames = thread_calls.running(), sys._current_frames()

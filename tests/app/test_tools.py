@@ -12,6 +12,7 @@ from mcpd import App, Context
 from mcpd.app.function import WrongArguments
 from mcpd.app.tool import Tool
 from mcpd.errors import DeclarationError
+from mcpd.limits.fair_limiter import FairLimiter
 from mcpd.mcp.envelope.headers import mirrored_parameters
 
 
@@ -22,7 +23,7 @@ def only(app: App) -> Tool:
 
 async def run(tool: Tool, **arguments: Any) -> Any:
     raw = msgspec.Raw(msgspec.json.encode(arguments))
-    outcome = await tool.run(raw, None, trio.CapacityLimiter(2))
+    outcome = await tool.run(raw, None, FairLimiter(2, str))
     return outcome.content[0].text if outcome.content else None  # type: ignore[union-attr]
 
 
@@ -197,16 +198,16 @@ async def test_wrong_arguments_name_the_argument_and_what_was_expected(tool, arg
 async def test_arguments_that_are_no_object(tool):
     for raw in (b"[]", b"3", b'"x"'):
         with pytest.raises(WrongArguments):
-            await tool.run(msgspec.Raw(raw), None, trio.CapacityLimiter(1))
+            await tool.run(msgspec.Raw(raw), None, FairLimiter(1, str))
 
 
 async def test_plain_functions_run_in_threads_under_a_limit():
-    app, threads, most = App("x"), trio.CapacityLimiter(2), 0
+    app, threads, most = App("x"), FairLimiter(2, str), 0
 
     @app.tool
     def busy() -> None:
         nonlocal most
-        most = max(most, int(threads.borrowed_tokens))
+        most = max(most, threads.statistics()[0])
         trio.from_thread.run(trio.sleep, 0.02)
 
     async with trio.open_nursery() as nursery:

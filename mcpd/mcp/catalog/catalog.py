@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
-import trio
 
 from mcpd.access.rights import Kind, View
 from mcpd.app.app import Completer
 from mcpd.app.changes import ListKind
 from mcpd.errors import DeclarationError
+from mcpd.limits.fair_limiter import FairLimiter
 from mcpd.mcp.catalog import descriptions
 from mcpd.mcp.catalog.provider import (
     Listed,
@@ -23,6 +23,7 @@ from mcpd.mcp.catalog.tool_results import ResultEnds
 from mcpd.mcp.envelope.headers import mirrored_parameters
 from mcpd.mcp.envelope.params import META_SERVER_INFO, TASKS_EXTENSION
 from mcpd.mcp.revisions import REVISIONS, VERSION_NAMES, Revision
+from mcpd.observer import current
 
 PAGE_SIZE = 100
 MAX_LISTS = 1000  # that are kept encoded
@@ -71,7 +72,7 @@ class Catalog:
     ) -> None:
         self.providers = tuple(providers)
         self.states: dict[Provider, Any] = {}  # filled by the lifespans; ``ctx.state``
-        self.threads = trio.CapacityLimiter(tool_threads)
+        self.threads = FairLimiter(tool_threads, _current_user)
         self.info = _server_info(self.providers[0])
         self.instructions = "\n\n".join(p.instructions for p in self.providers if p.instructions)
         self.server_meta = {META_SERVER_INFO: msgspec.Raw(msgspec.json.encode(self.info))}
@@ -255,6 +256,10 @@ class Catalog:
 
     def resource_updated(self, uri: str) -> None:
         """See app.ChangeListener; nothing is kept of a resource's contents."""
+
+
+def _current_user() -> str:
+    return current.get().user
 
 
 def _shown(kind: Kind, table: Mapping[str, Offered[P]], view: View | None) -> Iterator[P]:

@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import msgspec
-import trio
 
 from mcpd.app.app import Completer
 from mcpd.app.changes import ChangeListener
@@ -16,6 +15,7 @@ from mcpd.app.content import Annotations, Icon, Message, ResourceContents
 from mcpd.app.context import Context
 from mcpd.app.schemas import JsonSchema
 from mcpd.app.tool import Hints, TaskSupport, ToolOutcome
+from mcpd.limits.fair_limiter import FairLimiter
 
 
 class Listed(Protocol):
@@ -56,7 +56,7 @@ class ListedTool(Listed, Protocol):
         """None: the server's setting holds."""
 
     async def run(
-        self, arguments: msgspec.Raw, context: Context | None, threads: trio.CapacityLimiter
+        self, arguments: msgspec.Raw, context: Context | None, threads: FairLimiter
     ) -> ToolOutcome: ...
 
 
@@ -79,7 +79,7 @@ class ListedResource(Listed, Protocol):
         uri: str,
         arguments: dict[str, str],
         context: Context | None,
-        threads: trio.CapacityLimiter,
+        threads: FairLimiter,
     ) -> list[ResourceContents]: ...
 
 
@@ -88,7 +88,7 @@ class ListedPrompt(Listed, Protocol):
 
     def arguments(self) -> list[dict[str, Any]]: ...
     async def get(
-        self, arguments: dict[str, str], context: Context | None, threads: trio.CapacityLimiter
+        self, arguments: dict[str, str], context: Context | None, threads: FairLimiter
     ) -> list[Message]: ...
 
 

@@ -8,8 +8,6 @@ names. GET and DELETE belong to the handshake era.
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
-
 from mcpd.auth.authenticator import Authenticator
 from mcpd.errors import InvalidRequest, McpdError, MethodNotAllowed, UnsupportedProtocolVersion
 from mcpd.http.messages import Answer, Request, Response
@@ -17,12 +15,11 @@ from mcpd.mcp.dispatch import admit_call, failed, handle_notification, serve, te
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.classify import BOTH_ERAS, Envelope, Era, classify
 from mcpd.mcp.envelope.handshake import EnvelopeFault, check_version_header, no_session
-from mcpd.mcp.envelope.headers import HEADER_SESSION, check_mirrored
+from mcpd.mcp.envelope.headers import check_mirrored
 from mcpd.mcp.envelope.modern import modern_caller
 from mcpd.mcp.envelope.params import read_common
-from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
 from mcpd.mcp.request import McpNotification, McpRequest
-from mcpd.mcp.revisions import HANDSHAKE, NEWEST_HANDSHAKE
+from mcpd.mcp.revisions import NEWEST_HANDSHAKE
 from mcpd.mcp.runtime import Runtime
 from mcpd.mcp.transports.admission import Admissions, AuthenticatedRequest, caller_key
 from mcpd.mcp.transports.batch import serve_batch
@@ -32,13 +29,12 @@ from mcpd.mcp.transports.event_streams import (
     kept_call_stream,
     session_stream,
 )
-from mcpd.mcp.transports.opening import opened_by_initialize
+from mcpd.mcp.transports.initialize import initialize
 from mcpd.mcp.transports.wire import (
     ACCEPTED,
     CANCELLED,
     check_accept,
     check_json,
-    message_response,
     outcome_response,
     refusal,
 )
@@ -47,11 +43,10 @@ from mcpd.rpc.messages import (
     Notification,
     RpcResponse,
     decode,
-    encode_result,
     is_batch,
     readable_id,
 )
-from mcpd.sessions.record import Move, Session
+from mcpd.sessions.record import Session
 from mcpd.sessions.stream_ids import read_event_id
 from mcpd.sessions.streams import SESSION_STREAM
 
@@ -207,21 +202,7 @@ class StreamableHttp:
             )
         if not admitted.is_modern:
             check_version_header(admitted.admission.version)
-        changes, sessions = negotiated(read_initialize(call.params)), self._runtime.sessions
-        if admitted.session is None:
-            principal = admitted.principal
-            await self._runtime.limits.count(principal.key, principal.rights.limits.sessions)
-            session = opened_by_initialize(
-                admitted.request, admitted.principal, changes, now=sessions.clock()
-            )
-            await sessions.open(session)
-        else:
-            session = await sessions.move(admitted.session, Move.INITIALIZE, **changes)
-        admitted.request.activity.session = session.id
-        result = initialize_result(self._runtime.catalog, HANDSHAKE[changes["revision"]])
-        body = encode_result(call.id, msgspec.json.encode(result))
-        headers = ((HEADER_SESSION, session.id.encode("ascii")),)
-        return message_response(body, admitted.admission.accepted, headers)
+        return await initialize(self._runtime, admitted, call)
 
     async def _accept_notification(
         self, admitted: AuthenticatedRequest, notification: Notification
