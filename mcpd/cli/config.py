@@ -63,17 +63,18 @@ def tables(rules: AccessRules, origin: str) -> str:
     """The tables of who may do what, as TOML."""
     parts = []
     for name, table in msgspec.to_builtins(rules).items():
-        nested = {key: value for key, value in table.items() if isinstance(value, dict)}
-        plain = {key: value for key, value in table.items() if key not in nested}
-        parts += [_table(_toml_key(name), plain, origin)] if plain else []
-        for key, value in nested.items():
-            parts.append(_table(f"{name}.{_toml_key(key)}", value, origin))
+        parts += _table(name, table, origin)
     return "".join(parts)
 
 
-def _table(name: str, values: Mapping[str, Any], origin: str) -> str:
-    lines = [f"{_toml_key(key)} = {_toml(tuple(value))}\n" for key, value in values.items()]
-    return f"\n[{name}]  # {origin}\n{''.join(lines)}"
+def _table(name: str, table: Mapping[str, Any], origin: str) -> list[str]:
+    nested = {key: value for key, value in table.items() if isinstance(value, dict)}
+    plain = {k: v for k, v in table.items() if k not in nested and v is not None}
+    lines = [f"{_toml_key(key)} = {_toml(value)}\n" for key, value in plain.items()]
+    parts = [f"\n[{name}]  # {origin}\n{''.join(lines)}"] if plain else []
+    for key, value in nested.items():
+        parts += _table(f"{name}.{_toml_key(key)}", value, origin)
+    return parts
 
 
 def _toml_key(name: str) -> str:
@@ -109,6 +110,18 @@ _EXAMPLE_TABLES = """
 # [keys]
 # KEY_ID = ["reader"]  # such a key has what both its owner and these roles have
 
+# [limits]  # of each user; also in a role: [roles.reader.limits]
+# requests_per_minute = 600
+# sessions_per_minute = 30
+# calls_per_minute = 120
+# calls_per_day = 10000
+# bytes_per_day = 100000000
+# calls_at_once = 20
+# streams_at_once = 10
+
+# [limits.tools."search_*"]  # of the calls of these tools together
+# calls_per_minute = 10
+
 # [scopes]
 # "files:write" = ["files:read"]  # the broader one contains the narrower ones
 """
@@ -120,7 +133,7 @@ def _line(name: str, value: Any) -> str:
 
 def _toml(value: Any) -> str:
     """JSON's scalars and arrays are TOML's."""
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return f"[{', '.join(_toml(item) for item in value)}]"
     if isinstance(value, str | Path):
         value = _PASSWORDS.sub(r"\1\2masked", str(value))

@@ -68,6 +68,35 @@ def test_the_example_names_every_setting_and_changes_nothing(tmp_path, capsys):
     file = tmp_path / "mcpd.toml"
     file.write_text(text)
     assert load(flags={}, environ={}, file=file).origins == {}
+    text = text.partition("# Who may do what")[0]
     names = "|".join(setting.name for setting in SETTINGS)
     file.write_text(re.sub(rf"^# ((?:{names}) = )", r"\1", text, flags=re.MULTILINE))
     assert load(flags={}, environ={}, file=file).config == Config()
+
+
+def test_who_may_do_what_is_printed_as_it_can_be_read_again(tmp_path, capsys):
+    file = tmp_path / "mcpd.toml"
+    file.write_text(
+        'port = 1\n[roles.r]\ntools = ["get_*", "!get_secret"]\n'
+        '[roles.r.limits]\ncalls_per_day = 5\n[roles.r.limits.tools."a*"]\ncalls_per_minute = 2\n'
+        '[users]\n"*" = ["r"]\n"eve@x.org" = []\n[scopes]\n"a:w" = ["a:r"]\n'
+        "[limits]\ncalls_at_once = 3\n"
+    )
+    assert main(["config", "--config", str(file)]) == 0
+    told = capsys.readouterr().out
+    again = tmp_path / "again.toml"
+    again.write_text(told)
+    first, second = (load(flags={}, environ={}, file=path).config for path in (file, again))
+    assert first == second
+    assert first.access.roles["r"].limits.tools["a*"].calls_per_minute == 2
+
+
+def test_the_tables_of_the_example_are_valid(capsys, tmp_path):
+    assert main(["config", "--example"]) == 0
+    _, _, tables = capsys.readouterr().out.partition("# Who may do what")
+    lines = [line.removeprefix("# ") for line in tables.splitlines() if line.startswith("# ")]
+    file = tmp_path / "mcpd.toml"
+    file.write_text("\n".join(line for line in lines if line[0] in '["' or " = " in line))
+    config = load(flags={}, environ={}, file=file).config
+    assert config.access.roles["reader"].scopes == ("files:read",)
+    assert config.access.limits.calls_per_day == 10000

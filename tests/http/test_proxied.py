@@ -91,7 +91,7 @@ async def test_what_is_open_to_this_machine_is_closed_behind_a_proxy(tmp_path):
         assert reply.status == 401
         statuses = [
             (await server.connect().request("POST", "/register", json={}, headers=proxied)).status
-            for _ in range(20)
+            for _ in range(32)
         ]
         assert 429 in statuses
 

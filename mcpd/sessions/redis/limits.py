@@ -26,7 +26,7 @@ end
 local function keep()
   redis.call('HSET', KEYS[1], 'number', string.format('%.0f', number),
     'used', tostring(used), 'before', tostring(before))
-  redis.call('PEXPIRE', KEYS[1], math.ceil(2000 * period))
+  redis.call('EXPIRE', KEYS[1], math.ceil(2 * period))
 end
 """
 

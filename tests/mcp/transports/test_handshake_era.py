@@ -454,12 +454,13 @@ async def test_notifications_do_not_flood_and_progress_only_rises(tmp_path):
 
 async def test_calls_are_limited_for_each_user(tmp_path):
     """MCP, server/tools, "Security Considerations" """
-    async with serving(tmp_path, [make_app()], calls_per_minute=20.0) as server:
+    async with serving(tmp_path, [make_app()], calls_per_minute=2.0) as server:
         session = await open_session(server)
         params = {"name": "add", "arguments": {"a": 1, "b": 1}}
-        replies = [(await session.call("tools/call", params)).json() for _ in range(4)]
-        codes = [reply.get("error", {}).get("code") for reply in replies]
+        replies = [await session.call("tools/call", params) for _ in range(4)]
+        codes = [reply.json().get("error", {}).get("code") for reply in replies]
         assert codes == [None, None, -32600, -32600]
+        assert [reply.status for reply in replies] == [200, 200, 429, 429]
         other = await open_session(server, user="bob")
         assert "result" in (await other.call("tools/call", params)).json()
         modern_call = await modern(server.user(), "tools/call", params)
