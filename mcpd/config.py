@@ -110,7 +110,10 @@ class Config:
         1.0, "before draining: not ready, accepting, each answer ends its connection", "S"
     )
     drain_timeout_s: float = _setting(20.0, "for running requests when stopping", "S")
-    # logs
+    # what it tells
+    metrics: str | None = _setting(
+        None, "where Prometheus scrapes: 127.0.0.1:9464 or unix:PATH", "ADDRESS"
+    )
     log_format: Literal["text", "json"] = _setting("text", "text or JSON lines")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severity")
     call_log_rows: int = _setting(0, "calls kept in the call log; 0: it is off", "N")

@@ -81,6 +81,7 @@ class Unauthorized(PeerError):
 
     status = 401
     slug = "invalid_token"
+    reason: str = "other"  # in a word, for those who count
 
 
 class Forbidden(PeerError):

@@ -3,7 +3,7 @@
 A request or message that is served has an ``Activity``. It is current for everything that serves
 it, so that a line in the log can name it. When something is over, an event says what came of it:
 ``Observer.tell`` is the one call that the way through makes. What counts or writes is a listener:
-today the access log.
+see ``events`` for what there is.
 """
 
 import itertools
@@ -66,54 +66,6 @@ def begin(kind: str, number: int = 0) -> Activity:
 def leave() -> None:
     """No activity is current in this task any more."""
     current.set(_NONE)
-
-
-class RequestServed(msgspec.Struct, frozen=True):
-    """An HTTP request was answered, or its client left before that.
-
-    Attributes:
-        status: RFC 9110, section 15; 499: the client left first.
-        size: bytes that were sent.
-        seconds: from its head to its last byte.
-    """
-
-    activity: Activity
-    method: str
-    path: str
-    address: str
-    status: int
-    size: int
-    seconds: float
-
-
-class CallServed(msgspec.Struct, frozen=True):
-    """A call that was given to its handler is over, in whatever transport.
-
-    Attributes:
-        principal: issuer and subject of its caller, in one word.
-        session: that it belongs to; empty: its era has none.
-        target: the tool, prompt or resource that it names, as this server lists it; empty: none.
-        code: of the JSON-RPC error that it was answered with; 0: a result.
-        is_error: the result says that the tool failed.
-        cancelled: it was not answered: its client cancelled it or left, or its time was over.
-        seconds: that it ran; of a call that became a task, until then.
-        credential: the id of the API key or the ``jti`` of the token that showed its caller.
-        client: name and version, as it says of itself.
-        revision: in which it speaks.
-    """
-
-    activity: Activity
-    principal: str
-    session: str
-    method: str
-    target: str
-    code: int
-    is_error: bool
-    cancelled: bool
-    seconds: float
-    credential: str = ""
-    client: str = ""
-    revision: str = ""
 
 
 class Observer:

@@ -14,9 +14,10 @@ import trio.testing
 from mcpd.app.app import App
 from mcpd.auth.tokens import create_token
 from mcpd.config import Config
+from mcpd.events import RequestServed
 from mcpd.http import messages
 from mcpd.http.connection import Connection
-from mcpd.observer import Observer, RequestServed
+from mcpd.observer import Observer
 from mcpd.server import assembly
 from mcpd.server.jwt_secrets import find_secrets
 from mcpd.server.running import running

@@ -4,7 +4,8 @@ import pytest
 import trio
 
 from mcpd import App, Context, ToolError
-from mcpd.observer import CallServed, Observer, RequestServed
+from mcpd.events import CallServed, RequestServed
+from mcpd.observer import Observer
 from tests.in_process import META, HandshakeClient, modern, modern_headers, serving
 
 

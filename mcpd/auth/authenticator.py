@@ -97,7 +97,7 @@ class Authenticator:
         self.access = AccessControl() if access is None else access
         self._scope = scope
         self.generation = 0
-        self.on_refused: Callable[[Sent], Awaitable[None]] | None = None
+        self.on_refused: Callable[[Sent, Unauthorized], Awaitable[None]] | None = None
         self.on_use: Callable[[Identity], None] | None = None  # told of each use of a credential
         self._kinds = tuple(kinds)
         self._clock = clock
@@ -140,9 +140,9 @@ class Authenticator:
             kind = self._kinds[-1]
         try:
             identity = await kind.verify(sent, self._clock())
-        except Unauthorized:
+        except Unauthorized as error:
             if self.on_refused is not None:
-                await self.on_refused(sent)
+                await self.on_refused(sent, error)
             raise
         identity = replace(identity, principal=self._with_rights(identity.principal))
         self.note_use(identity)

@@ -1,17 +1,29 @@
 """Refusals of credentials, with their challenges (RFC 6750, section 3). Pure."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from mcpd.errors import Forbidden, InsufficientScope, Unauthorized
 
+Reason = Literal[
+    "missing", "malformed", "signature", "claims", "expired", "not yet", "revoked", "unknown",
+    "address",
+]  # fmt: skip
 HOW_TO_GET = "Make a token with: mcpd token create --sub YOUR_NAME"
 
 
-def refuse(description: str, scope: str, fix: str = HOW_TO_GET) -> Unauthorized:
-    """A 401 with its challenge (RFC 6750, section 3)."""
-    return Unauthorized(
-        description, fix=fix, headers=_challenge("invalid_token", description, scope)
-    )
+def refuse(
+    description: str, scope: str, fix: str = HOW_TO_GET, *, reason: Reason = "malformed"
+) -> Unauthorized:
+    """A 401 with its challenge (RFC 6750, section 3).
+
+    Args:
+        reason: in a word, for those who count.
+    """
+    headers = _challenge("invalid_token", description, scope)
+    error = Unauthorized(description, fix=fix, headers=headers)
+    error.reason = reason
+    return error
 
 
 def lacks_scope(what: str, scope: str) -> InsufficientScope:

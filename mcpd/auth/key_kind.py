@@ -4,7 +4,7 @@ import math
 
 from mcpd.auth.api_keys import KeyRecord, id_of, looks_like_key
 from mcpd.auth.authenticator import Identity, Sent
-from mcpd.auth.challenges import refuse
+from mcpd.auth.challenges import Reason, refuse
 from mcpd.auth.credential_store import CredentialStore
 from mcpd.auth.principals import Principal
 from mcpd.auth.revocation import Credential, Revocations
@@ -46,28 +46,29 @@ class ApiKeys:
             record.subject, record.issuer, frozenset(record.scopes), "api_key", record.id
         )
         if record.revoked_at is not None or self._revocations.covers(principal, credential):
-            raise self._refuse("it was revoked")
+            raise self._refuse("it was revoked", "revoked")
         if record.expires_at is not None and now >= record.expires_at:
-            raise self._refuse("it has expired")
+            raise self._refuse("it has expired", "expired")
         if not record.takes(sent.address):
-            raise self._refuse("it may not be used from this address")
+            raise self._refuse("it may not be used from this address", "address")
         expires_at = math.inf if record.expires_at is None else record.expires_at
         return Identity(principal, expires_at, credential)
 
     async def _find(self, text: str) -> KeyRecord:
         key_id = id_of(text)
         if key_id is None:
-            raise self._refuse("it is not complete, or mistyped")
+            raise self._refuse("it is not complete, or mistyped", "malformed")
         record = await self._store.find_key(key_id)
         if record is None or not record.is_text(text):
-            raise self._refuse("there is no such key")
+            raise self._refuse("there is no such key", "unknown")
         if len(self._known) >= KNOWN_KEYS:
             del self._known[next(iter(self._known))]
         self._known[text] = record
         return record
 
-    def _refuse(self, reason: str) -> Unauthorized:
-        return refuse(f"The API key is not valid: {reason}.", self._scope, fix=HOW_TO_GET)
+    def _refuse(self, words: str, reason: Reason) -> Unauthorized:
+        told = f"The API key is not valid: {words}."
+        return refuse(told, self._scope, fix=HOW_TO_GET, reason=reason)
 
 
 def _text(sent: Sent) -> str:

@@ -17,7 +17,7 @@ import jwt
 from mcpd.access.scopes import SCOPE_EXECUTE
 from mcpd.auth import base64url
 from mcpd.auth.authenticator import Identity, Sent
-from mcpd.auth.challenges import HOW_TO_GET, refuse
+from mcpd.auth.challenges import HOW_TO_GET, Reason, refuse
 from mcpd.auth.principals import Principal
 from mcpd.auth.revocation import Credential, Revocations
 from mcpd.auth.secrets import Secret
@@ -91,12 +91,12 @@ class Verifier:
         principal = _principal(claims, self._rules.scope)
         credential = _credential(claims)
         if self._revocations.covers(principal, credential):
-            raise self._refuse("it was revoked")
+            raise self._refuse("it was revoked", "revoked")
         return Identity(principal, expires_at, credential)
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         """Check signature, issuer and audience; times are checked apart, against our clock."""
-        rules, reason = self._rules, "it cannot be read"
+        rules, words = self._rules, "it cannot be read"
         for secret in self._candidates(token):
             try:
                 return jwt.decode(
@@ -111,10 +111,10 @@ class Verifier:
                     },
                 )  # fmt: skip
             except jwt.InvalidSignatureError:
-                reason = "its signature does not match any secret of this server"
+                words = "its signature does not match any secret of this server"
             except jwt.PyJWTError as error:
-                raise self._refuse(_reason(error)) from None
-        raise self._refuse(reason)
+                raise self._refuse(_words(error), "claims") from None
+        raise self._refuse(words, "signature")
 
     def _candidates(self, token: str) -> tuple[Secret, ...]:
         """kid chooses; a token without one, or from another library, is tried on all."""
@@ -131,8 +131,8 @@ class Verifier:
         named = self._by_kid.get(str(header.get("kid")))
         return self._secrets if named is None else (named,)
 
-    def _refuse(self, reason: str) -> Unauthorized:
-        return refuse(f"The token is not valid: {reason}.", self._rules.scope)
+    def _refuse(self, words: str, reason: Reason = "malformed") -> Unauthorized:
+        return refuse(f"The token is not valid: {words}.", self._rules.scope, reason=reason)
 
 
 def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -174,6 +174,7 @@ def _bearer_token(authorization: bytes | None, scope: str) -> str:
             "No bearer token was sent.",
             scope,
             fix=f"Send Authorization: Bearer TOKEN. {HOW_TO_GET}",
+            reason="missing",
         )
     scheme, _, token = authorization.decode("latin-1").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
@@ -183,7 +184,7 @@ def _bearer_token(authorization: bytes | None, scope: str) -> str:
     return token.strip()
 
 
-def _reason(error: jwt.PyJWTError) -> str:
+def _words(error: jwt.PyJWTError) -> str:
     """A reason in our words: the library's own may quote the token."""
     reasons: dict[type[jwt.PyJWTError], str] = {
         jwt.InvalidIssuerError: "its iss is not the configured issuer",
@@ -208,7 +209,7 @@ def _check_times(claims: Mapping[str, Any], now: float, rules: TokenRules) -> fl
     if expires_at is None:
         raise refuse("The token is not valid: it has no exp.", rules.scope)
     if now >= expires_at + rules.leeway_s:
-        raise refuse(f"The token expired at {_utc(expires_at)}.", rules.scope)
+        raise refuse(f"The token expired at {_utc(expires_at)}.", rules.scope, reason="expired")
     _seconds(claims, "iat", rules)
     start = _seconds(claims, "nbf", rules)
     if start is not None and now < start - rules.leeway_s:
@@ -216,6 +217,7 @@ def _check_times(claims: Mapping[str, Any], now: float, rules: TokenRules) -> fl
             f"The token is not valid before {_utc(start)}.",
             rules.scope,
             fix="Compare the clocks of this server and of the machine that made the token.",
+            reason="not yet",
         )
     return expires_at + rules.leeway_s
 

@@ -13,6 +13,8 @@ from mcpd.version import __version__
 VERBS = {
     "serve": "run the server",
     "reload": "have a running server read its settings and secrets again; fail if it cannot",
+    "status": "show what a running server does: its tools, clients, limits and last errors",
+    "log-level": "change the log level of a running server",
     "config": "print the settings in force and where they come from, or an example file",
     "bridge": "connect a client that starts its servers as children to an HTTP server",
     "token": "create, inspect and revoke tokens",

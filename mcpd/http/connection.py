@@ -6,6 +6,7 @@ from math import inf
 import trio
 
 from mcpd.errors import McpdError, PeerError, fault
+from mcpd.events import RequestServed
 from mcpd.http import answers, closing, sse
 from mcpd.http import bounds as fixed
 from mcpd.http.body import RequestBody
@@ -18,7 +19,7 @@ from mcpd.http.phases import TIMEOUTS, Phase
 from mcpd.http.routes import Verdict
 from mcpd.http.state import ServerState
 from mcpd.http.stream_sink import StreamSink
-from mcpd.observer import RequestServed, begin
+from mcpd.observer import begin
 
 log = logging.getLogger("mcpd.http")
 

@@ -10,6 +10,7 @@ import trio
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import McpdError, MethodNotFound, TooManyRequests, fault
+from mcpd.events import CallServed
 from mcpd.mcp.catalog.tool_results import EncodedResult
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.params import Params
@@ -29,7 +30,7 @@ from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.request import McpNotification, McpRequest, Method
 from mcpd.mcp.revisions import VERSION_NAMES
 from mcpd.mcp.runtime import Runtime
-from mcpd.observer import CallServed, current
+from mcpd.observer import current
 from mcpd.rpc.messages import Call, RequestId, encode_error, encode_result
 from mcpd.sessions.record import SessionId
 

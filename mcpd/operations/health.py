@@ -60,6 +60,13 @@ class Health:
 
     async def ready(self, request: Request) -> Answer:
         """200 if all that this server offers can be had here; else 503, with what is missing."""
+        missing = await self.missing()
+        return _answer(
+            {"status": "not ready" if missing else "ok", "missing": missing}, good=not missing
+        )
+
+    async def missing(self) -> list[str]:
+        """What cannot be had here now, in words."""
         store_state, missing = await self._look(), []
         if not self.is_ready():
             missing.append("draining")
@@ -67,9 +74,12 @@ class Health:
             missing.append(f"store {store_state}")
         if trouble := self.credentials_trouble():
             missing.append(f"credentials {trouble}")
-        return _answer(
-            {"status": "not ready" if missing else "ok", "missing": missing}, good=not missing
-        )
+        return missing
+
+    @property
+    def store_state(self) -> str:
+        """``ok``, or in a word what is wrong, as of the last look."""
+        return self._store_state
 
     def _status(self, store_state: str) -> str:
         if not self.is_ready():

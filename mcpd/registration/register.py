@@ -1,6 +1,5 @@
 """POST /register: open a session and tell the client everything it needs to go on."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from mcpd.errors import BadRequest, MethodNotAllowed, TooManyRequests
+from mcpd.events import Registered
 from mcpd.http.addresses import limit_key
 from mcpd.http.answers import json_response
 from mcpd.http.messages import Answer, Request, Response
@@ -16,6 +16,7 @@ from mcpd.limits.policy import Limits
 from mcpd.mcp.envelope.headers import HEADER_SESSION, HEADER_SESSION_ALIAS
 from mcpd.mcp.methods.lifecycle import MAX_CAPABILITIES_BYTES
 from mcpd.mcp.transports.opening import new_session
+from mcpd.observer import Observer
 from mcpd.registration.description import TOKEN_HINT, Description
 from mcpd.registration.parse_body import (
     MAX_REGISTRATION_BYTES,
@@ -41,7 +42,7 @@ class Registrations:
     sessions: Sessions
     description: Description
     limits: Limits
-    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)  # kind, outcome
+    observer: Observer = field(default_factory=Observer)
 
     async def post(self, request: Request) -> Answer:
         """Register; each kind of registration and its outcome is counted."""
@@ -49,14 +50,14 @@ class Registrations:
         try:
             kind, members = read_registration(await request.body(MAX_REGISTRATION_BYTES))
         except UnreadableRegistration:
-            self.outcomes["unknown", "refused"] += 1
+            self.observer.tell(Registered("unknown", "refused"))
             raise
         if kind is BodyKind.OAUTH_CLIENT:
-            self.outcomes["oauth", "refused"] += 1
+            self.observer.tell(Registered("oauth", "refused"))
             raise self._oauth_is_off(request)
         session = self._session(request, members)
         await self.sessions.open(session)
-        self.outcomes["session", "accepted"] += 1
+        self.observer.tell(Registered("session", "accepted"))
         request.activity.session = session.id
         return self._welcome(request, session)
 
@@ -81,7 +82,7 @@ class Registrations:
             key = limit_key(request.peer.address)
             await self.limits.count(key, self.limits.registrations)
         except TooManyRequests:
-            self.outcomes["unknown", "limited"] += 1
+            self.observer.tell(Registered("unknown", "limited"))
             raise
 
     def _session(self, request: Request, members: dict[str, Any]) -> Session:

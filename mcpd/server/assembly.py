@@ -8,7 +8,8 @@ from mcpd.auth.authenticator import Authenticator, Sent
 from mcpd.auth.seal import Sealer
 from mcpd.auth.secrets import SecretSource
 from mcpd.config import Config
-from mcpd.errors import ConfigError
+from mcpd.errors import ConfigError, Unauthorized
+from mcpd.events import CredentialRefused, LimitPassed
 from mcpd.http.addresses import limit_key
 from mcpd.http.forwarded import TrustedProxies
 from mcpd.http.messages import Endpoint
@@ -59,7 +60,7 @@ class Server:
     runtime: Runtime
     credentials: Credentials
     state: ServerState
-    registrations: Registrations
+    health: Health
     secret_origin: str
 
     def close(self) -> None:
@@ -108,10 +109,12 @@ def build(
     backend = open_backend(config)
     credentials = _credentials(config, secrets, backend)
     authenticator = credentials.authenticator
+    for part in backend.observed:
+        part.observer = observer
     runtime = _runtime(config, catalog, backend, secrets, observer, credentials.access)
-    authenticator.on_refused = _stranger_counter(runtime.limits, credentials.access)
+    authenticator.on_refused = _refusal_counter(runtime.limits, credentials.access, observer)
     description = _describe(config, catalog, authenticator)
-    registrations = Registrations(runtime.sessions, description, runtime.limits)
+    registrations = Registrations(runtime.sessions, description, runtime.limits, observer)
     routes = _mcp_routes(runtime, authenticator, config)
     health = Health(runtime.sessions, description, lambda: state.ready, lambda: credentials.trouble)
     routes += _health_routes(health) + _key_routes(credentials)
@@ -131,7 +134,7 @@ def build(
     credentials.end_streams = state.end_streams
     state.may_open = lambda opener: not credentials.is_revoked(opener)
     origin = "" if config.auth == "none" else secrets.origin
-    return Server(config, backend, runtime, credentials, state, registrations, origin)
+    return Server(config, backend, runtime, credentials, state, health, origin)
 
 
 def _catalog(config: Config, providers: Sequence[Provider]) -> Catalog:
@@ -159,6 +162,7 @@ def _runtime(
         max_per_user=config.max_sessions_per_user,
         bus=backend.bus,
         clock=backend.clock,
+        observer=observer,
     )
     limits = make_limits(
         registrations_per_minute=config.registrations_per_minute,
@@ -169,6 +173,7 @@ def _runtime(
         processes=config.workers,
         clock=backend.clock,
     )
+    limits.on_refusal.append(lambda name: observer.tell(LimitPassed(name)))
     sealer = Sealer("request state", secrets.secrets)  # what one process seals, others open
     return make_runtime(
         catalog,
@@ -189,10 +194,13 @@ def make_caps(config: Config) -> Caps:
     return Caps(max_body_bytes=config.max_body_bytes, **given)
 
 
-def _stranger_counter(limits: Limits, access: AccessControl) -> Callable[[Sent], Awaitable[None]]:
+def _refusal_counter(
+    limits: Limits, access: AccessControl, observer: Observer
+) -> Callable[[Sent, Unauthorized], Awaitable[None]]:
     """Guessing at credentials is limited like requests are: by address, since there is no user."""
 
-    async def count(sent: Sent) -> None:
+    async def count(sent: Sent, error: Unauthorized) -> None:
+        observer.tell(CredentialRefused(error.reason))
         if not sent.is_loopback or limits.limit_loopback:
             await limits.count(limit_key(sent.address), access.everybody.requests)
 

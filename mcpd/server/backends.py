@@ -154,6 +154,7 @@ def sqlite_backend(
         tasks=SqliteTasks(file, process, clock=clock),
         process=process,
         clock=clock,
+        observed=(file,),
     )
 
 

@@ -5,19 +5,25 @@ import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 import trio
 
 from mcpd.server.environment import seal
+from mcpd.server.reports import ReportReader
 from mcpd.server.worker import READY, REFUSED, RELOADED, RETIRE, VARIABLE, to_environ
 
+LAST_REPORT_S = 1.0  # to read what a process has sent before its end
 END_S = 5.0  # for a killed process to be gone
 
 
 class Child:
     """A process with its lifeline."""
 
-    def __init__(self, process: trio.Process, lifeline: trio.SocketStream) -> None:
+    def __init__(
+        self, process: trio.Process, lifeline: trio.SocketStream, reports: ReportReader
+    ) -> None:
+        self.reports = reports
         self.process = process
         self.ended = trio.Event()
         self.is_ready = False
@@ -60,7 +66,9 @@ class Child:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen)
+                nursery.start_soon(self.reports.run)
                 await self.process.wait()
+                await self._take_last_report()
                 nursery.cancel_scope.cancel()
         finally:
             self.kill()
@@ -71,6 +79,11 @@ class Child:
             self.ended.set()
             self.answered.set()
             self._settled.set()
+
+    async def _take_last_report(self) -> None:
+        """It was sent before the process ended; the other end is closed, so this ends at once."""
+        with trio.move_on_after(LAST_REPORT_S):
+            await self.reports.ended.wait()
 
     async def _listen(self) -> None:
         try:
@@ -156,26 +169,34 @@ async def spawn(
         OSError: the system has no room for another process, or the program is not there.
     """
     sealed = seal(secret)
-    try:
-        ours, theirs = socket.socketpair()
-    except OSError:
-        os.close(sealed)
-        raise
-    try:
+    with ExitStack() as given, ExitStack() as kept:
+        given.callback(os.close, sealed)
+        ours, theirs = _pair(given, kept)
+        our_reports, their_reports = _pair(given, kept)
         numbers = [sock.fileno() for sock in sockets]
-        inherited = to_environ(numbers, theirs.fileno(), sealed, prints_next_step=prints_next_step)
+        inherited = to_environ(
+            numbers,
+            theirs.fileno(),
+            their_reports.fileno(),
+            sealed,
+            prints_next_step=prints_next_step,
+        )
         process = await trio.lowlevel.open_process(
             list(command),
             stdin=subprocess.DEVNULL,
             env={**environ, VARIABLE: inherited},
-            pass_fds=(*numbers, theirs.fileno(), sealed),
+            pass_fds=(*numbers, theirs.fileno(), their_reports.fileno(), sealed),
             start_new_session=True,
         )
-    except OSError:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
-        os.close(sealed)
+        kept.pop_all()
     ours.setblocking(False)
-    return Child(process, trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
+    lifeline = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+    return Child(process, lifeline, ReportReader(our_reports))
+
+
+def _pair(given: ExitStack, kept: ExitStack) -> tuple[socket.socket, socket.socket]:
+    """Connected sockets: ours, closed if there is no process, and what the process is given."""
+    ours, theirs = socket.socketpair()
+    kept.callback(ours.close)
+    given.callback(theirs.close)
+    return ours, theirs

@@ -10,16 +10,18 @@ import os
 import resource
 import signal
 from collections.abc import Callable, MutableMapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
 
 import trio
 
 from mcpd.config import Config
 from mcpd.errors import Unavailable
+from mcpd.events import CallServed, RequestServed
 from mcpd.http.server import HttpServer
-from mcpd.observer import CallServed, Observer, RequestServed
+from mcpd.observer import Observer
 from mcpd.server.assembly import Server, build
+from mcpd.server.gauges import Gauges
 from mcpd.server.listeners import (
     addresses,
     are_local,
@@ -29,7 +31,10 @@ from mcpd.server.listeners import (
     remove_unix,
 )
 from mcpd.server.neighbours import Presence, present, state_in_use, unit_of
+from mcpd.server.operations import Operations
 from mcpd.server.reload import InForce, Reload, removed_keys
+from mcpd.server.reporting import Reporter
+from mcpd.server.reports import ReportSender
 from mcpd.server.running import running
 from mcpd.server.stopping import Stopping
 from mcpd.server.systemd import Notifier
@@ -38,6 +43,8 @@ from mcpd.server.watchdog import Watchdog
 from mcpd.server.worker import READY, REFUSED, RELOADED, RETIRE, Inheritance
 from mcpd.telemetry.call_log import CallLog
 from mcpd.telemetry.logs import LogWriter, set_level
+from mcpd.telemetry.metering import Metering
+from mcpd.telemetry.meters import Meters
 
 log = logging.getLogger("mcpd.server")
 
@@ -96,30 +103,30 @@ class Daemon:
 
     async def _run(self, listeners: list[trio.SocketListener]) -> None:
         config, tls = self._config, _tls(self._config)
-        observer = Observer()
-        if config.access_log:
-            observer.listen(RequestServed, self._writer.access)
-        call_log = CallLog(config.state_path, config.call_log_rows)
-        if config.call_log_rows:
-            observer.listen(CallServed, call_log.call)
-            observer.listen(RequestServed, call_log.request)
+        observer, meters = Observer(), Meters()
+        call_log = self._listen(observer, meters)
         server = self._build(observer, local=are_local(listeners))
+        http = HttpServer(server.state, wrap_tls=tls.wrap if tls else None)
+        watchdog = Watchdog(server.catalog.threads, self._writer.flush)
+        gauges = Gauges(server, http, meters, lambda: watchdog.lag_s)
+        reporter = Reporter(gauges, server.health, self._writer)
         in_force = InForce.read(config, self._environ)
         urls = addresses(listeners, "https" if tls else "http")
         try:
             async with trio.open_nursery() as outer:
                 await outer.start(self._writer.run)
                 outer.start_soon(self._notifier.feed_watchdog)
-                outer.start_soon(Watchdog(server.catalog.threads, self._writer.flush).run)
+                outer.start_soon(watchdog.run)
                 upkeep = [server.state.timers.run, server.credentials.run]
-                upkeep += [call_log.run] if config.call_log_rows else []
+                upkeep += [] if call_log is None else [call_log.run]
                 async with running(
                     server.backend, server.runtime, config.state_path, *upkeep
                 ) as calls:
                     await server.credentials.look_first()
                     with self._presence_on(urls) as presence:
                         reload = self._make_reload(in_force, server, tls, presence)
-                        await self._serve(server, listeners, urls, tls, calls, reload)
+                        async with self._reporting(outer, reporter, urls):
+                            await self._serve(server, http, listeners, urls, calls, reload)
                 log.info("stopped")
                 outer.cancel_scope.cancel()
             if self._inheritance is None:
@@ -139,16 +146,37 @@ class Daemon:
             return nullcontext()
         return present(self._config.state_path, urls, self._unit, self._environ)
 
+    def _listen(self, observer: Observer, meters: Meters) -> CallLog | None:
+        """Who hears what happens; the call log, if there is one."""
+        Metering(meters).listen(observer)
+        if self._config.access_log:
+            observer.listen(RequestServed, self._writer.access)
+        if not self._config.call_log_rows:
+            return None
+        call_log = CallLog(self._config.state_path, self._config.call_log_rows)
+        observer.listen(CallServed, call_log.call)
+        observer.listen(RequestServed, call_log.request)
+        return call_log
+
+    def _reporting(
+        self, nursery: trio.Nursery, reporter: Reporter, urls: list[str]
+    ) -> AbstractAsyncContextManager[None]:
+        """A worker reports to its supervisor, which operators ask."""
+        if self._inheritance is None:
+            return Operations(self._config, reporter.report, set_level, urls).serving()
+        sender = ReportSender(self._inheritance.reports, reporter.report, set_level)
+        nursery.start_soon(sender.run)
+        return nullcontext()
+
     async def _serve(
         self,
         server: Server,
+        http: HttpServer,
         listeners: list[trio.SocketListener],
         urls: list[str],
-        tls: Tls | None,
         calls: trio.CancelScope,
         reload: Callable[[], None],
     ) -> None:
-        http = HttpServer(server.state, wrap_tls=tls.wrap if tls else None)
         async with trio.open_nursery() as signals:
             async with trio.open_nursery() as connections:
                 stopping = Stopping(

@@ -34,13 +34,33 @@ async def open_listeners(
         return listen_on(passed)
     if config.unix is not None:
         return [await _open_unix(config.unix, config.state_path)]
+    return await _open_tcp(config.host, config.port, config.state_path)
+
+
+async def open_address(setting: str, address: str, state_path: Path) -> list[trio.SocketListener]:
+    """Sockets of a setting such as ``127.0.0.1:9464``, ``[::1]:9464`` or ``unix:PATH``.
+
+    Raises:
+        ConfigError, Unavailable: see ``open_listeners``.
+    """
+    if address.startswith("unix:"):
+        return [await _open_unix(Path(address[5:]).expanduser(), state_path)]
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535 or not host:
+        raise ConfigError(
+            f"{setting} names no address.", received=address[:100], fix="Like 127.0.0.1:9464."
+        )
+    return await _open_tcp(host.strip("[]"), int(port), state_path)
+
+
+async def _open_tcp(host: str, port: int, state_path: Path) -> list[trio.SocketListener]:
     try:
-        return await trio.open_tcp_listeners(config.port, host=config.host, backlog=BACKLOG)
+        return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
     except OSError as error:
-        where = f"{config.host} port {config.port}"
+        where = f"{host} port {port}"
         cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
         if errno.EADDRINUSE in (error.errno, cause.errno):
-            raise await in_use(where, config.state_path, config.host, config.port) from error
+            raise await in_use(where, state_path, host, port) from error
         raise _cannot_listen(where, error) from error
 
 

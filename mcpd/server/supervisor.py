@@ -19,9 +19,11 @@ from mcpd.server.environment import secrets_of
 from mcpd.server.jwt_secrets import find_secrets
 from mcpd.server.listeners import addresses, log_addresses, open_listeners, remove_unix
 from mcpd.server.neighbours import present, unit_of
+from mcpd.server.operations import Operations
 from mcpd.server.reload import InForce, ReadConfig, Reload
 from mcpd.server.systemd import Notifier
 from mcpd.server.workers_reload import WorkersReload
+from mcpd.server.workers_report import WorkersReport
 from mcpd.telemetry.logs import LogWriter
 
 log = logging.getLogger("mcpd.supervisor")
@@ -86,6 +88,7 @@ class Supervisor:
         self._stopping = trio.Event()
         self._all_gone = trio.Event()
         self._rolling = False
+        self._report = WorkersReport(self._all, writer)
 
     async def run(self) -> None:
         """Keep the workers until told to stop.
@@ -103,9 +106,12 @@ class Supervisor:
                 nursery.start_soon(self._notifier.feed_watchdog)
                 urls = addresses(listeners, "https" if self._config.tls_certificate else "http")
                 state_path = self._config.state_path
+                set_level = partial(self._report.set_level, nursery)
+                operations = Operations(self._config, self._report.collect, set_level, urls)
                 with present(state_path, urls, self._unit, self._environ) as presence:
                     reload = WorkersReload(self._make_reload(), presence, self._notifier)
-                    await self._run(nursery, listeners, urls, reload)
+                    async with operations.serving():
+                        await self._run(nursery, listeners, urls, reload)
                 nursery.cancel_scope.cancel()
             remove_unix(self._config, listeners)
         finally:
@@ -163,6 +169,7 @@ class Supervisor:
             await child.follow()
         finally:
             self._all.discard(child)
+            self._report.ended(child)
             if not self._all:
                 self._all_gone.set()
 
@@ -186,6 +193,7 @@ class Supervisor:
             if child.age_s > MAX_RETRY_S:
                 delay_s = FIRST_RETRY_S
             if self._is_vacant(place):
+                self._report.restarts += 1
                 log.error("worker %d ended (%s); a new one in %g s", *child.exit_summary, delay_s)
             while self._is_vacant(place):
                 with trio.move_on_after(delay_s):

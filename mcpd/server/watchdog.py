@@ -26,6 +26,7 @@ FULL_S = 2.0  # with no thread free and calls that wait, until that is told
 FULL_AGAIN_S = 60.0
 SHOWN_FRAMES = 12
 SHOWN_CALLS = 5
+LAG_KEPT_S = 60.0
 END_S = 1.0  # for the thread to notice the end
 
 log = logging.getLogger("mcpd.watchdog")
@@ -51,6 +52,8 @@ class Watchdog:
         self._loop_thread = 0
         self._full_since: float | None = None
         self._full_told = -FULL_AGAIN_S
+        self._lags = (0.0, 0.0)  # the longest of this minute, and of the one before
+        self._minute = time.monotonic()
 
     async def run(self) -> None:
         """Watch for ever.
@@ -62,12 +65,24 @@ class Watchdog:
         watcher.start()
         try:
             while True:
+                self._note_lag(time.monotonic() - self._beat - BEAT_S)
                 self._beat = time.monotonic()
                 self._look_at_threads(self._beat)
                 await trio.sleep(BEAT_S)
         finally:
             self._stop.set()
             watcher.join(END_S)
+
+    @property
+    def lag_s(self) -> float:
+        """The longest time for which the event loop was late, of the last minute or two."""
+        return max(self._lags)
+
+    def _note_lag(self, lag_s: float) -> None:
+        now = time.monotonic()
+        if now - self._minute >= LAG_KEPT_S:
+            self._minute, self._lags = now, (0.0, self._lags[0])
+        self._lags = (max(self._lags[0], lag_s), self._lags[1])
 
     # --- the event loop -----------------------------------------------------------------------
 

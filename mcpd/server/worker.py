@@ -1,9 +1,10 @@
 """What a worker process gets from its supervisor, and what it says to it.
 
-The supervisor passes listening sockets, one end of a socket pair, the lifeline, and memory that
-holds the secrets of its environment. The worker writes READY once it serves and a BEAT every few
-seconds, which tells that its event loop turns; RELOADED or REFUSED answers each SIGHUP. When the
-other end closes, the supervisor is gone, and the worker drains.
+The supervisor passes listening sockets, ends of two socket pairs, the lifeline and that of
+``reports``, and memory that holds the secrets of its environment. On the lifeline the worker writes
+READY once it serves and a BEAT every few seconds, which tells that its event loop turns; RELOADED
+or REFUSED answers each SIGHUP. When the other end closes, the supervisor is gone, and the worker
+drains.
 """
 
 import os
@@ -32,6 +33,7 @@ class Inheritance:
 
     sockets: list[socket.socket]
     lifeline: socket.socket
+    reports: socket.socket  # see ``reports``
     variables: dict[str, str]  # of the environment, which are secret
     prints_next_step: bool  # whether it is the one that prints what to do next
 
@@ -58,9 +60,12 @@ class Inheritance:
                 return
 
 
-def to_environ(sockets: list[int], lifeline: int, sealed: int, *, prints_next_step: bool) -> str:
+def to_environ(
+    sockets: list[int], lifeline: int, reports: int, sealed: int, *, prints_next_step: bool
+) -> str:
     """The value of VARIABLE for these descriptors."""
-    return f"{','.join(map(str, sockets))};{lifeline};{sealed};{int(prints_next_step)}"
+    numbers = ",".join(map(str, sockets))
+    return f"{numbers};{lifeline};{reports};{sealed};{int(prints_next_step)}"
 
 
 def read_inheritance(environ: MutableMapping[str, str]) -> Inheritance | None:
@@ -73,10 +78,11 @@ def read_inheritance(environ: MutableMapping[str, str]) -> Inheritance | None:
     if value is None:
         return None
     try:
-        sockets, lifeline, sealed, prints_next_step = value.split(";")
+        sockets, lifeline, reports, sealed, prints_next_step = value.split(";")
         return Inheritance(
             [_adopt(int(number)) for number in sockets.split(",")],
             _adopt(int(lifeline)),
+            _adopt(int(reports)),
             unseal(int(sealed)),
             prints_next_step == "1",
         )

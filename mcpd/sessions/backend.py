@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import trio
 
 from mcpd.auth.credential_store import CredentialStore
 from mcpd.clock import SteadyClock
 from mcpd.limits.ledger import Ledger
+from mcpd.observer import Observer
 from mcpd.sessions.bus import Bus
 from mcpd.sessions.store import SessionStore
 from mcpd.sessions.streams import (
@@ -18,6 +20,12 @@ from mcpd.sessions.streams import (
     EventLog,
 )
 from mcpd.sessions.task_store import TaskStore
+
+
+class Observed(Protocol):
+    """Tells of each of its uses, by ``StoreUsed``."""
+
+    observer: Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class Backend:
         process: the name of this process among all that use the store.
         clock: by which its times are; see ``SteadyClock``.
         credentials, ledger: None: they are kept elsewhere.
+        observed: what tells of each use of the store.
         run: keeps what needs a task of its own, for ever; it is started with ``nursery.start``.
     """
 
@@ -47,6 +56,7 @@ class Backend:
     clock: Callable[[], float] = field(default_factory=SteadyClock)
     credentials: CredentialStore | None = None
     ledger: Ledger | None = None
+    observed: tuple[Observed, ...] = ()
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Run in a nursery that outlives the users of the store.

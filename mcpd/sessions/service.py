@@ -10,7 +10,9 @@ from msgspec.structs import replace
 from mcpd.auth.principals import Principal
 from mcpd.clock import SteadyClock
 from mcpd.errors import BadRequest, SessionNotFound, StoreError
+from mcpd.events import SessionEnded, SessionsSwept
 from mcpd.limits.seldom import Seldom
+from mcpd.observer import Observer
 from mcpd.sessions.active_sessions import ActiveSessions
 from mcpd.sessions.bus import Bus, Signal, SignalKind
 from mcpd.sessions.record import Move, Session, SessionId, step
@@ -42,6 +44,7 @@ class Sessions:
     clock: Callable[[], float] = field(default_factory=SteadyClock)
     active: ActiveSessions = field(default_factory=ActiveSessions)
     bus: Bus = field(default_factory=Bus)
+    observer: Observer = field(default_factory=Observer)
 
     def __post_init__(self) -> None:
         self.bus.listen(SignalKind.ENDED, self._over_elsewhere)
@@ -152,6 +155,7 @@ class Sessions:
         self._over(session.id)
         if not was_there:
             raise gone()
+        self.observer.tell(SessionEnded(session.revision or "", self.clock() - session.created_at))
 
     def _over(self, session_id: SessionId) -> None:
         """Tell this process and the others."""
@@ -190,6 +194,7 @@ class Sessions:
                     next_sweep = trio.current_time() + min(SWEEP_EVERY_S, self.timeout_s / 2)
                     swept = await self.sweep()
                     if swept:
+                        self.observer.tell(SessionsSwept(swept))
                         log.info("sessions expired: %d", swept)
                 await self.store.flush()
                 for session_id in await self.store.refresh(self.active.active()):

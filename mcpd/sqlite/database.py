@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from mcpd.errors import StoreError
+from mcpd.events import StoreUsed
+from mcpd.observer import Observer
 from mcpd.sqlite.faults import Condition, fault_of, store_error
 from mcpd.sqlite.opening import (
     connect,
@@ -57,6 +59,7 @@ class Database:
         alone: keep other processes out; a caller that caches what it read needs that.
 
     Attributes:
+        observer: told of each use.
         condition: whether it can be written, as far as is known.
 
     Raises (from the constructor, which blocks):
@@ -75,6 +78,7 @@ class Database:
     ) -> None:
         self.path = path
         self.condition = Condition(path)
+        self.observer = Observer()
         self._limiter = trio.CapacityLimiter(1)
         self._turn = trio.Lock()
         self._pending: list[_Pending[Any]] = []
@@ -113,11 +117,20 @@ class Database:
 
         Cancellation: waits until the thread is done.
         """
+        began = trio.current_time()
         try:
-            return await trio.to_thread.run_sync(job, self._connection, limiter=self._limiter)
+            result = await trio.to_thread.run_sync(job, self._connection, limiter=self._limiter)
         except sqlite3.Error as error:
+            self._tell("read", began, failed=True)
             self.condition.note(error)
             raise store_error(error) from error
+        self._tell("read", began)
+        return result
+
+    def _tell(self, operation: str, began: float, *, failed: bool = False) -> None:
+        if self.observer.hears(StoreUsed):
+            seconds = trio.current_time() - began
+            self.observer.tell(StoreUsed(self.path.name, operation, seconds, failed))
 
     async def write(self, job: Job[T], *, durable: bool = True) -> T:
         """Run ``job`` in a transaction, perhaps with others; returns once it is on disk.
@@ -142,8 +155,10 @@ class Database:
         try:
             if not pending.done:
                 group, self._pending = self._pending, []
+                began = trio.current_time()
                 with trio.CancelScope(shield=True):  # bounded by SQLite's own timeouts
                     await trio.to_thread.run_sync(self._commit, group, limiter=self._limiter)
+                self._tell("write", began, failed=_first_fault(group) is not None)
                 self._note(group)
         finally:
             self._turn.release()

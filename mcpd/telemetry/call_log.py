@@ -17,8 +17,8 @@ from typing import NamedTuple
 import trio
 
 from mcpd.errors import McpdError
+from mcpd.events import CallServed, RequestServed
 from mcpd.limits.seldom import Seldom
-from mcpd.observer import CallServed, RequestServed
 from mcpd.sqlite import Database
 
 FILE = "calls.sqlite"

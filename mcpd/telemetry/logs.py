@@ -12,20 +12,24 @@ import re
 import threading
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from typing import Any, NamedTuple
 
 import msgspec
 import trio
 
-from mcpd.observer import RequestServed, current
+from mcpd.events import RequestServed
+from mcpd.observer import current
 from mcpd.telemetry.descriptor import Descriptor
+from mcpd.telemetry.report import MAX_LINES as MAX_RECENT
+from mcpd.telemetry.report import LogLine
 
 FLUSH_EVERY_S = 0.05  # short, so that a batch never holds the interpreter for long
 STALLED_S = 0.5  # between looks at a reader that has stalled
 WRITE_S = 1.0  # for the reader to take something; then the lines wait for the next flush
 FLUSH_AT_END_S = 2.0
 MAX_LINES = 20_000
+MAX_RECENT_CHARS = 300
 STDERR = 2
 KNOWN_WORDS = 1024  # values of fields whose form in a line is remembered
 KNOWN_WORD_CHARS = 128
@@ -70,6 +74,8 @@ class LogWriter(logging.Handler):
         self._journald = journald
         self._waiting: deque[_Line | _Access] = deque(maxlen=MAX_LINES)
         self._dropped = 0
+        self.recent: deque[LogLine] = deque(maxlen=MAX_RECENT)  # that warn
+        self.warned: Counter[str] = Counter()  # how many, by level
         self._wake: trio.Event | None = None  # set while the flusher is parked
         self._token: trio.lowlevel.TrioToken | None = None
         self._loop_thread = 0
@@ -78,9 +84,17 @@ class LogWriter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record; from any thread."""
         try:
-            self._put(_line_of(record))
+            line = _line_of(record)
+            if record.levelno >= logging.WARNING:
+                self._note(line)
+            self._put(line)
         except Exception:  # a bad format string must not fail its caller
             self.handleError(record)
+
+    def _note(self, line: _Line) -> None:
+        words = _clean(line.message.partition("\n")[0])[:MAX_RECENT_CHARS]
+        self.recent.append(LogLine(line.when, line.level.lower(), line.logger, words))
+        self.warned[line.level.lower()] += 1
 
     def access(self, served: RequestServed) -> None:
         """Log a served request; a listener of ``Observer``."""

@@ -9,7 +9,8 @@ import sys
 import pytest
 import trio
 
-from mcpd.observer import Activity, RequestServed
+from mcpd.events import RequestServed
+from mcpd.observer import Activity
 from mcpd.telemetry.descriptor import Descriptor
 from mcpd.telemetry.logs import MAX_LINES, LogWriter
 from tests.peer import Peer

@@ -5,11 +5,12 @@ import trio
 import trio.testing
 
 from mcpd.errors import NotFound
+from mcpd.events import RequestServed
 from mcpd.http.bounds import Bounds
 from mcpd.http.connection import Connection
 from mcpd.http.messages import EventStream, Peer, Request, Response
 from mcpd.http.state import ServerState
-from mcpd.observer import Observer, RequestServed
+from mcpd.observer import Observer
 from tests import peer as client
 
 STREAM = ((b"content-type", b"text/event-stream"),)

@@ -9,7 +9,8 @@ import trio
 
 from mcpd.cli import main
 from mcpd.errors import StoreError
-from mcpd.observer import Activity, CallServed, RequestServed
+from mcpd.events import CallServed, RequestServed
+from mcpd.observer import Activity
 from mcpd.server.exit_codes import EXIT_CONFIG
 from mcpd.telemetry import call_log
 from mcpd.telemetry.call_log import CallLog, read

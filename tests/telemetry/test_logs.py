@@ -8,7 +8,8 @@ import sys
 import pytest
 import trio
 
-from mcpd.observer import Activity, RequestServed
+from mcpd.events import RequestServed
+from mcpd.observer import Activity
 from mcpd.telemetry.logs import LogWriter
 
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import InternalError, McpdError, StoreError
+from mcpd.events import CallRecovered
 from mcpd.mcp.calls.run import finish, run
 from mcpd.mcp.catalog.tool_results import error_result
 from mcpd.mcp.dispatch import Outcome, failed, make_request
@@ -62,9 +63,11 @@ async def _go_on(runtime: Runtime, kept: KeptCall, writer: CallWriter) -> None:
     method = request.method
     if method.repeatable is not None and method.repeatable(request):
         log.info("going on with %s, whose process is gone", call.method)
+        runtime.observer.tell(CallRecovered("repeated"))
         await run(request, writer)
         return
     log.warning("%s was interrupted: its process is gone", call.method)
+    runtime.observer.tell(CallRecovered("interrupted"))
     try:
         await finish(request, writer, _interrupted(request))
     except StoreError as error:

@@ -175,6 +175,12 @@ class Catalog:
             self._lists[kind, revision, view] = pages
         return pages[descriptions.page_number(kind, cursor, len(pages))]
 
+    def list_size(self, kind: str) -> tuple[int, int]:
+        """How many items a list has, and its bytes as JSON, in the newest revision."""
+        self.list_page(kind, REVISIONS[0], None)
+        pages = self._lists[kind, REVISIONS[0], None]
+        return len(self._described(kind, REVISIONS[0], None)), sum(len(bytes(p)) for p in pages)
+
     @property
     def discovery(self) -> msgspec.Raw:
         """The encoded result of server/discover."""

@@ -8,6 +8,7 @@ import trio
 
 from mcpd.auth.authenticator import Identity
 from mcpd.errors import McpdError, StoreError
+from mcpd.events import StreamResumed
 from mcpd.http import sse
 from mcpd.http.messages import EventSink, EventStream, Response
 from mcpd.mcp.calls.resume import is_known, lost_answer, next_events
@@ -113,7 +114,9 @@ async def find_call_stream(
     Raises:
         StoreError: that cannot be told now.
     """
-    if await is_known(runtime, session_id, stream_id, after):
+    known = await is_known(runtime, session_id, stream_id, after)
+    runtime.observer.tell(StreamResumed("found" if known else "lost"))
+    if known:
         return _rest_of_call(runtime, session_id, stream_id, after, revision)
     lost = lost_answer(session_id, stream_id)
     return None if lost is None else _only(lost)

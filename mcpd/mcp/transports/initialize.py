@@ -2,6 +2,7 @@
 
 import msgspec
 
+from mcpd.events import SessionBegun
 from mcpd.http.messages import Answer
 from mcpd.mcp.envelope.headers import HEADER_SESSION
 from mcpd.mcp.methods.lifecycle import initialize_result, negotiated, read_initialize
@@ -31,6 +32,7 @@ async def initialize(runtime: Runtime, admitted: AuthenticatedRequest, call: Cal
     else:
         session = await sessions.move(admitted.session, Move.INITIALIZE, **changes)
     admitted.request.activity.session = session.id
+    runtime.observer.tell(SessionBegun(changes["revision"]))
     result = initialize_result(runtime.catalog, HANDSHAKE[changes["revision"]])
     body = encode_result(call.id, msgspec.json.encode(result))
     headers = ((HEADER_SESSION, session.id.encode("ascii")),)

@@ -19,6 +19,8 @@ from coredis.exceptions import (
 )
 
 from mcpd.errors import StoreError
+from mcpd.events import StoreUsed
+from mcpd.observer import Observer
 from mcpd.sessions.redis.address import Address, Kind, Place
 from mcpd.sessions.redis.complaints import Complaints
 from mcpd.sessions.redis.failures import OUT_OF_MEMORY, SILENT, Failure, Refused, of_reply
@@ -46,6 +48,7 @@ class RedisLink:
     Attributes:
         hears: whether what other processes publish surely arrives.
         refusing: what keeps Redis from taking writes, if that is so.
+        observer: told of each round trip.
         refresh: finds out which node has which slots, when it is not as in the ``Nodes`` given.
     """
 
@@ -60,6 +63,7 @@ class RedisLink:
     away: Failure | None = None
     refusing: Failure | None = None
     refresh: Callable[[Nodes], Awaitable[None]] = _no_refresh
+    observer: Observer = field(default_factory=Observer)
     complaints: Complaints = field(default_factory=lambda: Complaints(log))
 
     @property
@@ -117,6 +121,17 @@ class RedisLink:
             StoreError: see ``call``; which commands were carried out is not known then.
         """
         self.round_trips += 1
+        began, failed = trio.current_time(), True
+        try:
+            replies = await self._pipeline(*items, durable=durable)
+            failed = False
+            return replies
+        finally:
+            if self.observer.hears(StoreUsed):
+                seconds = trio.current_time() - began
+                self.observer.tell(StoreUsed("redis", "exchange", seconds, failed))
+
+    async def _pipeline(self, *items: Item, durable: bool) -> list[Any]:
         nodes = self._up()
         asked = [nodes.of(item) for item in items]
         try:

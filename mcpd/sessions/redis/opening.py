@@ -63,4 +63,5 @@ def open_redis(url: str, process: str, *, timeout_s: float, keep_running_s: floa
         clock,
         RedisCredentials(redis),
         RedisLedger(redis, clock),
+        (redis,),
     )
