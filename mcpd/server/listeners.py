@@ -50,17 +50,20 @@ async def open_address(setting: str, address: str, state_path: Path) -> list[tri
         raise ConfigError(
             f"{setting} names no address.", received=address[:100], fix="Like 127.0.0.1:9464."
         )
-    return await _open_tcp(host.strip("[]"), int(port), state_path)
+    flag = f"--{setting}"
+    return await _open_tcp(host.strip("[]"), int(port), state_path, flag=flag)
 
 
-async def _open_tcp(host: str, port: int, state_path: Path) -> list[trio.SocketListener]:
+async def _open_tcp(
+    host: str, port: int, state_path: Path, *, flag: str = ""
+) -> list[trio.SocketListener]:
     try:
         return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
     except OSError as error:
         where = f"{host} port {port}"
         cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
         if errno.EADDRINUSE in (error.errno, cause.errno):
-            raise await in_use(where, state_path, host, port) from error
+            raise await in_use(where, state_path, host, port, flag=flag) from error
         raise _cannot_listen(where, error) from error
 
 

@@ -166,19 +166,22 @@ def _own_place(other: ServerRecord) -> str:
     )
 
 
-async def in_use(where: str, state_path: Path, host: str, port: int | None = None) -> Unavailable:
+async def in_use(
+    where: str, state_path: Path, host: str, port: int | None = None, *, flag: str = ""
+) -> Unavailable:
     """What to tell of an address on which another process listens.
 
     Args:
         state_path: where a server is looked for that may be the one.
         host: or the path of a Unix socket, if ``port`` is None.
+        flag: that names another address; empty: of clients.
     """
     end = f"unix:{host}" if port is None else f":{port}"
     for record in running_servers(state_path):
         if any(url.endswith(end) for url in record.urls):
             return Unavailable(f"{where} is in use by {record}.", fix=_own_place(record))
     told = await _probe(host, port)
-    flag = "--unix" if port is None else "--port"
+    flag = flag or ("--unix" if port is None else "--port")
     if told is None:
         return Unavailable(
             f"Another process listens on {where}.", fix=f"Stop it, or give another {flag}."
