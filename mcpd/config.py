@@ -5,9 +5,7 @@ file is ``MCPD_MAX_BODY_BYTES`` and ``--max-body-bytes``. What is no single valu
 in tables of the file alone.
 """
 
-import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import ip_address
@@ -19,11 +17,9 @@ from mcpd.access.rules import TABLES, AccessRules, read_rules
 from mcpd.errors import ConfigError
 from mcpd.http.bounds import Bounds
 from mcpd.limits import caps
+from mcpd.setting_sources import ENV_PREFIX, read_environ, read_file
 from mcpd.setting_types import convert
-from mcpd.start_failures import start_failure
 
-ENV_PREFIX = "MCPD_"
-NO_SETTINGS = frozenset({"MCPD_CONFIG", "MCPD_TOKEN"})  # the latter is for ``mcpd bridge``
 _BOUNDS = Bounds()
 
 
@@ -116,7 +112,18 @@ class Config:
     )
     log_format: Literal["text", "json"] = _setting("text", "text or JSON lines")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severity")
-    call_log_rows: int = _setting(0, "calls kept in the call log; 0: it is off", "N")
+    call_log_rows: int = _setting(0, "calls kept for mcpd calls; 0: none", "N")
+    call_log_file: str | None = _setting(
+        None, "JSON lines of calls: a file, or log: in the log", "PATH"
+    )
+    call_log_file_bytes: int = _setting(100_000_000, "of that file, until another begins", "BYTES")
+    call_log_files: int = _setting(5, "of those that are kept beside it", "N")
+    call_log_arguments: Literal["off", "hashed", "redacted"] = _setting(
+        "off", "what the call log has of arguments"
+    )
+    call_log_redact: tuple[str, ...] = _setting(
+        (), "argument whose value is not kept, * for any text; repeatable", "NAME"
+    )
     access_log: bool = _setting(True, "a line for every request")
     # who may do what: tables of the file alone
     access: AccessRules = _tables(AccessRules())
@@ -176,12 +183,12 @@ def load(
     file = file or (Path(environ["MCPD_CONFIG"]) if environ.get("MCPD_CONFIG") else None)
     sources: list[tuple[str, Mapping[str, Any]]] = []
     if file is not None:
-        settings, tables = _read_file(file)
+        settings, tables = read_file(file, NAMES, TABLES)
         sources.append((str(file), settings))
         if tables:
             values["access"] = read_rules(tables, str(file))
             origins["access"] = str(file)
-    sources.append(("environment", _read_environ(environ)))
+    sources.append(("environment", read_environ(environ, NAMES)))
     sources.append(("flag", {name: value for name, value in flags.items() if value is not None}))
     for origin, source in sources:
         for name, value in source.items():
@@ -190,52 +197,6 @@ def load(
     config = Config(**values)
     _check(config)
     return Loaded(config, origins)
-
-
-def _read_file(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The settings of a file, and its tables."""
-    try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}."
-        raise start_failure(error, message, fix="Check --config and MCPD_CONFIG.") from error
-    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError
-        raise ConfigError(f"{path} is not TOML: {error}.") from error
-    for name in values:
-        if name not in NAMES and name not in TABLES:
-            raise _unknown(name, str(path), [*NAMES, *TABLES])
-    tables = {name: values.pop(name) for name in TABLES if name in values}
-    return values, tables
-
-
-def _read_environ(environ: Mapping[str, str]) -> Mapping[str, str]:
-    values = {}
-    known = [ENV_PREFIX + name.upper() for name in NAMES]
-    for variable, value in environ.items():
-        if not variable.startswith(ENV_PREFIX) or variable in NO_SETTINGS:
-            continue
-        if _is_service_link(variable, value):
-            continue
-        if variable not in known:
-            raise _unknown(variable, "the environment", known)
-        values[variable.removeprefix(ENV_PREFIX).lower()] = value
-    return values
-
-
-def _is_service_link(variable: str, value: str) -> bool:
-    """What Kubernetes puts into every container for a service that is named mcpd."""
-    link = variable.startswith((f"{ENV_PREFIX}SERVICE_", f"{ENV_PREFIX}PORT_"))
-    return link or (variable == f"{ENV_PREFIX}PORT" and "://" in value)
-
-
-def _unknown(name: str, where: str, known: list[str]) -> ConfigError:
-    bare = {option.removeprefix(ENV_PREFIX): option for option in known}  # or all look alike
-    near = difflib.get_close_matches(name.removeprefix(ENV_PREFIX), bare, n=1)
-    return ConfigError(
-        f"There is no setting {name} (in {where}).",
-        fix=f"Did you mean {bare[near[0]]}?" if near else "mcpd serve --help lists them all.",
-    )
 
 
 def _check(config: Config) -> None:
@@ -270,7 +231,8 @@ _ABOVE_ZERO = (
     "workers", "session_timeout_s", "page_size", "tool_threads", "max_head_bytes", "max_body_bytes",
     "head_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s", "request_timeout_s",
     "calls_per_minute", "heartbeat_s", "max_connections", "max_connections_per_address",
-    "max_sessions_per_user", "max_result_bytes", "left_call_timeout_s", *caps.SETTINGS,
+    "max_sessions_per_user", "call_log_file_bytes", "max_result_bytes", "left_call_timeout_s",
+    *caps.SETTINGS,
 )  # fmt: skip
 
 

@@ -40,6 +40,8 @@ class CallServed(msgspec.Struct, frozen=True):
         credential: the id of the API key or the ``jti`` of the token that showed its caller.
         client: name and version, as it says of itself.
         revision: in which it speaks.
+        size_in, size_out: bytes of its params and of its answer.
+        arguments: of a tool or prompt, as JSON; empty: it has none, or was refused.
     """
 
     activity: Activity
@@ -54,6 +56,9 @@ class CallServed(msgspec.Struct, frozen=True):
     credential: str = ""
     client: str = ""
     revision: str = ""
+    size_in: int = 0
+    size_out: int = 0
+    arguments: bytes | msgspec.Raw = b""
 
 
 class Registered(msgspec.Struct, frozen=True):

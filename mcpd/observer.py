@@ -29,6 +29,7 @@ class Activity(msgspec.Struct, eq=False):
         session: the session that it names.
         user: the subject of its principal.
         method: its JSON-RPC method.
+        trace: the trace that it belongs to, 32 hexadecimal digits (W3C Trace Context).
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Activity(msgspec.Struct, eq=False):
     session: str = ""
     user: str = ""
     method: str = ""
+    trace: str = ""
 
     @property
     def id(self) -> str:
@@ -44,7 +46,10 @@ class Activity(msgspec.Struct, eq=False):
 
     def known(self) -> dict[str, str]:
         """The members that are known, for a line of the log; the id is not among them."""
-        pairs = (("session", self.session), ("user", self.user), ("method", self.method))
+        pairs = (
+            ("session", self.session), ("user", self.user), ("method", self.method),
+            ("trace", self.trace),
+        )  # fmt: skip
         return {name: value for name, value in pairs if value}
 
 

@@ -4,8 +4,8 @@ import argparse
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -13,7 +13,8 @@ from mcpd.cli.credentials import read_moment, when
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.token import parse_duration
 from mcpd.errors import ConfigError
-from mcpd.telemetry.call_log import FAILED, Entry, read
+from mcpd.telemetry.call_entry import Entry
+from mcpd.telemetry.call_table import read
 
 COLUMNS = "{:19}  {:16}  {:24}  {:32}  {:>9}  {}"
 LAST = 50
@@ -42,26 +43,29 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.last < 1:
         raise ConfigError("--last is a number above zero.", received=arguments.last)
     folder = load_settings(arguments).config.state_path
-    where, values = _chosen(arguments)
-    seen = _print(folder, where, values, arguments, last=arguments.last, titled=True)
+    keep = _chosen(arguments)
+    seen = _print(folder, keep, arguments, last=arguments.last)
     while arguments.follow:
         time.sleep(LOOK_EVERY_S)
-        behind = (f"{where} AND id > ?", (*values, seen))
-        seen = max(seen, _print(folder, *behind, arguments, last=None, titled=False))
+        seen = _print(folder, keep, arguments, after=seen)
     return 0
 
 
-def _chosen(arguments: argparse.Namespace) -> tuple[str, tuple[Any, ...]]:
-    terms: dict[str, Any] = {
-        "user = ?": arguments.user,
-        "instr(lower(client), lower(?))": arguments.client,
-        "target = ?": arguments.tool,
-        "at >= ?": _since(arguments.since),
-        "seconds >= ?": arguments.slower and parse_duration(arguments.slower, "--slower"),
-    }
-    given = {term: value for term, value in terms.items() if value is not None}
-    chosen = [*given, *([FAILED] if arguments.failed else [])]
-    return " AND ".join(chosen) or "1", tuple(given.values())
+def _chosen(arguments: argparse.Namespace) -> Callable[[Entry], bool]:
+    """Whether an entry is asked for."""
+    since = _since(arguments.since)
+    slower = arguments.slower and parse_duration(arguments.slower, "--slower")
+    client = None if arguments.client is None else arguments.client.lower()
+    terms: list[tuple[object, Callable[[Entry], bool]]] = [
+        (arguments.user, lambda entry: entry.user == arguments.user),
+        (client, lambda entry: (client or "") in entry.client.lower()),
+        (arguments.tool, lambda entry: entry.target == arguments.tool),
+        (since, lambda entry: entry.at >= (since or 0.0)),
+        (slower, lambda entry: entry.seconds >= (slower or 0.0)),
+        (arguments.failed or None, lambda entry: entry.failed),
+    ]
+    given = [term for value, term in terms if value is not None]
+    return lambda entry: all(term(entry) for term in given)
 
 
 def _since(text: str | None) -> float | None:
@@ -74,24 +78,27 @@ def _since(text: str | None) -> float | None:
 
 def _print(
     folder: Path,
-    where: str,
-    values: tuple[Any, ...],
+    keep: Callable[[Entry], bool],
     arguments: argparse.Namespace,
     *,
-    last: int | None,
-    titled: bool,
+    after: int | None = None,
+    last: int | None = None,
 ) -> int:
-    """The highest number of those that were printed; workers write in turns."""
-    seen = 0
-    if titled and not arguments.json:
+    """The number after which others come that are not printed yet.
+
+    Args:
+        after: None: it is the first time.
+    """
+    seen = after or 0
+    if after is None and not arguments.json:
         print(COLUMNS.format("TIME (UTC)", "USER", "CLIENT", "CALL", "MS", "OUTCOME"))
     try:
-        for number, entry in read(folder, where, values, last=last):
-            seen = max(seen, number)
+        for number, entry in read(folder, keep, after=seen, last=last):
+            seen = number
             print(_json(entry) if arguments.json else _line(entry))
     except FileNotFoundError:
         raise ConfigError(f"There is no call log in {folder}.", fix=TURN_ON) from None
-    except sqlite3.Error as error:
+    except (sqlite3.Error, msgspec.DecodeError) as error:
         raise ConfigError(f"The call log in {folder} cannot be read: {error}.") from error
     sys.stdout.flush()
     return seen
@@ -106,4 +113,4 @@ def _line(entry: Entry) -> str:
 
 
 def _json(entry: Entry) -> str:
-    return msgspec.json.encode({**entry._asdict(), "outcome": entry.outcome}).decode()
+    return msgspec.json.encode(entry.shown()).decode()

@@ -12,8 +12,9 @@ import msgspec
 
 from mcpd.access.rules import AccessRules
 from mcpd.cli.settings import add_settings, load_settings
-from mcpd.config import ENV_PREFIX, SETTINGS, Loaded
+from mcpd.config import SETTINGS, Loaded
 from mcpd.server.jwt_secrets import ENV_SECRET
+from mcpd.setting_sources import ENV_PREFIX
 
 # In the address of a store; one that is not percent-encoded may hold any sign.
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

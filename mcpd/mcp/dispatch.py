@@ -187,6 +187,9 @@ def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed
         credential=caller.principal.credential,
         client=caller.client,
         revision=caller.revision.name,
+        size_in=len(request.call.params),
+        size_out=0 if outcome.response is None else len(outcome.response),
+        arguments=request.params.given_arguments if request.method.costs else b"",
     )
 
 

@@ -21,6 +21,7 @@ from mcpd.events import CallServed, RequestServed
 from mcpd.http.server import HttpServer
 from mcpd.observer import Observer
 from mcpd.server.assembly import Server, build
+from mcpd.server.call_logging import open_call_log
 from mcpd.server.gauges import Gauges
 from mcpd.server.listeners import (
     addresses,
@@ -151,11 +152,10 @@ class Daemon:
         Metering(meters).listen(observer)
         if self._config.access_log:
             observer.listen(RequestServed, self._writer.access)
-        if not self._config.call_log_rows:
-            return None
-        call_log = CallLog(self._config.state_path, self._config.call_log_rows)
-        observer.listen(CallServed, call_log.call)
-        observer.listen(RequestServed, call_log.request)
+        call_log = open_call_log(self._config)
+        if call_log is not None:
+            observer.listen(CallServed, call_log.call)
+            observer.listen(RequestServed, call_log.request)
         return call_log
 
     def _reporting(

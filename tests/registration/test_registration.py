@@ -3,10 +3,12 @@
 import json
 import time
 import uuid
+from collections import Counter
 
 import pytest
 
 from mcpd.app.app import App
+from mcpd.events import Registered
 from tests.in_process import BOTH, HandshakeClient, serving
 from tests.mcp.demo_app import make_app
 
@@ -99,10 +101,13 @@ async def test_anything_else_lists_both_shapes(server, body):
 
 
 async def test_each_outcome_is_counted_apart(server):
-    peer = server.connect()
+    peer, outcomes = server.connect(), Counter()
+    server.server.runtime.observer.listen(
+        Registered, lambda event: outcomes.update([(event.kind, event.outcome)])
+    )
     for body in ({}, {}, OAUTH, {"x": 1}):
         await peer.request("POST", "/register", json=body)
-    assert server.server.registrations.outcomes == {
+    assert outcomes == {
         ("session", "accepted"): 2,
         ("oauth", "refused"): 1,
         ("unknown", "refused"): 1,

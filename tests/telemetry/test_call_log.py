@@ -12,8 +12,9 @@ from mcpd.errors import StoreError
 from mcpd.events import CallServed, RequestServed
 from mcpd.observer import Activity
 from mcpd.server.exit_codes import EXIT_CONFIG
-from mcpd.telemetry import call_log
-from mcpd.telemetry.call_log import CallLog, read
+from mcpd.telemetry import call_entry, call_log, call_table
+from mcpd.telemetry.call_log import CallLog
+from mcpd.telemetry.call_table import CallTable, read
 from tests.in_process import HandshakeClient, modern, serving
 from tests.mcp.demo_app import make_app
 
@@ -37,10 +38,9 @@ def entries(folder):
 
 @pytest.fixture
 def log(tmp_path):
-    log = CallLog(tmp_path, 100)
+    log = CallLog(CallTable(tmp_path, 100))
     yield log
-    if log._database is not None:
-        log._database.close()
+    log._table.close()
 
 
 async def test_calls_over_http_are_written_with_their_outcomes(tmp_path, log):
@@ -73,14 +73,14 @@ async def test_calls_over_http_are_written_with_their_outcomes(tmp_path, log):
 
 
 async def test_the_newest_are_kept(tmp_path):
-    log = CallLog(tmp_path, 10)
+    log = CallLog(CallTable(tmp_path, 10))
     for number in range(25):
         log.call(call(target=f"t{number}"))
         if number % 7 == 0:
             await write(log)
     await write(log)
     assert [entry.target for entry in entries(tmp_path)] == [f"t{n}" for n in range(15, 25)]
-    log._database.close()
+    log._table.close()
 
 
 async def test_a_flood_is_bounded_and_said(tmp_path, log, monkeypatch, caplog):
@@ -90,7 +90,7 @@ async def test_a_flood_is_bounded_and_said(tmp_path, log, monkeypatch, caplog):
         log.call(call(client="x" * 5000))
     await write(log)
     assert "3 entries of the call log are lost" in caplog.text
-    assert {len(entry.client) for entry in entries(tmp_path)} == {call_log.MAX_TEXT_CHARS}
+    assert {len(entry.client) for entry in entries(tmp_path)} == {call_entry.MAX_TEXT_CHARS}
 
 
 async def test_what_a_client_says_of_itself_draws_nothing_on_a_terminal(tmp_path, log, capsys):
@@ -115,7 +115,7 @@ async def test_strangers_do_not_push_the_others_out(tmp_path, log):
 async def test_a_log_that_cannot_be_written_harms_nothing(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     (tmp_path / "f").write_text("")
-    log = CallLog(tmp_path / "f", 10)  # no folder
+    log = CallLog(CallTable(tmp_path / "f", 10))  # no folder
     log.call(call())
     await write(log)
     assert "cannot be written" in caplog.text
@@ -128,7 +128,7 @@ async def test_it_runs_and_writes_what_is_left_at_the_end(tmp_path, log, nursery
     nursery.start_soon(log.run)
     log.call(call(target="first"))
     with trio.fail_after(10):
-        while not (tmp_path / call_log.FILE).exists() or not entries(tmp_path):
+        while not (tmp_path / call_table.FILE).exists() or not entries(tmp_path):
             await trio.sleep(0.05)
     log.call(call(target="last"))
     nursery.cancel_scope.cancel()
@@ -182,7 +182,7 @@ def test_without_a_log_the_command_says_how_to_turn_it_on(tmp_path, capsys):
 
 
 def test_a_broken_file_is_told(tmp_path, capsys):
-    (tmp_path / call_log.FILE).write_text("no database at all, but long enough to be looked at")
+    (tmp_path / call_table.FILE).write_text("no database at all, but long enough to be looked at")
     code, said = run(capsys, "--state-dir", str(tmp_path))
     assert code == EXIT_CONFIG
     assert "cannot be read" in said
@@ -196,7 +196,7 @@ async def test_a_store_error_is_no_end(tmp_path, log, monkeypatch):
         raise StoreError("full", lasting=True)
 
     with monkeypatch.context() as broken:
-        broken.setattr(log._database, "write", fail)
+        broken.setattr(log._table.database, "write", fail)
         log.call(call(target="lost"))
         await write(log)
     log.call(call(target="kept"))

@@ -9,6 +9,7 @@ writes what is missing; add rows for what is new.
 import re
 import sqlite3
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -19,11 +20,13 @@ import trio
 from mcpd.config import Config
 from mcpd.server.backends import credentials_path, open_backend
 from mcpd.sessions.sqlite.credentials import SqliteCredentials
+from mcpd.sessions.sqlite.limits import SqliteLedger
 from mcpd.telemetry.call_log import CallLog
+from mcpd.telemetry.call_table import CallTable
 from mcpd.toolkits.tasks.store import TaskStore
 
 FOLDER = Path(__file__).parent / "schemas"
-KINDS = ["sessions", "credentials", "calls", "tasks"]
+KINDS = ["sessions", "credentials", "calls", "tasks", "limits"]
 PRAGMAS = ("auto_vacuum", "application_id", "user_version")
 MAX_CALLS = 100
 _BLOB = re.compile(r"(?<=[,(])X'([0-9A-F]+)'(?=[,)])")
@@ -42,11 +45,16 @@ async def opened(kind: str, folder: Path) -> AsyncIterator[Any]:
         yield credentials
         credentials.close()
     elif kind == "calls":
-        log = CallLog(folder, MAX_CALLS)
+        table = CallTable(folder, MAX_CALLS)
+        log = CallLog(table)
         await log._write()
         yield log
-        if log._database is not None:
-            log._database.close()
+        table.close()
+    elif kind == "limits":
+        ledger = SqliteLedger(folder, time.time)
+        await ledger._open()
+        yield ledger
+        ledger.close()
     else:
         tasks = TaskStore(folder / "tasks.sqlite")
         yield tasks
@@ -111,7 +119,9 @@ async def write_missing() -> None:
     """Write the dumps of today's schemas that are not there yet."""
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as name:
-            path = restore(newest(kind), Path(name))
+            path = Path(name) / f"{kind}.sqlite"
+            if dumps_of(kind):
+                restore(newest(kind), Path(name))
             async with opened(kind, Path(name)):
                 pass
             number = version_of(path)

@@ -18,7 +18,7 @@ from mcpd.sessions.record import SessionId, State
 from mcpd.sessions.sqlite.credentials import SqliteCredentials
 from mcpd.sessions.stream_ids import request_of
 from mcpd.sessions.streams import SESSION_STREAM, Event, KeptCall, Page
-from mcpd.telemetry.call_log import read
+from mcpd.telemetry.call_table import read
 from mcpd.toolkits.tasks.search import Page as FoundTasks
 from mcpd.toolkits.tasks.search import Wanted
 from tests.sessions.sqlite.dumps import (
@@ -122,6 +122,11 @@ async def test_a_file_of_the_future_is_refused_and_stays_as_it_is(tmp_path, futu
                 pass
         assert str(tmp_path) not in hidden.value.message
         told = caplog.text
+    elif kind == "limits":  # a process counts by itself then, and logs this
+        with pytest.raises(StoreError) as away:
+            async with opened(kind, tmp_path):
+                pass
+        told = away.value.message
     else:
         async with opened(kind, tmp_path):
             pass
