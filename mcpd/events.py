@@ -8,7 +8,7 @@ import msgspec
 from mcpd.observer import Activity
 
 
-class RequestServed(msgspec.Struct, frozen=True):
+class RequestServed(msgspec.Struct, frozen=True, gc=False):
     """An HTTP request was answered, or its client left before that.
 
     Attributes:
@@ -26,7 +26,7 @@ class RequestServed(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class CallServed(msgspec.Struct, frozen=True):
+class CallServed(msgspec.Struct, frozen=True, gc=False):
     """A call that was given to its handler is over, in whatever transport.
 
     Attributes:

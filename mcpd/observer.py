@@ -20,7 +20,7 @@ _RUN = secrets.token_hex(2)  # another run of the process makes other ids
 _numbers = itertools.count(1)
 
 
-class Activity(msgspec.Struct, eq=False):
+class Activity(msgspec.Struct, eq=False, gc=False):
     """One request or message while it is served. Members are filled in as they become known.
 
     Attributes:

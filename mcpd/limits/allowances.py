@@ -26,7 +26,7 @@ log = logging.getLogger("mcpd.limits")
 
 
 class _Allowance:
-    """One key of one rule. Times are of Trio's clock."""
+    """One key of one rule. Times are of a steady clock."""
 
     __slots__ = ("blocked_until", "key", "left", "lock", "rule", "until", "used_at")
 
@@ -47,11 +47,20 @@ class Allowances:
         ledger: shared with others. While it is away, each process counts by itself.
         processes: that share it, as far as is known.
         clock: Unix seconds, for the time when the ledger is away.
+        steady: seconds that only go forward; asked for every call.
     """
 
-    def __init__(self, ledger: Ledger, *, processes: int = 1, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        processes: int = 1,
+        clock: Callable[[], float],
+        steady: Callable[[], float] = trio.current_time,
+    ) -> None:
         self._ledger = ledger
         self._alone = MemoryLedger(clock)
+        self._now = steady
         self._part = PART / processes
         self._allowances: OrderedDict[tuple[str, str], _Allowance] = OrderedDict()
         self._complaints = Seldom()
@@ -61,7 +70,7 @@ class Allowances:
         allowance = self._allowances.get((key, rule.name))
         if allowance is None or allowance.left < amount:
             return False
-        now = trio.current_time()
+        now = self._now()
         if now >= allowance.until or allowance.rule is not rule:
             return False
         allowance.left -= amount
@@ -76,14 +85,14 @@ class Allowances:
         if self.take_now(key, rule, amount):
             return 0.0
         allowance = self._find(key, rule)
-        now = trio.current_time()
+        now = self._now()
         if now < allowance.blocked_until:
             return allowance.blocked_until - now
         allowance.lock = allowance.lock or trio.Lock()
         async with allowance.lock:
             if self.take_now(key, rule, amount):  # another one has asked meanwhile
                 return 0.0
-            now = trio.current_time()
+            now = self._now()
             if now < allowance.blocked_until:
                 return allowance.blocked_until - now
             return await self._ask(allowance, amount, now)
@@ -97,10 +106,10 @@ class Allowances:
         try:
             grant = await self._ledger.take(allowance.key, rule, least, most)
         except StoreError as error:
-            if self._complaints.is_due(trio.current_time()):
+            if self._complaints.is_due(self._now()):
                 log.warning("limits are counted by each process alone: %s", error.message)
             grant = self._alone.take_now(allowance.key, rule, least, least)
-        now = trio.current_time()
+        now = self._now()
         if grant.wait_s > 0:
             if amount <= 1.0:
                 allowance.blocked_until = now + min(grant.wait_s, MAX_BLOCKED_S)
@@ -128,7 +137,7 @@ class Allowances:
         try:
             while True:
                 await trio.sleep(RETURN_EVERY_S)
-                await self._return(trio.current_time() - RETURN_EVERY_S)
+                await self._return(self._now() - RETURN_EVERY_S)
                 if trio.current_time() - swept >= SWEEP_EVERY_S:
                     swept = trio.current_time()
                     await self._sweep()
@@ -153,7 +162,7 @@ class Allowances:
             allowance.left += 1.0
 
     async def _return(self, unused_since: float) -> None:
-        now = trio.current_time()
+        now = self._now()
         for name, allowance in list(self._allowances.items()):
             if allowance.used_at > unused_since:
                 continue

@@ -36,14 +36,32 @@ class Limits:
     running: dict[str, int] = field(default_factory=dict)
     on_refusal: list[Callable[[str], None]] = field(default_factory=list)
 
-    async def count(self, key: str, rules: tuple[Rule, ...], amount: float = 1.0) -> None:
+    def count_now(self, key: str, rules: tuple[Rule, ...]) -> int:
+        """Count one more for a key, by as many of these rules as can tell without waiting; how
+        many these were. The rest is for ``count``.
+        """
+        counted = 0
+        for rule in rules:
+            if not self.allowances.take_now(key, rule):
+                break
+            counted += 1
+        return counted
+
+    async def count(
+        self, key: str, rules: tuple[Rule, ...], amount: float = 1.0, *, counted: int = 0
+    ) -> None:
         """Count so much more for a key, by each of these rules.
+
+        Args:
+            counted: by so many of them it is counted already.
 
         Raises:
             TooManyRequests: it is too much for one of them, which names that one; with Retry-After
                 and the fields of draft-ietf-httpapi-ratelimit-headers.
         """
         for place, rule in enumerate(rules):
+            if place < counted:
+                continue
             if not self.allowances.take_now(key, rule, amount):
                 wait_s = await self.allowances.take(key, rule, amount)
                 if wait_s > 0:
@@ -109,6 +127,7 @@ def make_limits(
     ledger: Ledger | None = None,
     processes: int = 1,
     clock: Callable[[], float] = trio.current_time,
+    steady: Callable[[], float] = trio.current_time,
 ) -> Limits:
     """The limits that settings name.
 
@@ -116,10 +135,11 @@ def make_limits(
         ledger: None: one of this process.
         processes: that share it.
         clock: Unix seconds.
+        steady: seconds that only go forward; asked for every call.
     """
     return Limits(
         (Rule("registrations_per_minute", registrations_per_minute, MINUTE_S, "registrations"),),
-        Allowances(ledger or MemoryLedger(clock), processes=processes, clock=clock),
+        Allowances(ledger or MemoryLedger(clock), processes=processes, clock=clock, steady=steady),
         caps or Caps(),
         limit_loopback,
         max_result_bytes,

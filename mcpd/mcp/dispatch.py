@@ -4,6 +4,7 @@ A new area of MCP is a file in ``methods`` and a line here.
 """
 
 import logging as stdlib_logging
+from time import perf_counter
 
 import msgspec
 import trio
@@ -123,8 +124,10 @@ async def admit_call(runtime: Runtime, call: Call, caller: Caller, params: Param
         rules = user.calls
         if user.has_tools and target is not None:
             rules = user.calls_of(target.part.name)
-        if rules:
-            await runtime.limits.count(caller.principal.key, rules)
+        key, limits = caller.principal.key, runtime.limits
+        counted = limits.count_now(key, rules)
+        if counted < len(rules):
+            await limits.count(key, rules, counted=counted)
     return request
 
 
@@ -148,7 +151,7 @@ async def serve(
             return await serve(request, outlet, stop=scope.cancel)
         return CANCELLED
     observer = request.runtime.observer
-    began = trio.current_time() if observer.hears(CallServed) else 0.0
+    began = perf_counter() if observer.hears(CallServed) else 0.0
     outcome = CANCELLED
     call = None if session is None or stop is None else _in_flight(request, session.id, stop)
     try:
@@ -162,7 +165,7 @@ async def serve(
         if call is not None:
             in_flight.end(call)
         if observer.hears(CallServed):
-            observer.tell(_served(request, outcome, trio.current_time() - began))
+            observer.tell(_served(request, outcome, perf_counter() - began))
     return outcome
 
 

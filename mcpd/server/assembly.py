@@ -1,5 +1,6 @@
 """The rooms put together: from settings to one endpoint. No sockets, no tasks."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -172,6 +173,7 @@ def _runtime(
         ledger=open_ledger(config, backend),
         processes=config.workers,
         clock=backend.clock,
+        steady=time.monotonic,
     )
     limits.on_refusal.append(lambda name: observer.tell(LimitPassed(name)))
     sealer = Sealer("request state", secrets.secrets)  # what one process seals, others open

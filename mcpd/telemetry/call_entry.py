@@ -22,7 +22,7 @@ SECRETS = (
 Arguments = Literal["off", "hashed", "redacted"]
 
 
-class Entry(msgspec.Struct, array_like=True, frozen=True):
+class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One call, or one request that did not become one.
 
     Attributes:

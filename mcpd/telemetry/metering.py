@@ -1,5 +1,8 @@
 """Events become counts: the one listener that feeds the meters."""
 
+from bisect import bisect_left
+from typing import TypeVar
+
 from mcpd.events import (
     CallRecovered,
     CallServed,
@@ -15,11 +18,15 @@ from mcpd.events import (
 )
 from mcpd.observer import Observer
 from mcpd.telemetry import families
-from mcpd.telemetry.meters import Meters
+from mcpd.telemetry.meters import Meters, Series
 
 TOOL_ERROR = "tool_error"  # OpenTelemetry's word for a result that says isError
 CANCELLED = "cancelled"
-PRINTABLE_CHARS = 64  # of what a client says of itself
+LABEL_CHARS = 64  # of what a client says of itself
+MAX_KNOWN = 2000  # outcomes, and clients
+
+_Outcome = tuple[str, str, int, bool, bool]
+K = TypeVar("K")
 
 
 class Metering:
@@ -30,13 +37,11 @@ class Metering:
     """
 
     def __init__(self, meters: Meters) -> None:
-        self._operations = meters[families.OPERATIONS]
-        self._clients = meters[families.CLIENTS]
-        self._http = meters[families.HTTP]
-        self._sent = meters[families.HTTP_BYTES]
-        self._store = meters[families.STORE]
         self._meters = meters
-        self._known: dict[tuple[str, str], tuple[str, str, str]] = {}  # of clients
+        self._sent = meters[families.HTTP_BYTES].find(())
+        self._statuses: dict[int, Series] = {}
+        self._calls: dict[_Outcome, Series] = {}  # by what is told of them, found once
+        self._clients: dict[tuple[str, str], Series] = {}  # by name with version, and revision
 
     def listen(self, observer: Observer) -> None:
         """Count from here on."""
@@ -59,37 +64,59 @@ class Metering:
         observer.listen(CallRecovered, lambda e: count[families.RECOVERED].add((e.outcome,)))
 
     def call(self, served: CallServed) -> None:
-        """One request of MCP."""
-        if served.code:
-            error = str(served.code)
-        elif served.is_error:
+        """One request of MCP. It is heard for every call, so series are looked up but once."""
+        outcome = (
+            served.method, served.target, served.code, served.is_error, served.cancelled
+        )  # fmt: skip
+        series = self._calls.get(outcome)
+        if series is None:
+            series = self._find_call(outcome)
+        series.value += served.seconds
+        series.buckets[bisect_left(families.SECONDS, served.seconds)] += 1
+        client = (served.client, served.revision)
+        series = self._clients.get(client)
+        if series is None:
+            series = self._find_client(client)
+        series.value += 1
+
+    def _find_call(self, outcome: _Outcome) -> Series:
+        method, target, code, is_error, cancelled = outcome
+        if code:
+            error = str(code)
+        elif is_error:
             error = TOOL_ERROR
         else:
-            error = CANCELLED if served.cancelled else ""
-        target = served.target if served.method == "tools/call" else ""
-        self._operations.observe((served.method, target, error), served.seconds)
-        key = (served.client, served.revision)
-        client = self._known.get(key)
-        if client is None:
-            client = self._name(*key)
-        self._clients.add(client)
+            error = CANCELLED if cancelled else ""
+        labels = (method, target if method == "tools/call" else "", error)
+        series = self._meters[families.OPERATIONS].find(labels)
+        return _remember(self._calls, outcome, series)
 
-    def _name(self, client: str, revision: str) -> tuple[str, str, str]:
-        """Name, version and revision, bounded: whoever calls says what it is called."""
-        if len(self._known) >= families.CLIENTS.most:
-            return (families.OTHER, families.OTHER, families.OTHER)
-        text = "".join(c if c.isprintable() else "?" for c in client)
+    def _find_client(self, client: tuple[str, str]) -> Series:
+        """By name, version and revision, bounded: whoever calls says what it is called."""
+        said, revision = client
+        text = "".join(c if c.isprintable() else "?" for c in said)
         name, _, version = text.rpartition(" ")
-        labels = ((name or version)[:PRINTABLE_CHARS], version[:PRINTABLE_CHARS] if name else "")
-        named = self._known[client, revision] = (*labels, revision)
-        return named
+        labels = ((name or version)[:LABEL_CHARS], version[:LABEL_CHARS] if name else "", revision)
+        return _remember(self._clients, client, self._meters[families.CLIENTS].find(labels))
 
     def request(self, served: RequestServed) -> None:
         """One request of HTTP."""
-        self._http.add((str(served.status),))
-        self._sent.add((), served.size)
+        series = self._statuses.get(served.status)
+        if series is None:
+            series = self._meters[families.HTTP].find((str(served.status),))
+            self._statuses[served.status] = series
+        series.value += 1
+        self._sent.value += served.size
 
     def store(self, used: StoreUsed) -> None:
         """One use of a store."""
         error = "failed" if used.failed else ""
-        self._store.observe((used.store, used.operation, error), used.seconds)
+        labels = (used.store, used.operation, error)
+        self._meters[families.STORE].observe(labels, used.seconds)
+
+
+def _remember(table: dict[K, Series], key: K, series: Series) -> Series:
+    if len(table) >= MAX_KNOWN:
+        table.clear()
+    table[key] = series
+    return series

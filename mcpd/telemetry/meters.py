@@ -50,30 +50,25 @@ class Meter:
         self._family = family
         self._series: dict[Labels, Series] = {}
 
+    def find(self, labels: Labels) -> Series:
+        """The series of these labels; what is one too many is that of the rest."""
+        return self._series.get(labels) or self._new(labels)
+
     def add(self, labels: Labels = (), amount: float = 1.0) -> None:
         """Count so much more."""
-        series = self._series.get(labels)
-        if series is None:
-            series = self._new(labels)
-        series.value += amount
+        self.find(labels).value += amount
 
     def set(self, value: float, labels: Labels = ()) -> None:
         """It is so much now."""
-        series = self._series.get(labels)
-        if series is None:
-            series = self._new(labels)
-        series.value = value
+        self.find(labels).value = value
 
     def observe(self, labels: Labels, value: float) -> None:
         """One more of this size."""
-        series = self._series.get(labels)
-        if series is None:
-            series = self._new(labels)
+        series = self.find(labels)
         series.value += value
         series.buckets[bisect_left(self._family.buckets, value)] += 1
 
     def _new(self, labels: Labels) -> Series:
-        """A new series; what is one too many is counted as the rest."""
         if len(self._series) >= self._family.most:
             labels = tuple(OTHER for _ in labels)
             if labels in self._series:

@@ -18,7 +18,8 @@ class Caller(msgspec.Struct, frozen=True):
     """The sender of one message.
 
     ``session`` is None in the modern era, where every request carries the rest itself.
-    ``log_level`` None: no log messages are wanted.
+    ``log_level`` None: no log messages are wanted. ``client``: name and version, as the client says
+    of itself; empty: it does not.
     """
 
     principal: Principal
@@ -27,6 +28,12 @@ class Caller(msgspec.Struct, frozen=True):
     client_info: Mapping[str, Any] = msgspec.field(default_factory=dict)
     capabilities: Mapping[str, Any] | msgspec.Raw = msgspec.field(default_factory=dict)
     log_level: str | None = None
+    client: str = ""
+
+    def __post_init__(self) -> None:
+        name, version = self.client_info.get("name"), self.client_info.get("version")
+        said = " ".join(part for part in (name, version) if isinstance(part, str) and part)
+        msgspec.structs.force_setattr(self, "client", said)
 
     @property
     def client_capabilities(self) -> Mapping[str, Any]:
@@ -35,12 +42,6 @@ class Caller(msgspec.Struct, frozen=True):
             return self.capabilities
         found = msgspec.json.decode(self.capabilities)
         return found if isinstance(found, dict) else {}
-
-    @property
-    def client(self) -> str:
-        """Name and version, as the client says of itself; empty: it does not."""
-        name, version = self.client_info.get("name"), self.client_info.get("version")
-        return " ".join(part for part in (name, version) if isinstance(part, str) and part)
 
     def wants_log(self, level: str) -> bool:
         """Whether a log message of this level may be sent."""
