@@ -3,7 +3,8 @@
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from types import ModuleType
 
 from mcpd.errors import McpdError
 from mcpd.server.exit_codes import exit_code
@@ -22,30 +23,46 @@ VERBS = {
     "client-config": "print, or write, what a client needs to connect",
     "calls": "show who called what, from the call log of a server",
     "sessions": "look at a store, end sessions, move them to another store",
+    "backup": "write the state directory into a file, while its server runs",
+    "restore": "make a state directory of a backup",
     "record": "write down what a client says to a server",
     "replay": "play recorded conversations against a server",
     "doctor": "tell which clients will work with a server, and what fixes it",
+    "completion": "print what completes mcpd's words in a shell",
+    "man": "print the manual page",
     "version": "print the version",
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit code."""
+def make_parser(
+    wanted: Collection[str],
+) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser], dict[str, ModuleType]]:
+    """The parser of the command, that of each verb, and the modules of some verbs.
+
+    Args:
+        wanted: verbs that are imported, so that they have their flags.
+    """
     parser = argparse.ArgumentParser(
         prog="mcpd", description="A daemon that serves the Model Context Protocol."
     )
     parser.add_argument("--version", action="version", version=f"mcpd {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    given = list(sys.argv[1:] if argv is None else argv)
-    chosen = next((word for word in given if word in VERBS), None)
     modules, parsers = {}, {}
     for verb, help_text in VERBS.items():
         parsers[verb] = sub = verbs.add_parser(
             verb, help=help_text, description=help_text.capitalize() + "."
         )
-        if verb == chosen:
+        if verb in wanted:
             modules[verb] = importlib.import_module(f"mcpd.cli.{verb.replace('-', '_')}")
             modules[verb].add_arguments(sub)
+    return parser, parsers, modules
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((word for word in given if word in VERBS), None)
+    parser, parsers, modules = make_parser([] if chosen is None else [chosen])
     arguments, unknown = parser.parse_known_args(given)
     if unknown:
         parsers[arguments.verb].error(_unknown(unknown[0], parsers[arguments.verb]))

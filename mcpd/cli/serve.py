@@ -5,11 +5,12 @@ import faulthandler
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from mcpd.cli.settings import add_settings, load_settings, run_loop
 from mcpd.config import Config
+from mcpd.errors import EXIT_CONFIG
 from mcpd.server.assembly import Server
 from mcpd.server.daemon import Daemon, raise_file_limit
 from mcpd.server.environment import take_environment
@@ -30,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stdio", action="store_true", help="serve over stdin and stdout instead of HTTP"
     )
 
+    parser.add_argument(
+        "--check", action="store_true", help="say whether it could start, and do not serve"
+    )
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
@@ -39,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         environ |= inheritance.variables
     loaded = load_settings(arguments, environ)
     config = loaded.config
+    if arguments.check:
+        return _check(config, environ)
     under_systemd = "INVOCATION_ID" in environ or "NOTIFY_SOCKET" in environ
     writer = LogWriter(style=config.log_format, journald="JOURNAL_STREAM" in environ)
     set_up(writer, config.log_level)
@@ -64,6 +71,17 @@ def run(arguments: argparse.Namespace) -> int:
         inheritance=inheritance,
     )
     return _run(daemon.run)
+
+
+def _check(config: Config, environ: Mapping[str, str]) -> int:
+    """Print what was found; EXIT_CONFIG if it could not start."""
+    from mcpd.server.check import Check  # not for every start
+
+    findings = run_loop(Check(config, environ).run)
+    marks = {True: "ok  ", False: "FAIL", None: "note"}
+    for finding in findings:
+        print(f"{marks[finding.good]}  {finding.what:<11}  {finding.told}")
+    return EXIT_CONFIG if any(finding.good is False for finding in findings) else 0
 
 
 def _run(main: Callable[[], Awaitable[None]]) -> int:
