@@ -14,7 +14,7 @@ from mcpd.app.content import (
     Text,
     ToolResult,
 )
-from mcpd.app.context import Context
+from mcpd.app.context import Context, current_trace
 from mcpd.app.environment import state_dir
 from mcpd.app.questions import Answer, Elicit, ElicitUrl, ListRoots, Root, Sample, Sampled
 from mcpd.errors import ToolError
@@ -43,5 +43,6 @@ __all__ = [
     "ToolError",
     "ToolResult",
     "__version__",
+    "current_trace",
     "state_dir",
 ]

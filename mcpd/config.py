@@ -110,6 +110,7 @@ class Config:
     metrics: str | None = _setting(
         None, "where Prometheus scrapes: 127.0.0.1:9464 or unix:PATH", "ADDRESS"
     )
+    traces: bool = _setting(False, "send spans by OTLP, as OTEL_EXPORTER_OTLP_ENDPOINT says")
     log_format: Literal["text", "json"] = _setting("text", "text or JSON lines")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severity")
     call_log_rows: int = _setting(0, "calls kept for mcpd calls; 0: none", "N")

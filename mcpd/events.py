@@ -26,6 +26,22 @@ class RequestServed(msgspec.Struct, frozen=True, gc=False):
     seconds: float
 
 
+class CallBegan(msgspec.Struct, frozen=True, gc=False):
+    """A call is given to its handler, in this task; ``CallServed`` follows in the same one.
+
+    Attributes:
+        target: as of ``CallServed``.
+        request_id: as JSON.
+    """
+
+    activity: Activity
+    method: str
+    target: str
+    session: str
+    request_id: bytes
+    revision: str
+
+
 class CallServed(msgspec.Struct, frozen=True, gc=False):
     """A call that was given to its handler is over, in whatever transport.
 

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from mcpd.trace_context import TraceContext
+
 E = TypeVar("E")
 
 _RUN = secrets.token_hex(2)  # another run of the process makes other ids
@@ -29,7 +31,8 @@ class Activity(msgspec.Struct, eq=False, gc=False):
         session: the session that it names.
         user: the subject of its principal.
         method: its JSON-RPC method.
-        trace: the trace that it belongs to, 32 hexadecimal digits (W3C Trace Context).
+        context: its place in a trace, for what is sent on.
+        span: what a listener that traces keeps of it.
     """
 
     kind: str
@@ -37,7 +40,13 @@ class Activity(msgspec.Struct, eq=False, gc=False):
     session: str = ""
     user: str = ""
     method: str = ""
-    trace: str = ""
+    context: TraceContext | None = None
+    span: Any = None
+
+    @property
+    def trace(self) -> str:
+        """The id of its trace, 32 hexadecimal digits; empty: it has none."""
+        return "" if self.context is None else self.context.trace_id
 
     @property
     def id(self) -> str:

@@ -16,6 +16,7 @@ from mcpd.app.questions import (
     Sampled,
 )
 from mcpd.app.schemas import JsonSchema
+from mcpd.observer import current
 
 T = TypeVar("T")
 
@@ -52,6 +53,14 @@ class Conversation(Protocol):
     async def detach(self) -> None: ...
 
 
+def current_trace() -> dict[str, str]:
+    """As ``Context.trace``, for code that has no Context; also in the thread of a plain function.
+    Each call names another span below that of the request.
+    """
+    context = current.get().context
+    return {} if context is None else context.child().carried()
+
+
 class Context:
     """The request that a tool serves: give a parameter this type to get it.
 
@@ -70,6 +79,14 @@ class Context:
     def request_id(self) -> str:
         """Names this request in the server's log."""
         return self._conversation.request_id
+
+    @property
+    def trace(self) -> Mapping[str, str]:
+        """Header fields, or members of ``_meta``, for what this call sends on to other services
+        (W3C Trace Context): ``traceparent``, and ``tracestate`` and ``baggage`` if they came with
+        the request. Empty: it belongs to no trace.
+        """
+        return current_trace()
 
     @property
     def user(self) -> str:

@@ -11,7 +11,7 @@ import trio
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import McpdError, MethodNotFound, TooManyRequests, fault
-from mcpd.events import CallServed
+from mcpd.events import CallBegan, CallServed
 from mcpd.mcp.catalog.tool_results import EncodedResult
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.params import Params
@@ -34,6 +34,7 @@ from mcpd.mcp.runtime import Runtime
 from mcpd.observer import current
 from mcpd.rpc.messages import Call, RequestId, encode_error, encode_result
 from mcpd.sessions.record import SessionId
+from mcpd.trace_context import TraceContext
 
 METHODS: dict[str, Method] = {
     **lifecycle.METHODS,
@@ -111,14 +112,26 @@ def make_request(runtime: Runtime, call: Call, caller: Caller, params: Params) -
     return McpRequest(runtime, call, caller, params, method, target)
 
 
-async def admit_call(runtime: Runtime, call: Call, caller: Caller, params: Params) -> McpRequest:
+async def admit_call(
+    runtime: Runtime,
+    call: Call,
+    caller: Caller,
+    params: Params,
+    trace: TraceContext | None = None,
+) -> McpRequest:
     """A request as ``make_request`` makes it, once it is counted for its caller.
+
+    Args:
+        trace: of its transport; what its params say counts before it.
 
     Raises:
         TooManyRequests: it is one too many, by a limit that it names.
         MethodNotFound, InsufficientScope: see ``make_request``.
     """
     request = make_request(runtime, call, caller, params)
+    trace = params.meta.trace or trace
+    if trace is not None:
+        current.get().context = trace
     if request.method.costs:
         user, target = caller.principal.rights.limits, request.target
         rules = user.calls
@@ -159,6 +172,8 @@ async def serve(
             in_flight.begin(call)
     except McpdError as error:  # too many run
         return failed(request.call.id, error)
+    if observer.hears(CallBegan):
+        observer.tell(_began(request))
     try:
         outcome = await _respond(request, outlet)
     finally:
@@ -173,6 +188,18 @@ def _in_flight(request: McpRequest, session_id: SessionId, stop: Stop) -> InFlig
     """In a session a call can be found by its id, to be cancelled."""
     owner, size = request.caller.principal.key, len(request.call.params)
     return InFlight(session_id, request.call.id, owner, size, stop)
+
+
+def _began(request: McpRequest) -> CallBegan:
+    caller, session, target = request.caller, request.caller.session, request.target
+    return CallBegan(
+        activity=current.get(),
+        method=request.call.method,
+        target="" if target is None else target.part.name,
+        session="" if session is None else session.id,
+        request_id=bytes(request.call.id),
+        revision=caller.revision.name,
+    )
 
 
 def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed:

@@ -17,11 +17,9 @@ import trio
 
 from mcpd.config import Config
 from mcpd.errors import Unavailable
-from mcpd.events import CallServed, RequestServed
 from mcpd.http.server import HttpServer
 from mcpd.observer import Observer
 from mcpd.server.assembly import Server, build
-from mcpd.server.call_logging import open_call_log
 from mcpd.server.gauges import Gauges
 from mcpd.server.listeners import (
     addresses,
@@ -31,6 +29,7 @@ from mcpd.server.listeners import (
     open_listeners,
     remove_unix,
 )
+from mcpd.server.listening import Listening
 from mcpd.server.neighbours import Presence, present, state_in_use, unit_of
 from mcpd.server.operations import Operations
 from mcpd.server.reload import InForce, Reload, removed_keys
@@ -42,10 +41,7 @@ from mcpd.server.systemd import Notifier
 from mcpd.server.tls import Tls
 from mcpd.server.watchdog import Watchdog
 from mcpd.server.worker import READY, REFUSED, RELOADED, RETIRE, Inheritance
-from mcpd.telemetry.call_log import CallLog
 from mcpd.telemetry.logs import LogWriter, set_level
-from mcpd.telemetry.metering import Metering
-from mcpd.telemetry.meters import Meters
 
 log = logging.getLogger("mcpd.server")
 
@@ -104,12 +100,12 @@ class Daemon:
 
     async def _run(self, listeners: list[trio.SocketListener]) -> None:
         config, tls = self._config, _tls(self._config)
-        observer, meters = Observer(), Meters()
-        call_log = self._listen(observer, meters)
-        server = self._build(observer, local=are_local(listeners))
+        listening = Listening(config, self._writer)
+        server = self._build(listening.observer, local=are_local(listeners))
+        listening.trace(str(server.catalog.info["name"]), str(server.catalog.info["version"]))
         http = HttpServer(server.state, wrap_tls=tls.wrap if tls else None)
         watchdog = Watchdog(server.catalog.threads, self._writer.flush)
-        gauges = Gauges(server, http, meters, lambda: watchdog.lag_s)
+        gauges = Gauges(server, http, listening.meters, lambda: watchdog.lag_s)
         reporter = Reporter(gauges, server.health, self._writer)
         in_force = InForce.read(config, self._environ)
         urls = addresses(listeners, "https" if tls else "http")
@@ -119,7 +115,7 @@ class Daemon:
                 outer.start_soon(self._notifier.feed_watchdog)
                 outer.start_soon(watchdog.run)
                 upkeep = [server.state.timers.run, server.credentials.run]
-                upkeep += [] if call_log is None else [call_log.run]
+                upkeep += listening.upkeep
                 async with running(
                     server.backend, server.runtime, config.state_path, *upkeep
                 ) as calls:
@@ -128,6 +124,7 @@ class Daemon:
                         reload = self._make_reload(in_force, server, tls, presence)
                         async with self._reporting(outer, reporter, urls):
                             await self._serve(server, http, listeners, urls, calls, reload)
+                await listening.close()
                 log.info("stopped")
                 outer.cancel_scope.cancel()
             if self._inheritance is None:
@@ -146,17 +143,6 @@ class Daemon:
         if self._inheritance is not None:
             return nullcontext()
         return present(self._config.state_path, urls, self._unit, self._environ)
-
-    def _listen(self, observer: Observer, meters: Meters) -> CallLog | None:
-        """Who hears what happens; the call log, if there is one."""
-        Metering(meters).listen(observer)
-        if self._config.access_log:
-            observer.listen(RequestServed, self._writer.access)
-        call_log = open_call_log(self._config)
-        if call_log is not None:
-            observer.listen(CallServed, call_log.call)
-            observer.listen(RequestServed, call_log.request)
-        return call_log
 
     def _reporting(
         self, nursery: trio.Nursery, reporter: Reporter, urls: list[str]

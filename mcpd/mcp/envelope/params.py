@@ -10,6 +10,7 @@ import msgspec
 from mcpd.errors import InvalidParams
 from mcpd.mcp.revisions import BY_NAME
 from mcpd.rpc.messages import EMPTY_PARAMS
+from mcpd.trace_context import TraceContext, read_trace
 
 PREFIX = "io.modelcontextprotocol/"
 META_VERSION = PREFIX + "protocolVersion"
@@ -32,6 +33,16 @@ class Meta(msgspec.Struct, frozen=True):
     capabilities: Any = msgspec.field(default=msgspec.UNSET, name=META_CAPABILITIES)
     log_level: Any = msgspec.field(default=msgspec.UNSET, name=META_LOG_LEVEL)
     progress_token: Any = msgspec.field(default=msgspec.UNSET, name="progressToken")
+    traceparent: Any = None
+    tracestate: Any = None
+    baggage: Any = None
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The trace that the request belongs to (SEP-414)."""
+        if self.traceparent is None:
+            return None
+        return read_trace(self.traceparent, self.tracestate, self.baggage)
 
 
 NO_META = Meta()

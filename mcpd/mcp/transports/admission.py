@@ -19,6 +19,7 @@ from mcpd.mcp.transports.wire import Accepts, is_json, read_accept
 from mcpd.rpc.messages import Call
 from mcpd.sessions.record import Session, SessionId
 from mcpd.sessions.service import Sessions
+from mcpd.trace_context import TraceContext, read_trace
 
 KNOWN_CALLERS = 4  # of one head
 KNOWN_NAME_CHARS = 256  # of what a call names, to be remembered
@@ -34,6 +35,7 @@ class Admission(msgspec.Struct, frozen=True):
         version: MCP-Protocol-Version.
         hint: the era that the version suggests, or the only one served; the body decides.
         is_json: a body is JSON, as the head has it.
+        trace: that its header fields name; what a body says counts before it.
         callers: who sends a request with this head, by what its body says of that; a client
             repeats both, byte for byte.
     """
@@ -45,6 +47,7 @@ class Admission(msgspec.Struct, frozen=True):
     hint: Era | None
     accepted: Accepts
     is_json: bool
+    trace: TraceContext | None = None
     callers: dict[CallerKey, Caller] = {}
 
 
@@ -170,7 +173,15 @@ class Admissions:
             hinted_era(version) if self._handshake else Era.MODERN,
             read_accept(request.headers.joined(b"accept")),
             is_json(request.headers),
+            _trace_of(request.headers),
         )
+
+
+def _trace_of(headers: Headers) -> TraceContext | None:
+    parent = headers.one(b"traceparent")
+    if parent is None:
+        return None
+    return read_trace(parent, headers.joined(b"tracestate"), headers.joined(b"baggage"))
 
 
 def caller_key(call: Call, params: Params) -> CallerKey | None:

@@ -150,7 +150,7 @@ class StreamableHttp:
                 if key is not None:
                     admitted.remember_caller(key, caller)
             modern = caller.revision.modern
-            request = await admit_call(self._runtime, call, caller, params)
+            request = await admit_call(self._runtime, call, caller, params, admission.trace)
             self._check_mirrored(admitted, request)
         except EnvelopeFault as error:
             return refusal(call.id, error)
