@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from mcpd.telemetry.families import BY_NAME, OTHER, Family
+from mcpd.telemetry.families import BY_NAME, FAMILIES, OTHER, Family
 
 Labels = tuple[str, ...]
 MAX_LABEL_CHARS = 128
@@ -91,6 +91,9 @@ class Meters:
 
     def __init__(self) -> None:
         self._meters: dict[str, Meter] = {}
+        for family in FAMILIES:
+            if family.kind == "counter" and not family.labels:
+                self[family].find(())  # told as zero from the start: then a rate is one at once
 
     def __getitem__(self, family: Family) -> Meter:
         meter = self._meters.get(family.name)
