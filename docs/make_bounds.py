@@ -20,7 +20,9 @@ INTRODUCTION = """\
 What a client, a user or an address can have of a server, and what happens beyond it. This page is
 written from the code by `python docs/make_bounds.py`, and a test compares them.
 
-Each process counts for itself: with `--workers N` there is N times as much in all. An IPv6 address
+What there may be at once is counted by each process: with `--workers N` there is N times as much in
+all. What is counted by time is counted for all (see [OPERATIONS.md](OPERATIONS.md#limits), which
+also has limits that are not set here). An IPv6 address
 counts as its network of 64 bits. Addresses of this machine are not limited by address, unless
 `limit_loopback` says so. Every refusal says which bound it is and which setting raises it, and has
 `Retry-After` where waiting helps: 429 if it is the client's own part, 503 if the server is full.
@@ -81,6 +83,13 @@ FIXED = [
     ("mcpd.sqlite.opening", "WAL_BYTES", "kept of SQLite's log of writes"),
     ("mcpd.sqlite.database", "KEEP_FREE_PAGES", "free pages that stay in a file: more are given"
      " back"),
+    ("mcpd.limits.ledger", "MAX_KEYS", "users and addresses counted in memory: those unused for"
+     " longest are forgotten"),
+    ("mcpd.sessions.sqlite.limits", "MAX_ROWS", "counted in a file: those that end first go"),
+    ("mcpd.telemetry.families", "MAX_SERIES", "series of a metric: the rest is one"),
+    ("mcpd.telemetry.call_log", "MAX_WAITING", "entries of the call log that wait: the rest is"
+     " counted"),
+    ("mcpd.auth.access_control", "MAX_SETS", "sets of roles that are remembered"),
     ("mcpd.telemetry.logs", "MAX_LINES", "log lines that wait: the rest is counted"),
 ]  # fmt: skip
 

@@ -114,7 +114,7 @@ def describe(old: InForce, new: InForce, wanted: Config) -> list[str]:
     before, after = old.config.log_level, new.config.log_level
     told.append(f"log level {after}: {'unchanged' if before == after else f'it was {before}'}")
     if old.config.access != new.config.access:
-        told.append("roles, users, keys and scopes: new")
+        told.append("roles, limits and who has which: new")
     waiting = [
         f.name for f in fields(Config) if getattr(wanted, f.name) != getattr(new.config, f.name)
     ]
