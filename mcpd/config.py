@@ -60,6 +60,7 @@ class Config:
     jwt_secret_file: Path | None = _setting(None, "secrets, one a line; the first signs", "FILE")
     jwt_issuer: str | None = _setting(None, "required iss of tokens", "ISSUER")
     jwt_audience: str | None = _setting(None, "required aud of tokens", "AUDIENCE")
+    api_key_header: bool = _setting(False, "take API keys in X-API-Key as well")
     jwt_leeway_s: float = _setting(10.0, "tolerated difference between clocks", "S")
     allow_host: tuple[str, ...] = _setting((), "name this server answers for; repeatable", "NAME")
     allow_origin: tuple[str, ...] = _setting((), "web origin that may call; repeatable", "ORIGIN")

@@ -23,22 +23,27 @@ class Sent:
 
     Attributes:
         authorization: the value of the header field.
+        api_key: the value of ``X-API-Key``.
         address: of the client, as the socket or a trusted proxy reports it.
     """
 
     authorization: bytes | None
     address: str = ""
     is_loopback: bool = False
+    api_key: bytes | None = None
 
 
 def sent_by(request: Request) -> Sent:
     """What a request shows.
 
     Raises:
-        BadRequest: Authorization came more than once.
+        BadRequest: Authorization, or X-API-Key, came more than once.
     """
     peer = request.peer
-    return Sent(request.headers.raw(b"authorization"), peer.address, peer.is_loopback)
+    headers = request.headers
+    return Sent(
+        headers.raw(b"authorization"), peer.address, peer.is_loopback, headers.raw(b"x-api-key")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,17 +20,29 @@ class ApiKeys:
 
     Args:
         scope: that a challenge names.
+        by_header: a key may come as ``X-API-Key`` too, where there is no Authorization.
     """
 
-    def __init__(self, store: CredentialStore, revocations: Revocations, scope: str) -> None:
+    def __init__(
+        self,
+        store: CredentialStore,
+        revocations: Revocations,
+        scope: str,
+        *,
+        by_header: bool = False,
+    ) -> None:
+        self._by_header = by_header
         self._store = store
         self._revocations = revocations
         self._scope = scope
         self._known: dict[str, KeyRecord] = {}  # by its text
 
     def recognizes(self, sent: Sent) -> bool:
-        """A bearer token that begins as ours do."""
-        return looks_like_key(_text(sent))
+        """A bearer token that begins as ours do, or whatever is in the header of keys."""
+        return looks_like_key(_text(sent)) or self._is_in_header(sent)
+
+    def _is_in_header(self, sent: Sent) -> bool:
+        return self._by_header and sent.authorization is None and sent.api_key is not None
 
     async def verify(self, sent: Sent, now: float) -> Identity:
         """The identity behind a key.
@@ -40,6 +52,8 @@ class ApiKeys:
             StoreError: that cannot be told now.
         """
         text = _text(sent)
+        if self._is_in_header(sent):
+            text = (sent.api_key or b"").decode("latin-1").strip()
         record = self._known.get(text) or await self._find(text)
         credential = Credential(key_id=record.id)
         principal = Principal(

@@ -95,7 +95,7 @@ class Credentials:
             return [_NotKnown()]
         rules = TokenRules(config.jwt_issuer, config.jwt_audience, config.jwt_leeway_s)
         return [
-            ApiKeys(self.store, self._revocations, rules.scope),
+            ApiKeys(self.store, self._revocations, rules.scope, by_header=config.api_key_header),
             Verifier(self._secrets.secrets, rules, self._revocations),
         ]
 

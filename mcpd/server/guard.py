@@ -8,7 +8,7 @@ from mcpd.http.guards import LOOPBACK_NAMES, CorsHeaders, Guard, host_name
 
 _SHOWN_NAMES = (b"Mcp-Session-Id", b"X-Session-ID", b"MCP-Protocol-Version")
 CORS = CorsHeaders(
-    (*CorsHeaders().allowed, *_SHOWN_NAMES, b"Mcp-Method", b"Mcp-Name"),
+    (*CorsHeaders().allowed, *_SHOWN_NAMES, b"Mcp-Method", b"Mcp-Name", b"X-API-Key"),
     allowed_prefix=b"mcp-param-",
     exposed=(*_SHOWN_NAMES, *CorsHeaders().exposed),
 )

@@ -13,7 +13,7 @@ from mcpd.auth.revocation import ANY_ISSUER, Revocation
 from mcpd.errors import StoreError
 from mcpd.operations.key_issue import issue_key
 from mcpd.sessions.sqlite.credentials import SqliteCredentials
-from tests.in_process import HandshakeClient, modern, serving
+from tests.in_process import META, HandshakeClient, modern, modern_headers, serving
 from tests.mcp.demo_app import make_app
 from tests.mcp.transports.test_credentials_end import OPENERS, read_to_end
 
@@ -385,3 +385,22 @@ async def test_use_is_noted_on_a_connection_that_is_kept(server, store):
         server.server.credentials._clock = partial(float, noted + 77)
     assert (await store.find_key(record.id)).last_used == noted
     assert noted > time.time() + 70
+
+
+async def by_header(server, text, **more):
+    peer = server.connect()
+    headers = [*modern_headers("tools/list"), ("x-api-key", text), *more.items()]
+    params = {"_meta": META}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": params}
+    return (await peer.request("POST", "/mcp/", json=message, headers=headers)).status
+
+
+async def test_a_key_in_a_header_of_its_own_counts_only_where_that_is_wanted(tmp_path):
+    for wanted, status_of_key in ((False, 401), (True, 200)):
+        folder = tmp_path / str(wanted)
+        async with serving(folder, store="sqlite", api_key_header=wanted) as server:
+            _, text = await issue(server.server.credentials.store)
+            assert await by_header(server, text) == status_of_key
+            assert await by_header(server, "nonsense") == 401
+            token = f"Bearer {server.token()}"
+            assert await by_header(server, "nonsense", authorization=token) == 200
