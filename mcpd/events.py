@@ -57,7 +57,8 @@ class CallServed(msgspec.Struct, frozen=True, gc=False):
         client: name and version, as it says of itself.
         revision: in which it speaks.
         size_in, size_out: bytes of its params and of its answer.
-        arguments: of a tool or prompt, as JSON; empty: it has none, or was refused.
+        arguments: of a tool or prompt, as JSON, as they were sent; empty: there are none, or it was
+            refused.
     """
 
     activity: Activity

@@ -14,13 +14,17 @@ import trio.testing
 from mcpd.app.app import App
 from mcpd.auth.tokens import create_token
 from mcpd.config import Config
-from mcpd.events import RequestServed
+from mcpd.events import CallServed, RequestServed
 from mcpd.http import messages
 from mcpd.http.connection import Connection
 from mcpd.observer import Observer
 from mcpd.server import assembly
 from mcpd.server.jwt_secrets import find_secrets
 from mcpd.server.running import running
+from mcpd.telemetry.call_entry import keeper_of
+from mcpd.telemetry.call_log import CallLog
+from mcpd.telemetry.metering import Metering
+from mcpd.telemetry.meters import Meters
 from tests.peer import Peer, Reply
 
 META = {
@@ -76,6 +80,10 @@ async def serving(
     config = Config(**{"state_dir": tmp_path, "store": "memory", **settings})
     log: list[tuple[str, int]] = []
     observer = Observer()
+    Metering(Meters()).listen(observer)  # as in every real server
+    call_log = CallLog(None, kept_of=keeper_of("redacted", ()))
+    observer.listen(CallServed, call_log.call)
+    observer.listen(RequestServed, call_log.request)
     observer.listen(RequestServed, lambda served: log.append((served.path, served.status)))
     server = assembly.build(config, {}, observer, local=True, providers=apps)
     upkeep = (server.state.timers.run, server.credentials.run)

@@ -1,5 +1,6 @@
 """Rights of principals, from the rules that are in force."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -27,11 +28,13 @@ class AccessControl:
         defaults: limits where the rules say nothing.
 
     Attributes:
+        is_withdrawn: whether the credential that showed a principal was revoked.
         local: this machine's own user, where no credential is needed.
     """
 
     def __init__(self, rules: AccessRules = NO_RULES, defaults: LimitRules = NO_LIMITS) -> None:
         self._defaults = defaults
+        self.is_withdrawn: Callable[[Principal], bool] = lambda principal: False
         self.use(rules)
 
     def use(self, rules: AccessRules) -> None:

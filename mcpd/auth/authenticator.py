@@ -53,11 +53,13 @@ class Identity:
     Attributes:
         expires_at: Unix seconds; infinite where no credential is needed.
         credential: what a revocation can name.
+        generation: of the authenticator's table that showed it.
     """
 
     principal: Principal
     expires_at: float
     credential: Credential = _NONE
+    generation: int = 0
 
 
 class CredentialKind(Protocol):
@@ -137,19 +139,22 @@ class Authenticator:
         Cancellation: at any await; nothing changes.
         """
         if not self._kinds:
-            return Identity(self.access.local, math.inf)
+            return Identity(self.access.local, math.inf, generation=self.generation)
         for kind in self._kinds[:-1]:
             if kind.recognizes(sent):
                 break
         else:
             kind = self._kinds[-1]
+        generation = self.generation
         try:
             identity = await kind.verify(sent, self._clock())
         except Unauthorized as error:
             if self.on_refused is not None:
                 await self.on_refused(sent, error)
             raise
-        identity = replace(identity, principal=self._with_rights(identity.principal))
+        identity = replace(
+            identity, principal=self._with_rights(identity.principal), generation=generation
+        )
         self.note_use(identity)
         return identity
 

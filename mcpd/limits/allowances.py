@@ -4,6 +4,7 @@ A process takes a small part of a limit at once and counts that down by itself; 
 to that part for each process, and asking costs nothing for most requests.
 """
 
+import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,12 +15,16 @@ from mcpd.errors import StoreError
 from mcpd.limits.ledger import Ledger, MemoryLedger
 from mcpd.limits.rules import Rule
 from mcpd.limits.seldom import Seldom
+from mcpd.limits.windows import Grant
 
 PART = 0.02  # of a limit: all processes together hold this much at most
 MAX_KEYS = 50_000
-MAX_BLOCKED_S = 60.0  # until the ledger is asked again, whatever it said
+MAX_BELIEVED_S = 60.0  # until the ledger is asked again, whatever it said
+ANSWER_S = 0.5  # for the ledger to answer; then it counts as away
+AWAY_S = 5.0  # until an away ledger is asked again
+LOOKED_AT = 100  # allowances, for one to forget
 RETURN_EVERY_S = 5.0  # what is not used goes back
-SWEEP_EVERY_S = 3600.0
+SWEEP_EVERY_S = 60.0
 LEAVE_S = 2.0  # to give back at the end
 
 log = logging.getLogger("mcpd.limits")
@@ -28,14 +33,15 @@ log = logging.getLogger("mcpd.limits")
 class _Allowance:
     """One key of one rule. Times are of a steady clock."""
 
-    __slots__ = ("blocked_until", "key", "left", "lock", "rule", "until", "used_at")
+    __slots__ = ("ask_again_at", "free_at", "key", "left", "lock", "rule", "until", "used_at")
 
     def __init__(self, key: str, rule: Rule) -> None:
         self.key = key
         self.rule = rule
         self.left = 0.0
         self.until = 0.0  # what is left holds no longer
-        self.blocked_until = 0.0
+        self.free_at = 0.0  # when the ledger said that there will be some
+        self.ask_again_at = 0.0  # until then that is believed
         self.used_at = 0.0
         self.lock: trio.Lock | None = None
 
@@ -44,7 +50,7 @@ class Allowances:
     """Counts for one process.
 
     Args:
-        ledger: shared with others. While it is away, each process counts by itself.
+        ledger: shared with others. While it is away, or slow, each process counts by itself.
         processes: that share it, as far as is known.
         clock: Unix seconds, for the time when the ledger is away.
         steady: seconds that only go forward; asked for every call.
@@ -60,6 +66,7 @@ class Allowances:
     ) -> None:
         self._ledger = ledger
         self._alone = MemoryLedger(clock)
+        self._away_until = 0.0
         self._now = steady
         self._part = PART / processes
         self._allowances: OrderedDict[tuple[str, str], _Allowance] = OrderedDict()
@@ -85,51 +92,71 @@ class Allowances:
         if self.take_now(key, rule, amount):
             return 0.0
         allowance = self._find(key, rule)
-        now = self._now()
-        if now < allowance.blocked_until:
-            return allowance.blocked_until - now
+        if told := self._told(allowance):
+            return told
         allowance.lock = allowance.lock or trio.Lock()
         async with allowance.lock:
             if self.take_now(key, rule, amount):  # another one has asked meanwhile
                 return 0.0
-            now = self._now()
-            if now < allowance.blocked_until:
-                return allowance.blocked_until - now
-            return await self._ask(allowance, amount, now)
+            return self._told(allowance) or await self._ask(allowance, amount)
 
-    async def _ask(self, allowance: _Allowance, amount: float, now: float) -> float:
+    def _told(self, allowance: _Allowance) -> float:
+        """The seconds to wait, as far as the ledger need not be asked again; 0: it must be."""
+        now = self._now()
+        return max(allowance.free_at - now, 0.001) if now < allowance.ask_again_at else 0.0
+
+    async def _ask(self, allowance: _Allowance, amount: float) -> float:
         rule = allowance.rule
-        if now >= allowance.until:
+        if self._now() >= allowance.until:
             allowance.left = 0.0
         least = amount - allowance.left
         most = max(least, float(int(rule.amount * self._part)))
-        try:
-            grant = await self._ledger.take(allowance.key, rule, least, most)
-        except StoreError as error:
-            if self._complaints.is_due(self._now()):
-                log.warning("limits are counted by each process alone: %s", error.message)
-            grant = self._alone.take_now(allowance.key, rule, least, least)
+        grant = await self._grant(allowance, least, most)
         now = self._now()
         if grant.wait_s > 0:
             if amount <= 1.0:
-                allowance.blocked_until = now + min(grant.wait_s, MAX_BLOCKED_S)
+                allowance.free_at = now + grant.wait_s
+                allowance.ask_again_at = min(allowance.free_at, now + MAX_BELIEVED_S)
             return grant.wait_s
         allowance.left += grant.amount - amount
-        allowance.until = now + grant.left_s
+        allowance.until = now + grant.holds_s
         allowance.used_at = now
         return 0.0
 
+    async def _grant(self, allowance: _Allowance, least: float, most: float) -> Grant:
+        """From the ledger; if that does not answer at once, no other request waits for it for a
+        while.
+        """
+        key, rule = allowance.key, allowance.rule
+        if self._now() >= self._away_until:
+            try:
+                with trio.fail_after(ANSWER_S):
+                    return await self._ledger.take(key, rule, least, most)
+            except (StoreError, trio.TooSlowError) as error:
+                self._away_until = self._now() + AWAY_S
+                if self._complaints.is_due(trio.current_time()):
+                    words = error.message if isinstance(error, StoreError) else "it is slow"
+                    log.warning("limits are counted by each process alone: %s", words)
+        return self._alone.take_now(key, rule, least, most)
+
     def _find(self, key: str, rule: Rule) -> _Allowance:
         """The allowance; another amount of the same limit begins anew."""
-        found = self._allowances.get((key, rule.name))
+        name = (key, rule.name)
+        found = self._allowances.get(name)
         if found is None or found.rule != rule:
             found = _Allowance(key, rule)
             if len(self._allowances) >= MAX_KEYS:
-                self._allowances.popitem(last=False)
+                self._make_room()
         found.rule = rule  # an equal one: it is told apart by identity where that has to be quick
-        self._allowances[key, rule.name] = found
-        self._allowances.move_to_end((key, rule.name))
+        self._allowances[name] = found
+        self._allowances.move_to_end(name)
         return found
+
+    def _make_room(self) -> None:
+        """Forget what holds nothing first: of a flood of keys each has one at most."""
+        names = list(itertools.islice(self._allowances, LOOKED_AT))
+        empty = (name for name in names if self._allowances[name].left < 1.0)
+        del self._allowances[next(empty, names[0])]
 
     async def run(self) -> None:
         """Give back what is not used, for ever, and all of it at the end."""
@@ -173,5 +200,5 @@ class Allowances:
                 except StoreError:
                     return  # it is lost, which is little
             busy = allowance.lock is not None and allowance.lock.locked()
-            if not busy and now >= allowance.blocked_until and name in self._allowances:
+            if not busy and now >= allowance.ask_again_at and name in self._allowances:
                 del self._allowances[name]

@@ -1,7 +1,7 @@
 """Counting in windows of time: the arithmetic of every store. Pure: time is an argument.
 
-Of a rule that slides, what the last window counted weighs as much as it overlaps with the period
-that ends now. So no period has more than the amount, as far as the last window was even.
+A rule that slides has SLOTS windows in its period: what is older than the period, less one of them,
+does not count. So no period has more than the amount, but for a twentieth of its length.
 """
 
 import math
@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 from mcpd.limits.rules import Rule
 
+SLOTS = 20
+
 
 class Window(NamedTuple):
     """What is kept for one key of one rule.
 
     Attributes:
-        number: of the window, from the epoch on.
-        used: in it.
-        before: in the window before it.
+        number: of the newest slot that was used, from the epoch on.
+        counts: what was used in it and in those before, the oldest first.
     """
 
     number: int = 0
-    used: float = 0.0
-    before: float = 0.0
+    counts: tuple[float, ...] = ()
 
 
 class Grant(NamedTuple):
@@ -30,55 +30,66 @@ class Grant(NamedTuple):
     Attributes:
         amount: that may be used; 0: not even the least that was asked.
         wait_s: until there will be that much; 0: it is there.
-        left_s: until the window ends, after which a grant holds no more.
+        holds_s: after which a grant holds no more.
     """
 
     amount: float
     wait_s: float
-    left_s: float
+    holds_s: float
+
+
+def slots_of(rule: Rule) -> int:
+    """In one period."""
+    return SLOTS if rule.slides else 1
 
 
 def moved(window: Window, rule: Rule, now: float) -> Window:
-    """The window of ``now`` (Unix seconds). A clock that is a little behind stays in the newest
-    window; one that was set back takes along what was used.
+    """The window of ``now`` (Unix seconds). A clock that is behind others stays in the newest slot:
+    of processes whose clocks differ none gives away what another has counted.
     """
-    number = math.floor(now / rule.period_s)
-    if number < window.number - 1:
-        return Window(number, window.used, 0.0)
-    if number <= window.number:
+    slots = slots_of(rule)
+    number = math.floor(now * slots / rule.period_s)
+    passed = number - window.number
+    if passed <= 0 and window.counts:
         return window
-    before = window.used if number == window.number + 1 else 0.0
-    return Window(number, 0.0, before)
+    if passed >= slots or not window.counts:
+        return Window(number, (0.0,))
+    return Window(number, (*window.counts, *(0.0,) * passed)[-slots:])
 
 
 def take(window: Window, rule: Rule, least: float, most: float, now: float) -> tuple[Window, Grant]:
     """Take as much as there is, from ``least`` to ``most``; 0 <= least <= most."""
     window = moved(window, rule, now)
-    passed_s = min(max(now - window.number * rule.period_s, 0.0), rule.period_s)
-    left_s = rule.period_s - passed_s
-    weight = left_s / rule.period_s if rule.slides else 0.0
-    free = rule.amount - window.used - window.before * weight
+    slot_s = rule.period_s / slots_of(rule)
+    left_s = min(max((window.number + 1) * slot_s - now, 0.001), slot_s)
+    holds_s = left_s + rule.period_s - slot_s  # as long as it is counted
+    free = rule.amount - sum(window.counts)
     if least <= free:
         amount = max(least, min(most, math.floor(free)))
-        return window._replace(used=window.used + amount), Grant(amount, 0.0, left_s)
-    return window, Grant(0.0, _wait_s(window, rule, least, left_s), left_s)
+        counts = (*window.counts[:-1], window.counts[-1] + amount)
+        return Window(window.number, counts), Grant(amount, 0.0, holds_s)
+    return window, Grant(0.0, _wait_s(window, rule, least - free, left_s), holds_s)
 
 
-def _wait_s(window: Window, rule: Rule, least: float, left_s: float) -> float:
-    """Until ``least`` is free, if nothing else is taken."""
-    if least > rule.amount:
-        return rule.period_s
-    if not rule.slides:
-        return left_s
-    room = rule.amount - least - window.used
-    if window.before > 0 and room >= 0:
-        return max(left_s - rule.period_s * room / window.before, 0.001)
-    # Then what was used in this window is the one before, and weighs less and less.
-    over = 1.0 - (rule.amount - least) / window.used if window.used else 0.0
-    return left_s + rule.period_s * max(over, 0.0)
+def _wait_s(window: Window, rule: Rule, needed: float, left_s: float) -> float:
+    """Until so much of what was used counts no more."""
+    slots = slots_of(rule)
+    slot_s = rule.period_s / slots
+    age = slots - len(window.counts)  # slots until the oldest of them goes, after this one
+    for count in window.counts:
+        needed -= count
+        if needed <= 1e-9:
+            return left_s + age * slot_s
+        age += 1
+    return rule.period_s  # more than the rule ever has
 
 
 def give_back(window: Window, rule: Rule, amount: float, now: float) -> Window:
-    """What was taken in this window and not used."""
+    """What was taken and not used. The oldest slots give first: they would be free first."""
     window = moved(window, rule, now)
-    return window._replace(used=max(0.0, window.used - amount))
+    counts = []
+    for count in window.counts:
+        given = min(count, amount)
+        amount -= given
+        counts.append(count - given)
+    return Window(window.number, tuple(counts))

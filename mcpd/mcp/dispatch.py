@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from mcpd.auth.principals import Principal
-from mcpd.errors import McpdError, MethodNotFound, TooManyRequests, fault
+from mcpd.errors import McpdError, MethodNotFound, fault
 from mcpd.events import CallBegan, CallServed
 from mcpd.mcp.catalog.tool_results import EncodedResult
 from mcpd.mcp.envelope.caller import Caller
@@ -99,9 +99,9 @@ def make_request(runtime: Runtime, call: Call, caller: Caller, params: Params) -
         InsufficientScope: its caller's credential does not reach what it names.
         McpdError: the look-up of what it names failed.
     """
-    method = find_method(call.method, caller)
+    method, rights = find_method(call.method, caller), caller.principal.rights
     try:
-        target = None if method.find is None else method.find(runtime.catalog, params)
+        target = None if method.find is None else method.find(runtime.catalog, params, rights)
         if target is not None:
             target = permitted(method.kind, target, caller.principal)
     except McpdError:
@@ -219,7 +219,7 @@ def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed
         revision=caller.revision.name,
         size_in=len(request.call.params),
         size_out=0 if outcome.response is None else len(outcome.response),
-        arguments=request.params.given_arguments if request.method.costs else b"",
+        arguments=b"" if request.method.find is None else request.params.arguments,
     )
 
 
@@ -243,14 +243,8 @@ def tell_refused(runtime: Runtime, call: Call, principal: Principal, error: Mcpd
     )
 
 
-async def _respond(request: McpRequest, outlet: Outlet | None, *, counted: bool = False) -> Outcome:
-    call, most = request.call, request.caller.principal.rights.limits.rules.calls_at_once
-    if most is not None and request.method.costs and not counted:
-        try:
-            with request.runtime.limits.at_once(request.caller.principal.key, most):
-                return await _respond(request, outlet, counted=True)
-        except TooManyRequests as error:
-            return failed(call.id, error)
+async def _respond(request: McpRequest, outlet: Outlet | None) -> Outcome:
+    call = request.call
     try:
         result, encoded = request.complete(await request.method.handle(request, outlet))
     except McpdError as error:

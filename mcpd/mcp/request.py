@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mcpd.access.rights import Kind
+from mcpd.access.rights import Kind, Rights
 from mcpd.errors import InternalError, InvalidParams
 from mcpd.mcp.catalog.catalog import Catalog, Offered
 from mcpd.mcp.catalog.tool_results import EncodedResult, error_result, too_large
@@ -104,7 +104,7 @@ class Method:
     handle: Handler
     handshake: bool = True
     modern: bool = True
-    find: Callable[[Catalog, Params], Target | None] | None = None
+    find: Callable[[Catalog, Params, Rights], Target | None] | None = None
     kind: Kind = "tools"
     costs: bool = False
     streams: bool = False

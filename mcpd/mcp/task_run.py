@@ -18,7 +18,7 @@ from mcpd.mcp.make_context import Run
 from mcpd.mcp.questions.conversation import CallConversation
 from mcpd.mcp.questions.input_required import InputRounds, find_required
 from mcpd.mcp.request import McpRequest, Result
-from mcpd.mcp.tasks.task import OpenQuestion, Status, Task
+from mcpd.mcp.tasks.task import NO_TOOL, Called, OpenQuestion, Status, Task
 from mcpd.rpc.messages import error_object
 
 ANSWER_TIMEOUT_S = 24 * 3600.0  # the task's time to live ends it earlier
@@ -69,7 +69,10 @@ class TaskRun:
         """Make the task, if there is none yet; its request can be answered now."""
         if self.task is None:
             tasks = self._request.runtime.tasks
-            self.task = tasks.create(self._request.caller.principal, self._ttl_ms)
+            part = None if self._request.target is None else self._request.target.part
+            tool = NO_TOOL if part is None else Called(part.name, part.scopes)
+            principal = self._request.caller.principal
+            self.task = tasks.create(principal, self._ttl_ms, tool=tool)
             self.task.scope = self._scope
             self._settled.set()
         return self.task

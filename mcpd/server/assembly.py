@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mcpd.auth.access_control import AccessControl
-from mcpd.auth.authenticator import Authenticator, Sent
+from mcpd.auth.authenticator import Authenticator, Identity, Sent
 from mcpd.auth.seal import Sealer
 from mcpd.auth.secrets import SecretSource
 from mcpd.config import Config
@@ -133,7 +133,7 @@ def build(
         bodies=runtime.limits.caps.bodies,
     )
     credentials.end_streams = state.end_streams
-    state.may_open = lambda opener: not credentials.is_revoked(opener)
+    state.may_open = lambda opener: _still_counts(opener, authenticator)
     origin = "" if config.auth == "none" else secrets.origin
     return Server(config, backend, runtime, credentials, state, health, origin)
 
@@ -194,6 +194,11 @@ def make_caps(config: Config) -> Caps:
     """The caps that settings name."""
     given = {name: getattr(config, name) for name in SETTINGS}
     return Caps(max_body_bytes=config.max_body_bytes, **given)
+
+
+def _still_counts(opener: object, authenticator: Authenticator) -> bool:
+    """Whether a stream may open: its client comes back and is asked again if not."""
+    return not isinstance(opener, Identity) or authenticator.holds(opener, opener.generation)
 
 
 def _refusal_counter(

@@ -1,6 +1,7 @@
 """The authenticator's table while a server runs: what changes it, and what follows from that."""
 
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
@@ -11,7 +12,8 @@ from mcpd.auth.access_control import AccessControl
 from mcpd.auth.authenticator import Authenticator, CredentialKind, Identity, Sent
 from mcpd.auth.credential_store import CredentialStore
 from mcpd.auth.key_kind import ApiKeys
-from mcpd.auth.revocation import Revocations
+from mcpd.auth.principals import Principal
+from mcpd.auth.revocation import Credential, Revocations
 from mcpd.auth.secrets import SecretSource
 from mcpd.auth.tokens import TokenRules, Verifier
 from mcpd.config import Config
@@ -77,6 +79,7 @@ class Credentials:
         self.access = AccessControl(
             config.access, LimitRules(calls_per_minute=config.calls_per_minute)
         )
+        self.access.is_withdrawn = self._is_withdrawn
         self.authenticator = Authenticator(self._kinds(), access=self.access, clock=clock)
         self.authenticator.on_use = self._note
 
@@ -127,6 +130,13 @@ class Credentials:
         return isinstance(opener, Identity) and self._revocations.covers(
             opener.principal, opener.credential
         )
+
+    def _is_withdrawn(self, principal: Principal) -> bool:
+        named = principal.credential
+        is_key = principal.token_type == "api_key"
+        # A user's tokens of before a moment are not meant: a call that runs is finished.
+        credential = Credential(named) if is_key else Credential("", named, math.inf)
+        return self._revocations.covers(principal, credential)
 
     async def look_first(self) -> None:
         """``look``, before the server serves; a store that is away is asked again by ``run``."""

@@ -115,8 +115,8 @@ class Watchdog:
     # --- threads for tools --------------------------------------------------------------------
 
     def _look_at_threads(self, now: float) -> None:
-        running, waiting = self._threads.statistics()
-        if running < self._threads.total or not waiting:
+        _, waiting = self._threads.statistics()
+        if not waiting:
             self._full_since = None
             return
         self._full_since = now if self._full_since is None else self._full_since

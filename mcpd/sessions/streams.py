@@ -46,7 +46,9 @@ class KeptCall(msgspec.Struct, frozen=True, omit_defaults=True):
     request: bytes  # the JSON-RPC message
     subject: str
     issuer: str = ""
-    scopes: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()  # as the credential has them
+    credential: str = ""  # id of the API key or jti of the token
+    token_type: str = "access"
 
 
 class Event(msgspec.Struct, frozen=True):

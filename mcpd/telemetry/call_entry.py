@@ -81,10 +81,13 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return {**members, "outcome": self.outcome}
 
 
-@functools.lru_cache(maxsize=4096)
 def bounded(text: str) -> str:
     """What a client chose, as a short text of printable characters: it is shown on terminals."""
-    text = text[:MAX_TEXT_CHARS]
+    return _printable(text if len(text) <= MAX_TEXT_CHARS else text[:MAX_TEXT_CHARS])
+
+
+@functools.lru_cache(maxsize=4096)
+def _printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from mcpd.errors import StoreError, TooManyRequests
-from mcpd.limits.allowances import RETURN_EVERY_S, Allowances
+from mcpd.limits.allowances import ANSWER_S, RETURN_EVERY_S, Allowances
 from mcpd.limits.ledger import MemoryLedger
 from mcpd.limits.policy import make_limits
 from mcpd.limits.rules import DAY_S, MINUTE_S, Rule
@@ -140,3 +140,43 @@ def test_calls_at_once_are_counted_while_they_run():
     with limits.at_once("a", 1), limits.at_once("b", 1):
         pass
     assert limits.running == {}
+
+
+async def test_a_slow_ledger_holds_up_one_request_and_no_other(autojump_clock, ledger, monkeypatch):
+    async def take(*arguments):
+        await trio.sleep(5)
+
+    monkeypatch.setattr(ledger, "take", take)
+    allowances, ended = Allowances(ledger, clock=now), []
+
+    async def call(key):
+        assert await allowances.take(key, CALLS) == 0.0
+        ended.append(trio.current_time())
+
+    begin = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for key in "aaaab":
+            nursery.start_soon(call, key)
+    assert max(ended) - begin <= ANSWER_S + 0.01
+    await call("c")
+    assert trio.current_time() - begin <= ANSWER_S + 0.01
+
+
+async def test_a_refusal_tells_the_same_moment_however_often(autojump_clock, ledger):
+    three = Rule("calls_per_day", 1, DAY_S, "calls")
+    allowances = Allowances(ledger, clock=now)
+    assert await allowances.take("a", three) == 0.0
+    first = await allowances.take("a", three)
+    await trio.sleep(30)
+    assert await allowances.take("a", three) == pytest.approx(first - 30)
+
+
+async def test_a_flood_of_keys_takes_nothing_from_the_others(autojump_clock, ledger, monkeypatch):
+    monkeypatch.setattr("mcpd.limits.allowances.MAX_KEYS", 20)
+    allowances = Allowances(ledger, clock=now)
+    one = Rule("registrations_per_minute", 1, MINUTE_S, "registrations")
+    passed = 0
+    for number in range(500):
+        passed += await let_through(allowances, "alice", CALLS, 1)
+        await let_through(allowances, f"2001:db8::{number}", one, 1)
+    assert passed == 500

@@ -78,3 +78,17 @@ async def test_threads_take_it_for_a_limiter_of_trios():
     assert limiter.statistics() == (0, 0)
     with pytest.raises(KeyError):
         limiter.release_on_behalf_of(object())
+
+
+async def test_one_user_does_not_take_all_turns():
+    limiter, mine = FairLimiter(8, user), [object() for _ in range(8)]
+    current[0] = "greedy"
+    for token in mine[:7]:
+        await limiter.acquire_on_behalf_of(token)
+    with trio.move_on_after(0.01) as waited:
+        await limiter.acquire_on_behalf_of(mine[7])
+    assert waited.cancelled_caught
+    current[0] = "other"
+    with trio.fail_after(1):
+        await limiter.acquire_on_behalf_of(object())
+    assert limiter.statistics() == (8, 0)

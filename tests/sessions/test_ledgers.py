@@ -67,6 +67,19 @@ async def test_a_sweep_forgets_what_does_not_count_any_more(ledger, clock):
     assert (await ledger.take("a", RULES[0], 10, 10)).amount == 10
 
 
+async def test_processes_whose_clocks_differ_give_nothing_away(tmp_path, clock):
+    ahead, behind = Clock(), Clock()
+    ahead.now += 600
+    one, other = SqliteLedger(tmp_path, ahead), SqliteLedger(tmp_path, behind)
+    granted = 0.0
+    for _ in range(20):
+        for each in (one, other):
+            granted += (await each.take("a", RULES[0], 1, 1)).amount
+    assert granted == 10
+    one.close()
+    other.close()
+
+
 async def test_what_is_counted_in_a_file_outlives_the_process(tmp_path, clock):
     first = SqliteLedger(tmp_path, clock)
     await first.take("a", RULES[0], 7, 7)

@@ -8,7 +8,7 @@ import logging
 from functools import partial
 
 from mcpd.auth.principals import Principal
-from mcpd.errors import InternalError, McpdError, StoreError
+from mcpd.errors import InternalError, McpdError, StoreError, Unauthorized
 from mcpd.events import CallRecovered
 from mcpd.mcp.calls.run import finish, run
 from mcpd.mcp.catalog.tool_results import error_result
@@ -89,12 +89,16 @@ async def _request(runtime: Runtime, kept: KeptCall, call: Call) -> McpRequest:
     """The request as it was made, by the principal that made it.
 
     Raises:
-        InsufficientScope: it may not make it any more.
+        Unauthorized, InsufficientScope: it may not make it any more.
         SessionNotFound: its session is over.
         StoreError: the store stayed away.
     """
     session = await retry_while_away(lambda: runtime.sessions.find(kept.session_id))
-    shown = Principal(kept.subject, kept.issuer, frozenset(kept.scopes))
+    shown = Principal(
+        kept.subject, kept.issuer, frozenset(kept.scopes), kept.token_type, kept.credential
+    )
+    if runtime.access.is_withdrawn(shown):
+        raise Unauthorized("The credential of this call was revoked.")
     principal = runtime.access.grant(shown)  # by the rules of now
     revision = HANDSHAKE.get(session.revision or "", ASSUMED_WITHOUT_HEADER)
     caller = caller_of_session(session, principal, revision)

@@ -57,7 +57,9 @@ def kept_call(request: McpRequest, session_id: SessionId) -> KeptCall:
         encode_call(request.call),
         principal.subject,
         principal.issuer,
-        tuple(sorted(principal.scopes)),
+        tuple(sorted(principal.rights.held.names or principal.scopes)),
+        principal.credential,
+        principal.token_type,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from mcpd.access.rights import Kind, View
+from mcpd.access.rights import Kind, Rights, View
 from mcpd.app.app import Completer
 from mcpd.app.changes import ListKind
 from mcpd.errors import DeclarationError
@@ -138,12 +138,17 @@ class Catalog:
             hidden |= {"icons", "websiteUrl"}
         return {name: value for name, value in self.info.items() if name not in hidden}
 
-    def find_resource(self, uri: str) -> Offered[ListedResource] | None:
-        """The resource behind a URI: an exact one, else that of the first template that fits."""
+    def find_resource(self, uri: str, rights: Rights) -> Offered[ListedResource] | None:
+        """The resource behind a URI, as if there were none but those that are shown: an exact one,
+        else that of the first template that fits.
+        """
         exact = self.resources.get(uri)
-        if exact is not None and not exact.part.is_template:
+        is_exact = exact is not None and not exact.part.is_template
+        if exact is not None and is_exact and rights.shows("resources", exact.part):
             return exact
         for offered in self.resources.values():
+            if not rights.shows("resources", offered.part):
+                continue
             variables = offered.part.match(uri)
             if variables is not None:
                 return Offered(offered.part, offered.provider, variables)

@@ -8,7 +8,7 @@ import msgspec
 from mcpd.app.context import LOG_LEVELS
 from mcpd.auth.principals import Principal
 from mcpd.mcp.revisions import Revision
-from mcpd.sessions.record import Session
+from mcpd.sessions.record import MAX_NAME_CHARS, MAX_VERSION_CHARS, Session, clean_label
 
 LEVEL_ORDER: dict[str, int] = {level: order for order, level in enumerate(LOG_LEVELS)}
 HANDSHAKE_LOG_LEVEL = "info"  # until logging/setLevel; the server's choice before 2026-07-28
@@ -19,7 +19,7 @@ class Caller(msgspec.Struct, frozen=True):
 
     ``session`` is None in the modern era, where every request carries the rest itself.
     ``log_level`` None: no log messages are wanted. ``client``: name and version, as the client says
-    of itself; empty: it does not.
+    of itself, short and printable; empty: it does not.
     """
 
     principal: Principal
@@ -31,9 +31,9 @@ class Caller(msgspec.Struct, frozen=True):
     client: str = ""
 
     def __post_init__(self) -> None:
-        name, version = self.client_info.get("name"), self.client_info.get("version")
-        said = " ".join(part for part in (name, version) if isinstance(part, str) and part)
-        msgspec.structs.force_setattr(self, "client", said)
+        name = clean_label(self.client_info.get("name"), MAX_NAME_CHARS)
+        version = clean_label(self.client_info.get("version"), MAX_VERSION_CHARS)
+        msgspec.structs.force_setattr(self, "client", f"{name} {version}".strip())
 
     @property
     def client_capabilities(self) -> Mapping[str, Any]:

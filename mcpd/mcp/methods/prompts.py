@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from mcpd.access.rights import Rights
 from mcpd.app.context import Context
 from mcpd.app.function import WrongArguments
 from mcpd.errors import InvalidParams
@@ -21,7 +22,7 @@ from mcpd.mcp.request import McpRequest, Method, Result, Target, read_params
 _arguments = msgspec.json.Decoder(dict[str, str])
 
 
-def _find(catalog: Catalog, params: Params) -> Target | None:
+def _find(catalog: Catalog, params: Params, rights: Rights) -> Target | None:
     return catalog.prompts.get(params.name) if isinstance(params.name, str) else None
 
 

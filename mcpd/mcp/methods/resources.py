@@ -1,5 +1,6 @@
 """resources/list, templates/list, read, subscribe, unsubscribe (MCP, server/resources)."""
 
+from mcpd.access.rights import Rights
 from mcpd.app.context import Context
 from mcpd.app.function import WrongArguments
 from mcpd.errors import InvalidParams
@@ -30,8 +31,8 @@ class ResourceNotFound(InvalidParams):
         self.rpc_code = revision.resource_not_found_code
 
 
-def _find(catalog: Catalog, params: Params) -> Target | None:
-    return catalog.find_resource(params.uri) if isinstance(params.uri, str) else None
+def _find(catalog: Catalog, params: Params, rights: Rights) -> Target | None:
+    return catalog.find_resource(params.uri, rights) if isinstance(params.uri, str) else None
 
 
 async def _read(request: McpRequest, outlet: Outlet | None) -> Result:
@@ -66,8 +67,9 @@ async def _change(request: McpRequest, *, add: bool) -> Result:
     uri, session = request.params.text("uri"), request.caller.session
     if session is None:
         return {}
-    found = request.runtime.catalog.find_resource(uri) if add else None
-    if add and permitted("resources", found, request.caller.principal) is None:
+    principal = request.caller.principal
+    found = request.runtime.catalog.find_resource(uri, principal.rights) if add else None
+    if add and permitted("resources", found, principal) is None:
         raise ResourceNotFound(uri, request.caller.revision)
     uris = [known for known in session.subscriptions if known != uri]
     if add:

@@ -4,8 +4,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from mcpd.errors import InsufficientScope, InvalidParams, NotAcceptable
-from mcpd.mcp.permission import permitted
+from mcpd.errors import InvalidParams, NotAcceptable
+from mcpd.mcp.permission import may_read
 from mcpd.mcp.questions.conversation import Outlet
 from mcpd.mcp.request import McpRequest, Method, Result, read_params
 from mcpd.mcp.streams.change_feed import LIST_CHANGED, TASK_CHANGED, UPDATED, Listener, check_uris
@@ -62,7 +62,7 @@ async def _pass_on(
             if task is None:
                 continue  # it expired meanwhile
             params = detailed_form(task)
-        elif method == UPDATED and not _may_hear(request, params["uri"]):
+        elif method == UPDATED and not _may_read(request, params["uri"]):
             continue
         await outlet.send(encode_notification(method, {**params, "_meta": meta}))
 
@@ -92,13 +92,8 @@ async def _honoured(request: McpRequest, wanted: _Filter) -> tuple[dict[str, Any
     return honoured, methods
 
 
-def _may_hear(request: McpRequest, uri: str) -> bool:
-    """A resource that the caller may not read is unknown to it, and so are its changes."""
-    offered = request.runtime.catalog.find_resource(uri)
-    try:
-        return permitted("resources", offered, request.caller.principal) is not None
-    except InsufficientScope:
-        return False
+def _may_read(request: McpRequest, uri: str) -> bool:
+    return may_read(request.runtime.catalog, uri, request.caller.principal)
 
 
 async def _find_mine(request: McpRequest, task_id: str) -> Task | None:

@@ -4,6 +4,7 @@ from functools import partial
 
 import msgspec
 
+from mcpd.access.rights import Rights
 from mcpd.app.context import Context
 from mcpd.app.function import WrongArguments
 from mcpd.errors import InvalidParams, MissingClientCapability, ToolError
@@ -21,7 +22,7 @@ from mcpd.mcp.tasks.choice import Choice, choose
 from mcpd.mcp.tasks.task import RELATED_TASK, handshake_form, modern_form
 
 
-def _find(catalog: Catalog, params: Params) -> Target | None:
+def _find(catalog: Catalog, params: Params, rights: Rights) -> Target | None:
     return catalog.tools.get(params.name) if isinstance(params.name, str) else None
 
 
@@ -65,6 +66,16 @@ async def _run_as_task(
 
 
 async def _run(request: McpRequest, tool: ListedTool, context: Context | None) -> Result:
+    """In the task of the request, or in that of the MCP task which it became."""
+    principal = request.caller.principal
+    most = principal.rights.limits.rules.calls_at_once
+    if most is None:
+        return await _run_counted(request, tool, context)
+    with request.runtime.limits.at_once(principal.key, most):
+        return await _run_counted(request, tool, context)
+
+
+async def _run_counted(request: McpRequest, tool: ListedTool, context: Context | None) -> Result:
     revision, catalog = request.caller.revision, request.runtime.catalog
     try:
         outcome = await tool.run(request.params.given_arguments, context, catalog.threads)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from mcpd.auth.principals import Principal
-from mcpd.mcp.tasks.task import OpenQuestion, Status, Task
+from mcpd.mcp.tasks.task import NO_TOOL, Called, OpenQuestion, Status, Task
 
 
 class StoredQuestion(msgspec.Struct, frozen=True):
@@ -42,6 +42,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     result: bytes | None = None
     error: dict[str, Any] | None = None
     questions: dict[str, StoredQuestion] = {}
+    tool: Called = NO_TOOL
 
 
 class TaskCommand(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,6 +93,7 @@ def record_of(task: Task, process: str) -> bytes:
             None if task.result is None else bytes(task.result),
             task.error,
             asked,
+            task.tool,
         )
     )
 
@@ -110,6 +112,7 @@ def task_of(data: bytes) -> DistantTask:
         result=None if record.result is None else msgspec.Raw(record.result),
         error=record.error,
         process=record.process,
+        tool=record.tool,
     )
     task.questions = {key: OpenQuestion(asked) for key, asked in record.questions.items()}
     return task

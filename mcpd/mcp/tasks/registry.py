@@ -18,7 +18,7 @@ from mcpd.limits.caps import Caps
 from mcpd.mcp.tasks.record import DistantTask, TaskCommand
 from mcpd.mcp.tasks.sync import TaskSync
 from mcpd.mcp.tasks.table import TaskTable
-from mcpd.mcp.tasks.task import Status, Task
+from mcpd.mcp.tasks.task import NO_TOOL, Called, Status, Task
 from mcpd.sessions.bus import Bus
 from mcpd.sessions.retry import retry_while_away
 from mcpd.sessions.task_store import TaskStore
@@ -80,7 +80,9 @@ class Tasks:
 
     # --- making and finding -------------------------------------------------------------------
 
-    def create(self, owner: Principal, ttl_ms: int | None = None) -> Task:
+    def create(
+        self, owner: Principal, ttl_ms: int | None = None, *, tool: Called = NO_TOOL
+    ) -> Task:
         """A task that works, in this process; ``keep`` makes it known.
 
         Raises:
@@ -88,7 +90,7 @@ class Tasks:
         """
         self._expire()
         wanted = DEFAULT_TTL_MS if ttl_ms is None else max(1, min(ttl_ms, MAX_TTL_MS))
-        task = Task(owner, self.clock(), wanted)
+        task = Task(owner, self.clock(), wanted, tool=tool)
         task.on_change = [self._changed]
         self._table.add(task)
         return task
@@ -129,7 +131,7 @@ class Tasks:
         task = self._table.by_id.get(task_id)
         if task is None and self.sync is not None and _ID.fullmatch(task_id):
             task = await self.sync.get(task_id)
-        if task is None or not _owns(owner, task):
+        if task is None or not _may_have(owner, task):
             raise InvalidParams("There is no such task: it expired, or never was.")
         return task
 
@@ -144,6 +146,7 @@ class Tasks:
         mine = self._table.of(owner)
         if self.sync is not None:
             mine = await self.sync.join(owner, mine)
+        mine = [task for task in mine if _may_have(owner, task)]
         start = 0
         if cursor is not None:
             places = [place for place, task in enumerate(mine) if task.id == cursor]
@@ -269,5 +272,11 @@ class Tasks:
             self._cancel(task)
 
 
-def _owns(owner: Principal, task: Task) -> bool:
-    return task.owner.owns(owner.issuer, owner.subject)
+def _may_have(principal: Principal, task: Task) -> bool:
+    """Whether it is the principal's, and of a tool that it may use: a key may have less than its
+    owner, and a user less than before.
+    """
+    if not task.owner.owns(principal.issuer, principal.subject):
+        return False
+    rights = principal.rights
+    return rights.shows("tools", task.tool) and not rights.missing(task.tool.scopes)

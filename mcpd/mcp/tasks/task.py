@@ -52,6 +52,16 @@ class OpenQuestion:
     refusal: ToolError | None = None
 
 
+class Called(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The tool of a task: who may not use it may not see what it made."""
+
+    name: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+NO_TOOL = Called()
+
+
 @dataclass(eq=False, slots=True)
 class Task:
     """One task of one principal. Times are Unix seconds."""
@@ -70,6 +80,7 @@ class Task:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     changed: trio.Event = field(default_factory=trio.Event)
     on_change: list[Callable[["Task"], None]] = field(default_factory=list)
+    tool: Called = NO_TOOL
     keeping: trio.Lock = field(default_factory=trio.Lock)  # an older record never goes last
 
     @property

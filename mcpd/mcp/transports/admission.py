@@ -112,6 +112,11 @@ class Admissions:
         """Seconds for which the credential of a request still holds."""
         return self._authenticator.left_s(admitted.admission.identity)
 
+    def still_hold(self, admitted: AuthenticatedRequest) -> bool:
+        """Whether the admission of a request counts still."""
+        known = admitted.admission
+        return self._authenticator.holds(known.identity, known.generation)
+
     def recall(self, request: Request) -> AuthenticatedRequest | None:
         """What ``admit`` would return, if all of it is remembered; None: ask ``admit``."""
         known: Admission | None = request.memory.get(Admission)

@@ -9,7 +9,7 @@ import trio
 
 from mcpd.auth.principals import Principal
 from mcpd.errors import InvalidRequest, McpdError
-from mcpd.mcp.dispatch import failed, handle_notification, make_request, say_farewell, serve
+from mcpd.mcp.dispatch import admit_call, failed, handle_notification, say_farewell, serve
 from mcpd.mcp.envelope.caller import Caller, caller_of_session
 from mcpd.mcp.envelope.classify import Envelope, Era, classify
 from mcpd.mcp.envelope.modern import modern_caller
@@ -172,12 +172,12 @@ class Channel:
         session = await self._session()
         if session is None:
             raise _no_session()
-        request = make_request(self._runtime, call, self._caller(session), envelope.params)
+        request = await admit_call(self._runtime, call, self._caller(session), envelope.params)
         return (await serve(request, self._outlet)).response
 
     async def _call_modern(self, call: Call, envelope: Envelope) -> bytes | None:
         caller = modern_caller(call, envelope.params, None, self._principal)
-        request = make_request(self._runtime, call, caller, envelope.params)
+        request = await admit_call(self._runtime, call, caller, envelope.params)
         with trio.CancelScope() as scope:
             self._scopes[call.id] = scope
             try:

@@ -14,6 +14,7 @@ from mcpd.http.messages import EventSink, EventStream, Response
 from mcpd.mcp.calls.resume import is_known, lost_answer, next_events
 from mcpd.mcp.calls.run import kept_call, start
 from mcpd.mcp.dispatch import Outcome, failed, say_farewell, serve
+from mcpd.mcp.permission import may_hear
 from mcpd.mcp.request import McpRequest
 from mcpd.mcp.revisions import Revision
 from mcpd.mcp.runtime import Runtime
@@ -196,7 +197,11 @@ async def session_stream(
             await sink.open()
             with streams.open_reader(session.id, SESSION_STREAM, begin) as reader:
                 while events := await reader.next():
-                    data = (_encode(SESSION_STREAM, event, revision) for event in events)
+                    data = (
+                        _encode(SESSION_STREAM, event, revision)
+                        for event in events
+                        if may_hear(runtime.catalog, event.data, owner)
+                    )
                     if not await sink.send(b"".join(data)):
                         return
                     sent = events[-1].number

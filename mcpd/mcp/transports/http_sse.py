@@ -14,6 +14,7 @@ from mcpd.errors import BadRequest, McpdError, StoreError, Unavailable
 from mcpd.http import sse
 from mcpd.http.messages import Answer, EventSink, EventStream, Request
 from mcpd.mcp.envelope.classify import Era
+from mcpd.mcp.permission import may_hear
 from mcpd.mcp.runtime import Runtime
 from mcpd.mcp.transports.channel import Channel, read
 from mcpd.mcp.transports.opening import new_session
@@ -67,7 +68,9 @@ class HttpSse:
                     await sink.send(sse.event(endpoint, name="endpoint"))
                     with streams.open_reader(session.id, SESSION_STREAM, 0) as reader:
                         while events := await reader.next():
-                            await sink.send(b"".join(sse.event(event.data) for event in events))
+                            catalog = self._runtime.catalog
+                            heard = (e for e in events if may_hear(catalog, e.data, principal))
+                            await sink.send(b"".join(sse.event(event.data) for event in heard))
                             await self._forget_sent(session.id, events[-1].number)
             finally:
                 with trio.move_on_after(END_S, shield=True):
@@ -117,6 +120,8 @@ class HttpSse:
                 )
             check_json(request.headers)
             body = await request.body(self._max_body_bytes)
+            limits = self._runtime.limits
+            await limits.count(principal.key, principal.rights.limits.bytes, len(body))
         except McpdError as error:
             if error.status in (401, 403):
                 raise

@@ -24,9 +24,9 @@ async def initialize(runtime: Runtime, admitted: AuthenticatedRequest, call: Cal
         StoreError: it could not be kept.
     """
     changes, sessions = negotiated(read_initialize(call.params)), runtime.sessions
+    principal = admitted.principal
+    await runtime.limits.count(principal.key, principal.rights.limits.sessions)
     if admitted.session is None:
-        principal = admitted.principal
-        await runtime.limits.count(principal.key, principal.rights.limits.sessions)
         session = opened_by_initialize(admitted.request, principal, changes, now=sessions.clock())
         await sessions.open(session)
     else:

@@ -93,6 +93,8 @@ class StreamableHttp:
                 check_json(request.headers)
             if body is None:
                 body = await request.body(self._max_body_bytes)
+                if not self._admissions.still_hold(admitted):  # it may have taken its time
+                    admitted = await self._admissions.admit(request)
             if limits.bytes:
                 await self._runtime.limits.count(key, limits.bytes, len(body))
             if make_message is not None:

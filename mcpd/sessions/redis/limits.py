@@ -6,65 +6,74 @@ import hashlib
 from collections.abc import Callable
 
 from mcpd.limits.rules import Rule
-from mcpd.limits.windows import Grant
+from mcpd.limits.windows import Grant, slots_of
 from mcpd.sessions.redis.link import RedisLink
 from mcpd.sessions.redis.lua import Script
 
 # The arithmetic of ``mcpd.limits.windows``, which says what it means.
 _WINDOW = """
-local now, period, slides = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
-local kept = redis.call('HMGET', KEYS[1], 'number', 'used', 'before')
-local number = tonumber(kept[1] or 0)
-local used, before = tonumber(kept[2] or 0), tonumber(kept[3] or 0)
-local current = math.floor(now / period)
-if current > number then
-  before = current == number + 1 and used or 0
-  number, used = current, 0
-elseif current < number - 1 then
-  number, before = current, 0
+local now, period, slots = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local kept = redis.call('HMGET', KEYS[1], 'number', 'counts')
+local number, counts = tonumber(kept[1] or 0), {}
+for one in string.gmatch(kept[2] or '', '%S+') do counts[#counts + 1] = tonumber(one) end
+local current = math.floor(now * slots / period)
+local passed = current - number
+if #counts == 0 or passed >= slots then
+  number, counts = current, {0}
+elseif passed > 0 then
+  number = current
+  for _ = 1, passed do counts[#counts + 1] = 0 end
+  while #counts > slots do table.remove(counts, 1) end
 end
 local function keep()
+  local told = {}
+  for place, one in ipairs(counts) do told[place] = string.format('%.17g', one) end
   redis.call('HSET', KEYS[1], 'number', string.format('%.0f', number),
-    'used', tostring(used), 'before', tostring(before))
+    'counts', table.concat(told, ' '))
   redis.call('EXPIRE', KEYS[1], math.ceil(2 * period))
 end
 """
 
-# KEYS: window; ARGV: now, period, slides, amount, least, most
-# → granted, seconds to wait, seconds until the window ends
+# KEYS: window; ARGV: now, period, slots, amount, least, most
+# → granted, seconds to wait, seconds for which that holds
 _TAKE = Script(
     _WINDOW
     + """
 local amount, least, most = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local passed = math.min(math.max(now - number * period, 0), period)
-local left = period - passed
-local free = amount - used - (slides and before * left / period or 0)
+local slot = period / slots
+local left = math.min(math.max((number + 1) * slot - now, 0.001), slot)
+local holds = left + period - slot
+local free = amount
+for _, one in ipairs(counts) do free = free - one end
 if least <= free then
   local granted = math.max(least, math.min(most, math.floor(free)))
-  used = used + granted
+  counts[#counts] = counts[#counts] + granted
   keep()
-  return {tostring(granted), '0', tostring(left)}
+  return {string.format('%.17g', granted), '0', tostring(holds)}
 end
-local wait = left
-if least > amount then
-  wait = period
-elseif slides then
-  local room = amount - least - used
-  if before > 0 and room >= 0 then
-    wait = math.max(left - period * room / before, 0.001)
-  elseif used > 0 then
-    wait = left + period * math.max(1 - (amount - least) / used, 0)
+local needed, age, wait = least - free, slots - #counts, period
+for _, one in ipairs(counts) do
+  needed = needed - one
+  if needed <= 1e-9 then
+    wait = left + age * slot
+    break
   end
+  age = age + 1
 end
-return {'0', tostring(wait), tostring(left)}
+return {'0', tostring(wait), tostring(holds)}
 """
 )
 
-# KEYS: window; ARGV: now, period, slides, amount
+# KEYS: window; ARGV: now, period, slots, amount
 _GIVE_BACK = Script(
     _WINDOW
     + """
-used = math.max(0, used - tonumber(ARGV[4]))
+local amount = tonumber(ARGV[4])
+for place, one in ipairs(counts) do
+  local given = math.min(one, amount)
+  amount = amount - given
+  counts[place] = one - given
+end
 keep()
 return 1
 """
@@ -100,7 +109,7 @@ class RedisLedger:
         """Nothing is held here."""
 
     def _arguments(self, rule: Rule) -> tuple[float, float, int]:
-        return self._clock(), rule.period_s, int(rule.slides)
+        return self._clock(), rule.period_s, slots_of(rule)
 
     def _key(self, key: str, rule: Rule) -> str:
         digest = hashlib.sha256(f"{rule.name}\n{key}".encode()).hexdigest()[:32]

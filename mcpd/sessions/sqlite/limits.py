@@ -10,11 +10,13 @@ from pathlib import Path
 import trio
 
 from mcpd.errors import ConfigError, StoreError, Unavailable
-from mcpd.limits.rules import Rule
-from mcpd.limits.windows import Grant, Window, give_back, take
+from mcpd.limits.rules import DAY_S, Rule
+from mcpd.limits.windows import Grant, Window, give_back, slots_of, take
 from mcpd.sqlite import Database
 
 FILE = "limits.sqlite"
+BUSY_MS = 300  # for another process to be done: requests wait for this
+FAR_S = 3 * DAY_S  # later than any window of now ends
 MAX_ROWS = 500_000  # after a sweep; those that end first go
 
 _SCHEMA = """
@@ -22,15 +24,14 @@ CREATE TABLE window (
     key TEXT NOT NULL,
     rule TEXT NOT NULL,
     number INTEGER NOT NULL,
-    used REAL NOT NULL,
-    before REAL NOT NULL,
+    counts TEXT NOT NULL,
     ends REAL NOT NULL,
     PRIMARY KEY (key, rule)
 ) WITHOUT ROWID;
 CREATE INDEX window_by_end ON window (ends)
 """
-_READ = "SELECT number, used, before FROM window WHERE key = ? AND rule = ?"
-_WRITE = "INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?, ?)"
+_READ = "SELECT number, counts FROM window WHERE key = ? AND rule = ?"
+_WRITE = "INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?)"
 
 
 class SqliteLedger:
@@ -73,15 +74,23 @@ class SqliteLedger:
                 if self._database is None:
                     open_it = partial(Database, self._path, _SCHEMA, alone=False)
                     try:
-                        self._database = await trio.to_thread.run_sync(open_it)
+                        database = await trio.to_thread.run_sync(open_it)
+                        database.prepare(_be_quick)
+                        self._database = database
                     except (ConfigError, Unavailable) as error:
                         raise StoreError(error.message) from error
         return self._database
 
 
+def _be_quick(db: sqlite3.Connection) -> None:
+    db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+
+
 def _window(db: sqlite3.Connection, key: str, rule: Rule) -> Window:
     row = db.execute(_READ, (key, rule.name)).fetchone()
-    return Window() if row is None else Window(*row)
+    if row is None:
+        return Window()
+    return Window(row[0], tuple(map(float, row[1].split())))
 
 
 def _take(
@@ -98,12 +107,14 @@ def _give_back(key: str, rule: Rule, amount: float, now: float, db: sqlite3.Conn
 
 
 def _write(db: sqlite3.Connection, key: str, rule: Rule, window: Window) -> None:
-    ends = (window.number + 2) * rule.period_s
-    db.execute(_WRITE, (key, rule.name, *window, ends))
+    ends = (window.number + 1) * rule.period_s / slots_of(rule) + rule.period_s
+    counts = " ".join(map(repr, window.counts))
+    db.execute(_WRITE, (key, rule.name, window.number, counts, ends))
 
 
 def _sweep(now: float, db: sqlite3.Connection) -> None:
-    db.execute("DELETE FROM window WHERE ends < ?", (now,))
+    """What ends far in the future was written by a clock that has been set back since."""
+    db.execute("DELETE FROM window WHERE ends < ? OR ends > ?", (now, now + FAR_S))
     rows = db.execute("SELECT count(*) FROM window").fetchone()[0]
     if rows > MAX_ROWS:
         db.execute(

@@ -7,8 +7,7 @@ CREATE TABLE window (
     key TEXT NOT NULL,
     rule TEXT NOT NULL,
     number INTEGER NOT NULL,
-    used REAL NOT NULL,
-    before REAL NOT NULL,
+    counts TEXT NOT NULL,
     ends REAL NOT NULL,
     PRIMARY KEY (key, rule)
 ) WITHOUT ROWID;
