@@ -16,7 +16,16 @@ MAX_PACKAGES = 12
 # Lowest first; a room may import itself and what stands in lines above it. Rooms of one line
 # do not import each other, but for what is listed with them.
 LAYERS: list[set[str]] = [
-    {"errors", "version", "cancellation", "files", "coalescing", "turn", "trace_context"},
+    {
+        "errors",
+        "version",
+        "cancellation",
+        "files",
+        "coalescing",
+        "turn",
+        "trace_context",
+        "patterns",
+    },
     {"observer"},
     {"events"},
     {"start_failures"},

@@ -81,11 +81,14 @@ class Rights:
         """Which of these scopes are needed still."""
         if self.is_local or not scopes:
             return ()
-        return tuple(scope for scope in scopes if not self._has(scope))
+        return tuple(scope for scope in scopes if not self.has(scope))
 
-    def _has(self, scope: str) -> bool:
+    def has(self, scope: str) -> bool:
+        """Whether a scope counts for this user now."""
+        if self.is_local:
+            return True
         return scope in self.held and (self.view is None or self.view.grants(scope))
 
     def effective(self) -> frozenset[str]:
         """The scopes that count, by name."""
-        return frozenset(scope for scope in self.held.names if self._has(scope))
+        return frozenset(scope for scope in self.held.names if self.has(scope))

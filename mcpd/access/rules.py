@@ -2,13 +2,13 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 
 import msgspec
 
 from mcpd.access.scopes import SCOPE_EXECUTE
 from mcpd.errors import ConfigError
 from mcpd.limits.rules import NO_LIMITS, LimitRules
+from mcpd.patterns import fits
 
 EVERYBODY = "*"  # in the table of users: all that have no line of their own
 EVERYTHING = ("*",)
@@ -116,11 +116,11 @@ def _check_scopes(where: str, scopes: Iterable[str], origin: str) -> None:
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
     """Whether some pattern fits, and none with ``!`` does."""
-    fits = False
+    found = False
     for pattern in patterns:
         if pattern.startswith("!"):
-            if fnmatchcase(name, pattern[1:]):
+            if fits(name, pattern[1:]):
                 return False
         else:
-            fits = fits or fnmatchcase(name, pattern)
-    return fits
+            found = found or fits(name, pattern)
+    return found

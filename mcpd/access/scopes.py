@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+
+from mcpd.patterns import fits
 
 SCOPE_EXECUTE = "execute:mcp"
 SCOPE_ADMIN = "admin:mcp"
@@ -22,7 +23,7 @@ class ScopeSet:
     patterns: tuple[str, ...] = ()
 
     def __contains__(self, scope: str) -> bool:
-        return scope in self.names or any(fnmatchcase(scope, p) for p in self.patterns)
+        return scope in self.names or any(fits(scope, p) for p in self.patterns)
 
     def missing(self, needed: Iterable[str]) -> tuple[str, ...]:
         """Those that are not in it, in their order."""

@@ -11,7 +11,7 @@ from mcpd.auth.access_control import AccessControl
 from mcpd.auth.challenges import has_no_role, lacks_scope
 from mcpd.auth.principals import Principal
 from mcpd.auth.revocation import Credential
-from mcpd.errors import Unauthorized
+from mcpd.errors import Forbidden, McpdError, Unauthorized
 from mcpd.http.messages import Request
 
 _NONE = Credential()
@@ -104,7 +104,7 @@ class Authenticator:
         self.access = AccessControl() if access is None else access
         self._scope = scope
         self.generation = 0
-        self.on_refused: Callable[[Sent, Unauthorized], Awaitable[None]] | None = None
+        self.on_refused: Callable[[Sent, McpdError], Awaitable[None]] | None = None
         self.on_use: Callable[[Identity], None] | None = None  # told of each use of a credential
         self._kinds = tuple(kinds)
         self._clock = clock
@@ -147,20 +147,19 @@ class Authenticator:
             kind = self._kinds[-1]
         generation = self.generation
         try:
-            identity = await kind.verify(sent, self._clock())
-        except Unauthorized as error:
+            shown = await kind.verify(sent, self._clock())
+            principal = self._with_rights(shown.principal)
+        except (Unauthorized, Forbidden) as error:
             if self.on_refused is not None:
                 await self.on_refused(sent, error)
             raise
-        identity = replace(
-            identity, principal=self._with_rights(identity.principal), generation=generation
-        )
+        identity = replace(shown, principal=principal, generation=generation)
         self.note_use(identity)
         return identity
 
     def _with_rights(self, shown: Principal) -> Principal:
         principal = self.access.grant(shown)
-        if self._scope not in principal.scopes:
+        if not principal.rights.has(self._scope):
             view = principal.rights.view
             if view is not None and not view.grants(self._scope):
                 raise has_no_role()

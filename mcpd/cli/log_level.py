@@ -17,8 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Change it in every process of the server."""
-    folder = within(load_settings(arguments).config.state_path)
-    record = find_server(folder, arguments.pid)
-    ask(folder, record.pid, "POST", "/log-level", arguments.level.encode("ascii"))
+    shown_as = load_settings(arguments).config.state_path
+    folder = within(shown_as)
+    record = find_server(folder, arguments.pid, shown_as)
+    ask(folder, record, "POST", "/log-level", arguments.level.encode("ascii"))
     print(f"the log level of process {record.pid} is {arguments.level}, until it is reloaded")
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mcpd.cli.settings import add_settings, load_settings
 from mcpd.errors import Unavailable
-from mcpd.operations.backup import restore
+from mcpd.operations.restore import restore
 from mcpd.server.neighbours import running_servers
 
 
@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the verb."""
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument(
-        "--force", action="store_true", help="even if there is one: it is kept beside the new one"
+        "--force",
+        action="store_true",
+        help="even if it is not empty: what is in it is kept",
     )
     add_settings(parser, only=frozenset({"state_dir"}))
 

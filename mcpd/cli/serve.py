@@ -10,7 +10,7 @@ from functools import partial
 
 from mcpd.cli.settings import add_settings, load_settings, run_loop
 from mcpd.config import Config
-from mcpd.errors import EXIT_CONFIG
+from mcpd.errors import EXIT_CONFIG, EXIT_MAY_PASS
 from mcpd.server.assembly import Server
 from mcpd.server.daemon import Daemon, raise_file_limit
 from mcpd.server.environment import take_environment
@@ -74,14 +74,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(config: Config, environ: Mapping[str, str]) -> int:
-    """Print what was found; EXIT_CONFIG if it could not start."""
+    """Print what was found; EXIT_CONFIG or EXIT_MAY_PASS if it could not start."""
     from mcpd.server.check import Check  # not for every start
 
     findings = run_loop(Check(config, environ).run)
     marks = {True: "ok  ", False: "FAIL", None: "note"}
     for finding in findings:
         print(f"{marks[finding.good]}  {finding.what:<11}  {finding.told}")
-    return EXIT_CONFIG if any(finding.good is False for finding in findings) else 0
+    bad = [finding for finding in findings if finding.good is False]
+    if any(finding.lasts for finding in bad):
+        return EXIT_CONFIG
+    return EXIT_MAY_PASS if bad else 0
 
 
 def _run(main: Callable[[], Awaitable[None]]) -> int:

@@ -17,7 +17,7 @@ from mcpd.errors import ConfigError, McpdError, Unavailable
 from mcpd.operations.status import Status
 from mcpd.server.folder_owner import within
 from mcpd.server.neighbours import FOLDER, ServerRecord, running_servers
-from mcpd.server.operations import short_path, socket_name
+from mcpd.server.operations import short_path
 
 ANSWER_S = 10.0
 WATCH_EVERY_S = 2.0
@@ -34,10 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what the server of a state directory tells."""
-    folder = within(load_settings(arguments).config.state_path)
+    shown_as = load_settings(arguments).config.state_path
+    folder = within(shown_as)
     while True:
-        record = find_server(folder, arguments.pid)
-        data = ask(folder, record.pid, "GET", "/status")
+        record = find_server(folder, arguments.pid, shown_as)
+        data = ask(folder, record, "GET", "/status")
         if arguments.watch and sys.stdout.isatty():
             print(_CLEAR, end="")
         print(data.decode() if arguments.json else shown(msgspec.json.decode(data, type=Status)))
@@ -47,8 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
         time.sleep(WATCH_EVERY_S)
 
 
-def find_server(folder: Path, pid: int | None) -> ServerRecord:
+def find_server(folder: Path, pid: int | None, shown_as: Path) -> ServerRecord:
     """The server that uses a state directory.
+
+    Args:
+        shown_as: the directory, as the operator knows it.
 
     Raises:
         Unavailable: none runs.
@@ -57,12 +61,12 @@ def find_server(folder: Path, pid: int | None) -> ServerRecord:
     found = [one for one in running_servers(folder) if pid in (None, one.pid)]
     if not found:
         raise Unavailable(
-            f"No server runs with the state directory {folder}, as far as you may see.",
+            f"No server runs with the state directory {shown_as}, as far as you may see.",
             fix="Give its --state-dir; a service's is often /var/lib/mcpd, and needs its user.",
         )
     if len(found) > 1:
         told = "; ".join(map(str, found))
-        raise ConfigError(f"Several servers use {folder}: {told}.", fix="Give --pid.")
+        raise ConfigError(f"Several servers use {shown_as}: {told}.", fix="Give --pid.")
     return found[0]
 
 
@@ -81,22 +85,34 @@ class _Connection(http.client.HTTPConnection):
             self.sock.connect(path)
 
 
-def ask(folder: Path, pid: int, method: str, path: str, body: bytes | None = None) -> bytes:
+def ask(
+    folder: Path, record: ServerRecord, method: str, path: str, body: bytes | None = None
+) -> bytes:
     """What a server answers on its own socket.
 
     Raises:
         Unavailable: it does not answer.
         McpdError: it refuses, with its words.
     """
-    connection = _Connection(folder / FOLDER, socket_name(pid))
+    connection = _Connection(folder / FOLDER, record.socket)
     try:
         connection.request(method, path, body)
         response = connection.getresponse()
         data = response.read()
+    except PermissionError as error:
+        raise Unavailable(
+            f"The server (process {record.pid}) may not be asked.",
+            fix="Run this as its user, or as root.",
+        ) from error
+    except TimeoutError as error:
+        raise Unavailable(
+            f"The server (process {record.pid}) does not answer within {ANSWER_S:g} s.",
+            fix="A tool may block its event loop: see its log, lines of mcpd.watchdog.",
+        ) from error
     except (OSError, http.client.HTTPException) as error:
         raise Unavailable(
-            f"The server (process {pid}) does not answer: {error}.",
-            fix="Run this as its user, or as root.",
+            f"The server (process {record.pid}) cannot be reached: {error}.",
+            fix="It may have ended a moment ago, or be of an older version.",
         ) from error
     finally:
         connection.close()

@@ -153,11 +153,16 @@ class Cap:
             return
         rule, mine = self.rule, self._taken.get(key, 0)
         free = rule.in_all - self.total
-        each = rule.each if each is None else each
+        setting = rule.each_setting or rule.all_setting
+        if each is None:
+            each = rule.each
+        else:
+            setting = f"the limit {rule.name}_at_once"
         if mine + amount > each:
             raise TooManyRequests(
                 f"You have {each} {rule.unit} already, as many as one user may have.",
-                fix=_fix(rule, rule.each_setting or rule.all_setting),
+                fix=_fix(rule, setting),
+                data={"limit": setting.removeprefix("the limit ")},
                 headers=_RETRY,
             )
         if amount > free or mine + amount > max(rule.floor, free // rule.share):

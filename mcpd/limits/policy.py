@@ -83,7 +83,7 @@ class Limits:
             raise TooManyRequests(
                 f"{most} of your calls run, as many as may at once.",
                 fix="Wait until one is done.",
-                data={"limit": "calls_at_once"},
+                data={"limit": "calls_at_once", "retry_after_s": 1},
                 headers=((b"retry-after", b"1"),),
             )
         self.running[key] = there + 1

@@ -1,10 +1,11 @@
 """Limits of users as the configuration says them, and as they are counted. Pure."""
 
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from functools import lru_cache
 
 import msgspec
+
+from mcpd.patterns import fits
 
 MINUTE_S = 60.0
 DAY_S = 86_400.0
@@ -127,7 +128,7 @@ class UserLimits:
         """What a call of this tool is counted by."""
         found: list[Rule] = list(self.calls)
         for pattern, limits in self.rules.tools.items():
-            if fnmatchcase(tool, pattern):
+            if fits(tool, pattern):
                 where, unit = f"tools.{pattern}", f"calls of {pattern}"
                 found += _rule(f"{where}.calls_per_minute", limits.calls_per_minute, unit)
                 found += _rule(f"{where}.calls_per_day", limits.calls_per_day, unit)

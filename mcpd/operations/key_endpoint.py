@@ -107,7 +107,7 @@ class KeyEndpoint:
     async def _authorize(self, request: Request) -> Identity:
         identity = await self.authenticator.authenticate(sent_by(request))
         request.activity.user = identity.principal.subject
-        if SCOPE_ADMIN not in identity.principal.scopes:
+        if not identity.principal.rights.has(SCOPE_ADMIN):
             raise InsufficientScope(
                 f"API keys take the scope {SCOPE_ADMIN}.",
                 fix=f"mcpd token create --sub YOUR_NAME --scope execute:mcp --scope {SCOPE_ADMIN}",
@@ -116,7 +116,7 @@ class KeyEndpoint:
 
     def _check_scopes(self, wanted: _Wanted, identity: Identity) -> None:
         """No key has more scopes than the token with which it is made."""
-        beyond = sorted(set(wanted.scopes) - identity.principal.scopes)
+        beyond = sorted(s for s in set(wanted.scopes) if not identity.principal.rights.has(s))
         if beyond:
             raise InsufficientScope(
                 f"A key cannot have more scopes than its maker: {', '.join(beyond)[:200]}.",

@@ -48,7 +48,7 @@ class RegistrationListing:
         if self.open_to_loopback and request.peer.is_loopback:
             return
         identity = await self.authenticator.authenticate(sent_by(request))
-        if SCOPE_ADMIN not in identity.principal.scopes:
+        if not identity.principal.rights.has(SCOPE_ADMIN):
             raise InsufficientScope(
                 f"Listing registrations takes the scope {SCOPE_ADMIN}.",
                 fix=f"mcpd token create --sub YOUR_NAME --scope execute:mcp --scope {SCOPE_ADMIN}",

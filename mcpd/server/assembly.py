@@ -9,7 +9,7 @@ from mcpd.auth.authenticator import Authenticator, Identity, Sent
 from mcpd.auth.seal import Sealer
 from mcpd.auth.secrets import SecretSource
 from mcpd.config import Config
-from mcpd.errors import ConfigError, Unauthorized
+from mcpd.errors import ConfigError, McpdError
 from mcpd.events import CredentialRefused, LimitPassed
 from mcpd.http.addresses import limit_key
 from mcpd.http.forwarded import TrustedProxies
@@ -203,11 +203,11 @@ def _still_counts(opener: object, authenticator: Authenticator) -> bool:
 
 def _refusal_counter(
     limits: Limits, access: AccessControl, observer: Observer
-) -> Callable[[Sent, Unauthorized], Awaitable[None]]:
+) -> Callable[[Sent, McpdError], Awaitable[None]]:
     """Guessing at credentials is limited like requests are: by address, since there is no user."""
 
-    async def count(sent: Sent, error: Unauthorized) -> None:
-        observer.tell(CredentialRefused(error.reason))
+    async def count(sent: Sent, error: McpdError) -> None:
+        observer.tell(CredentialRefused(getattr(error, "reason", "rights")))
         if not sent.is_loopback or limits.limit_loopback:
             await limits.count(limit_key(sent.address), access.everybody.requests)
 

@@ -3,15 +3,16 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from pathlib import Path
 
 import trio
 
 from mcpd.access.rules import AccessRules
 from mcpd.auth.secrets import SecretSource
 from mcpd.config import Config
-from mcpd.errors import McpdError
+from mcpd.errors import ConfigError, McpdError, Unavailable
 from mcpd.mcp.catalog.catalog import Catalog
+from mcpd.patterns import fits
 from mcpd.server.apps import load_apps
 from mcpd.server.backends import open_backend, sqlite_path
 from mcpd.server.jwt_secrets import find_secrets, has_secret
@@ -20,7 +21,9 @@ from mcpd.server.neighbours import running_servers
 from mcpd.server.supervisor import check_workers
 from mcpd.server.tls import load_context
 from mcpd.sessions.backend import Backend
+from mcpd.telemetry.call_file import LOG
 from mcpd.telemetry.exposition import check_installed
+from mcpd.telemetry.tracing import check_tracing
 
 STORE_S = 15.0  # for a store to answer
 
@@ -31,11 +34,13 @@ class Finding:
 
     Attributes:
         good: None: worth a word, and no reason not to start.
+        lasts: False: it may pass by itself.
     """
 
     what: str
     good: bool | None
     told: str
+    lasts: bool = True
 
 
 class Check:
@@ -57,6 +62,7 @@ class Check:
         if self._config.tls_certificate is not None:
             findings.append(self._try("certificate", self._certificate))
         findings.append(await self._store())
+        findings.append(self._try("records", self._records))
         findings.append(await self._address())
         if self._config.metrics is not None:
             findings.append(await self._metrics(self._config.metrics))
@@ -71,6 +77,20 @@ class Check:
     def _settings(self) -> str:
         check_workers(self._config)
         return f"{self._config.workers} workers" if self._config.workers > 1 else "one process"
+
+    def _records(self) -> str:
+        """What is written beside the store."""
+        if self._config.traces:
+            check_tracing()
+        path = self._config.call_log_file
+        if path and path != LOG and not Path(path).expanduser().parent.is_dir():
+            raise ConfigError(f"call_log_file: there is no folder {Path(path).parent}.")
+        there = next(
+            p for p in (self._config.state_path, *self._config.state_path.parents) if p.exists()
+        )
+        if not os.access(there, os.W_OK):
+            raise ConfigError(f"{there} cannot be written.", fix="Give another --state-dir.")
+        return f"in {self._config.state_path}"
 
     def _secret(self) -> str:
         if self._config.auth == "none":
@@ -99,7 +119,7 @@ class Check:
                 listed = [offered.part.name for offered in getattr(self._catalog, kind).values()]
                 for pattern in getattr(role, kind):
                     bare = pattern.removeprefix("!")
-                    if bare != "*" and not any(fnmatchcase(one, bare) for one in listed):
+                    if bare != "*" and not any(fits(one, bare) for one in listed):
                         told = f"{pattern} of roles.{name}.{kind} names nothing that is there"
                         yield Finding("roles", None, told)
 
@@ -179,4 +199,5 @@ async def _state_of(backend: Backend) -> str:
 
 
 def _bad(what: str, error: McpdError) -> Finding:
-    return Finding(what, False, f"{error.message} {error.fix}".strip())
+    told = f"{error.message} {error.fix}".strip()
+    return Finding(what, False, told, not isinstance(error, Unavailable))

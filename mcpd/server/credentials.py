@@ -89,6 +89,12 @@ class Credentials:
         self.access.use(config.access)
         self.authenticator.use(self._kinds())
 
+    def use_rules(self, config: Config) -> None:
+        """From here on these limits count, where no credential is needed."""
+        self._config = config
+        self.access.use(config.access)
+        self.authenticator.use(self._kinds())
+
     def _kinds(self) -> list[CredentialKind]:
         """Every kind of credential that this server takes. Fresh ones remember nothing."""
         config = self._config

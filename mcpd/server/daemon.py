@@ -30,7 +30,7 @@ from mcpd.server.listeners import (
     remove_unix,
 )
 from mcpd.server.listening import Listening
-from mcpd.server.neighbours import Presence, present, state_in_use, unit_of
+from mcpd.server.neighbours import Presence, ServerRecord, present, state_in_use, unit_of
 from mcpd.server.operations import Operations
 from mcpd.server.reload import InForce, Reload, removed_keys
 from mcpd.server.reporting import Reporter
@@ -122,7 +122,7 @@ class Daemon:
                     await server.credentials.look_first()
                     with self._presence_on(urls) as presence:
                         reload = self._make_reload(in_force, server, tls, presence)
-                        async with self._reporting(outer, reporter, urls):
+                        async with self._reporting(outer, reporter, urls, presence):
                             await self._serve(server, http, listeners, urls, calls, reload)
                 await listening.close()
                 log.info("stopped")
@@ -130,6 +130,7 @@ class Daemon:
             if self._inheritance is None:
                 remove_unix(config, listeners)
         finally:
+            gauges.close()
             server.close()
 
     def _build(self, observer: Observer, *, local: bool) -> Server:
@@ -145,12 +146,18 @@ class Daemon:
         return present(self._config.state_path, urls, self._unit, self._environ)
 
     def _reporting(
-        self, nursery: trio.Nursery, reporter: Reporter, urls: list[str]
+        self,
+        nursery: trio.Nursery,
+        reporter: Reporter,
+        urls: list[str],
+        presence: Presence | None,
     ) -> AbstractAsyncContextManager[None]:
         """A worker reports to its supervisor, which operators ask."""
-        if self._inheritance is None:
-            return Operations(self._config, reporter.report, set_level, urls).serving()
-        sender = ReportSender(self._inheritance.reports, reporter.report, set_level)
+        given = self._inheritance
+        if given is None or presence is not None:
+            there = presence or Presence(ServerRecord(os.getpid(), urls))
+            return Operations(self._config, reporter.report, set_level, urls, there).serving()
+        sender = ReportSender(given.reports, reporter.report, set_level)
         nursery.start_soon(sender.run)
         return nullcontext()
 
@@ -254,6 +261,8 @@ class Daemon:
                 if removed_keys(old, fresh) or old.config.access != fresh.config.access:
                     # A client whose token is void cannot come back; others may see less now.
                     server.state.end_streams()
+            else:
+                server.credentials.use_rules(fresh.config)
             set_level(fresh.config.log_level)
 
         reload = Reload(in_force, self._reload_config, self._environ, apply)

@@ -31,6 +31,12 @@ class Gauges:
     lag_s: Callable[[], float]
     started: float = field(default_factory=time.time)
     _counted_at: float = float("-inf")
+    # Open for good: where connections have taken all descriptors, this must be told too.
+    _statm: int = field(default_factory=lambda: os.open("/proc/self/statm", os.O_RDONLY))
+
+    def close(self) -> None:
+        """Nothing is measured any more."""
+        os.close(self._statm)
 
     async def snapshot(self) -> Snapshot:
         """What was counted, with what there is now.
@@ -68,12 +74,11 @@ class Gauges:
             set_to[families.OFFERED].set(number, (kind,))
             set_to[families.LIST_BYTES].set(size, (kind,))
         set_to[families.LAG].set(self.lag_s())
-        set_to[families.MEMORY].set(_resident_bytes())
+        set_to[families.MEMORY].set(_resident_bytes(self._statm))
         set_to[families.WORKERS].set(1)
         set_to[families.STARTED].set(self.started)
         set_to[families.INFO].set(1, (__version__,))
 
 
-def _resident_bytes() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * _PAGE_BYTES
+def _resident_bytes(statm: int) -> int:
+    return int(os.pread(statm, 256, 0).split()[1]) * _PAGE_BYTES

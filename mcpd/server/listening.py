@@ -14,7 +14,7 @@ from mcpd.telemetry.metering import Metering
 from mcpd.telemetry.meters import Meters
 from mcpd.telemetry.tracing import Tracing
 
-CLOSE_S = 5.0  # for the last spans to be sent
+CLOSE_S = 2.0  # for the last spans to be sent
 
 
 class Listening:

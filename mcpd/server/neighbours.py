@@ -25,6 +25,7 @@ from mcpd.version import __version__
 log = logging.getLogger("mcpd.server")
 
 FOLDER = "servers"  # in the state directory
+SOCKET = ".sock"
 RECORD_BYTES = 4096  # of every file: written in one piece, so that no reader finds half of it
 PROBE_S = 1.0  # for what listens on an address to say what it is
 PROBE_BYTES = 4096  # read of its answer
@@ -46,6 +47,7 @@ class ServerRecord(msgspec.Struct):
     reloads: int = 0  # how often it was told to reload, and has done so or refused
     reload_failed: bool = False  # the last time: what was in force stayed
     reload_told: str = ""  # what came of it
+    socket: str = ""  # beside the record, where operators ask
 
     def __str__(self) -> str:
         where = f", {self.unit}" if self.unit else ""
@@ -63,6 +65,7 @@ class Presence:
 
     record: ServerRecord
     descriptor: int | None = None
+    path: Path | None = None
 
     def reloaded(self, told: str, *, failed: bool) -> None:
         """Tell ``mcpd reload`` what came of it."""
@@ -105,8 +108,9 @@ def present(
     record = ServerRecord(
         os.getpid(), urls[:MAX_URLS], unit=unit, invocation=invocation, variables=marks
     )
-    presence = Presence(record)
     path = state_path / FOLDER / f"{os.getpid()}-{secrets.token_hex(4)}"
+    record.socket = path.name + SOCKET
+    presence = Presence(record)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         running_servers(state_path)  # files of processes that were killed go
@@ -114,6 +118,7 @@ def present(
             path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
         )
         fcntl.flock(presence.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        presence.path = path
     except OSError as error:
         log.debug("%s cannot be written: %s", path.parent, error.strerror)
     presence.write()
@@ -130,6 +135,8 @@ def running_servers(state_path: Path) -> list[ServerRecord]:
     found = []
     with suppress(OSError):
         for path in (state_path / FOLDER).iterdir():
+            if path.suffix == SOCKET:
+                continue
             with suppress(OSError, msgspec.DecodeError):
                 if (record := _read(path)) is not None:
                     found.append(record)
@@ -145,6 +152,7 @@ def _read(path: Path) -> ServerRecord | None:
             return msgspec.json.decode(file.read(RECORD_BYTES), type=ServerRecord)
         if time.time() - os.fstat(file.fileno()).st_mtime > PROBE_S:  # one was made just now
             path.unlink(missing_ok=True)
+            path.with_name(path.name + SOCKET).unlink(missing_ok=True)
         return None
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from mcpd.http.server import HttpServer
 from mcpd.http.state import ServerState
 from mcpd.operations.status import status_of
 from mcpd.server.listeners import open_address
-from mcpd.server.neighbours import FOLDER
+from mcpd.server.neighbours import Presence
 from mcpd.telemetry.exposition import check_installed, expose
 from mcpd.telemetry.report import Report
 from mcpd.version import __version__
@@ -32,6 +32,7 @@ from mcpd.version import __version__
 log = logging.getLogger("mcpd.operations")
 
 MAX_BODY_BYTES = 1024
+SCRAPE_EVERY_S = 0.5  # however often it is scraped
 MAX_PATH_BYTES = 107  # of a socket
 LEVELS = ("debug", "info", "warning", "error")
 _NO_STORE = ((b"cache-control", b"no-store"),)
@@ -47,15 +48,24 @@ class Operations:
         collect: what all its processes tell, as one.
         set_level: of the log, in all of them.
         listeners: where clients connect, as URLs.
+        presence: of this server; the socket is beside its record.
     """
 
     def __init__(
-        self, config: Config, collect: Collect, set_level: SetLevel, listeners: list[str]
+        self,
+        config: Config,
+        collect: Collect,
+        set_level: SetLevel,
+        listeners: list[str],
+        presence: Presence,
     ) -> None:
+        self._presence = presence
         self._config = config
         self._collect = collect
         self._set_level = set_level
         self._listeners = listeners
+        self._scraping = trio.Lock()
+        self._scraped = (float("-inf"), "", (b"", ""))  # when, for whom, what
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -74,6 +84,7 @@ class Operations:
             finally:
                 if path is not None:
                     path.unlink(missing_ok=True)
+                _remove_unix(self._config.metrics)
             nursery.cancel_scope.cancel()
 
     async def _serve_metrics(self, nursery: trio.Nursery, address: str) -> None:
@@ -85,12 +96,15 @@ class Operations:
         log.info("metrics are on %s", address)
 
     async def _serve_status(self, nursery: trio.Nursery) -> Path | None:
-        folder = self._config.state_path / FOLDER
-        path = folder / socket_name(os.getpid())
+        record = self._presence.path
+        if record is None:
+            log.warning("mcpd status will not find this server: its state directory is not written")
+            return None
+        path = record.with_name(self._presence.record.socket)
         try:
-            listener = _bind(folder, path.name)
-        except OSError as error:  # a state directory that is not to be written, say
-            log.debug("%s cannot be made: %s", path, error.strerror)
+            listener = _bind(path.parent, path.name)
+        except OSError as error:
+            log.warning("mcpd status will not reach this server: %s: %s", path, error.strerror)
             return None
         routes = [
             Route("/status", {"GET": self.status}),
@@ -106,8 +120,14 @@ class Operations:
             check_installed()
         except ConfigError as error:
             raise BadRequest(error.message, fix=error.fix) from error
-        report = await self._collect()
-        body, kind = expose(report.snapshot, request.headers.joined(b"accept"))
+        accept = request.headers.joined(b"accept")
+        async with self._scraping:
+            now = trio.current_time()
+            if accept != self._scraped[1] or now - self._scraped[0] >= SCRAPE_EVERY_S:
+                snapshot = (await self._collect()).snapshot
+                told = await trio.to_thread.run_sync(expose, snapshot, accept)
+                self._scraped = (now, accept, told)
+            body, kind = self._scraped[2]
         return Response(200, body, ((b"content-type", kind.encode("ascii")), *_NO_STORE))
 
     async def status(self, request: Request) -> Answer:
@@ -130,6 +150,12 @@ _BOUNDS = Bounds(max_connections=64, request_timeout_s=30.0)
 _EITHER = ", ".join(LEVELS)
 
 
+def _remove_unix(address: str | None) -> None:
+    """Take our own Unix socket away when we stop."""
+    if address is not None and address.startswith("unix:"):
+        Path(address[5:]).expanduser().unlink(missing_ok=True)
+
+
 def _guard(names: frozenset[str]) -> Guard:
     return Guard(names, loopback_origins=False, ip_literals=True)
 
@@ -144,11 +170,6 @@ async def _serve(
     await nursery.start(partial(http.serve, listeners, handler_nursery=nursery))
     for listener in listeners:
         listener.socket.close()  # it was duplicated
-
-
-def socket_name(pid: int) -> str:
-    """Of the socket of a server, beside its record."""
-    return f"{pid}.sock"
 
 
 @contextmanager
@@ -167,11 +188,6 @@ def short_path(folder: Path, name: str) -> Iterator[str]:
 
 def _bind(folder: Path, name: str) -> trio.SocketListener:
     """A socket that only this user can open."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for stale in folder.glob("*.sock"):
-        if stale.name == name or not Path(f"/proc/{stale.stem}").exists():
-            with suppress(OSError):
-                stale.unlink()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with short_path(folder, name) as path:

@@ -25,10 +25,10 @@ class Reporter:
         """
         server, missing = self.gauges.server, await self.health.missing()
         meters = self.gauges.meters
-        for level, number in self.writer.warned.items():
+        for level, number in list(self.writer.warned.items()):  # other threads add to it
             meters[families.LOG_LINES].set(number, (level,))
-        snapshot = await self.gauges.snapshot()
         meters[families.READY].set(float(not missing))
+        snapshot = await self.gauges.snapshot()
         info = server.catalog.info
         return Report(
             pids=[os.getpid()],

@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import trio
 
+from mcpd.limits.seldom import Seldom
 from mcpd.telemetry.report import Report
 
 log = logging.getLogger("mcpd.operations")
 
 REPORT_EVERY_S = 1.0
-SEND_S = 2.0  # for a supervisor to take a report; then it is dropped
+SEND_S = 2.0  # for the last report, and for a word to a worker
 MAX_BYTES = 8 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
 _decode = msgspec.json.Decoder(Report).decode
@@ -41,9 +42,13 @@ class ReportSender:
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self._collect = collect
         self._set_level = set_level
+        self._is_sending = False
+        self._complaints = Seldom()
 
     async def run(self) -> None:
-        """Report for ever, and once more at the end."""
+        """Report for ever, and once more at the end. While the supervisor takes nothing, one report
+        waits, and no other is made.
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen)
             try:
@@ -51,18 +56,23 @@ class ReportSender:
                     await self._send()
                     await trio.sleep(REPORT_EVERY_S)
             finally:
-                with trio.move_on_after(SEND_S, shield=True):
-                    await self._send()
+                if not self._is_sending:  # nothing that follows half a report could be read
+                    with trio.move_on_after(SEND_S, shield=True):
+                        await self._send()
 
     async def _send(self) -> None:
-        data = msgspec.json.encode(await self._collect())
         try:
-            with trio.fail_after(SEND_S):
-                await self._stream.send_all(_LENGTH.pack(len(data)) + data)
+            data = msgspec.json.encode(await self._collect())
+        except Exception:  # whatever cannot be measured: the server goes on
+            if self._complaints.is_due(trio.current_time()):
+                log.exception("what this process counts cannot be told")
+            return
+        self._is_sending = True
+        try:
+            await self._stream.send_all(_LENGTH.pack(len(data)) + data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return  # the supervisor is gone, which is noticed elsewhere
-        except trio.TooSlowError:
-            await self._stream.aclose()  # half of a report was sent: what follows cannot be read
+        self._is_sending = False
 
     async def _listen(self) -> None:
         try:
@@ -77,6 +87,7 @@ class ReportReader:
 
     Attributes:
         latest: of what it reported; None: nothing so far.
+        heard_at: when that came (Trio's clock).
         ended: no more will come.
     """
 
@@ -84,6 +95,7 @@ class ReportReader:
         sock.setblocking(False)
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         self.latest: Report | None = None
+        self.heard_at = trio.current_time()
         self.ended = trio.Event()
 
     async def run(self) -> None:
@@ -91,7 +103,7 @@ class ReportReader:
         try:
             async with self._stream:
                 while (data := await _receive(self._stream)) is not None:
-                    self.latest = _decode(data)
+                    self.latest, self.heard_at = _decode(data), trio.current_time()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
         except (msgspec.DecodeError, ValueError) as error:

@@ -107,10 +107,10 @@ class Supervisor:
                 urls = addresses(listeners, "https" if self._config.tls_certificate else "http")
                 state_path = self._config.state_path
                 set_level = partial(self._report.set_level, nursery)
-                operations = Operations(self._config, self._report.collect, set_level, urls)
                 with present(state_path, urls, self._unit, self._environ) as presence:
                     reload = WorkersReload(self._make_reload(), presence, self._notifier)
-                    async with operations.serving():
+                    ask = (self._report.collect, set_level)
+                    async with Operations(self._config, *ask, urls, presence).serving():
                         await self._run(nursery, listeners, urls, reload)
                 nursery.cancel_scope.cancel()
             remove_unix(self._config, listeners)
@@ -123,7 +123,7 @@ class Supervisor:
     def _make_reload(self) -> Reload:
         """What workers would refuse is refused here, before any of them is told."""
         in_force = InForce.read(self._config, self._environ)
-        return Reload(in_force, self._reload_config, self._environ, lambda *_: None)
+        return Reload(in_force, self._reload_config, self._environ, self._report.reloaded)
 
     async def _run(
         self,
@@ -160,6 +160,7 @@ class Supervisor:
         )
         self._all.add(child)
         workers.start_soon(self._follow, child)
+        self._report.begun(workers, child)
         if self._stops:
             child.stop()
         return child

@@ -2,22 +2,33 @@
 
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import msgspec
 
+from mcpd.patterns import fits
+
 MAX_TEXT_CHARS = 256  # of one member
 MAX_ARGUMENT_CHARS = 2048
 MAX_VALUE_CHARS = 200  # of one text within arguments
+MAX_ARGUMENT_BYTES = 64 * 1024  # of what is read of them
 HASH_CHARS = 32
 REDACTED = "[redacted]"
-# Names of arguments whose values are never kept, whatever else is configured.
+# Parts of names of arguments whose values are never kept, whatever else is configured: in lower
+# case, without what joins words.
 SECRETS = (
-    "*password*", "*passwd*", "*secret*", "*token*", "*api_key*", "*apikey*", "*credential*",
-    "*authorization*", "*private_key*", "*cookie*",
+    "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "credential",
+    "authorization", "authentication", "privatekey", "cookie", "session", "bearer", "otp",
 )  # fmt: skip
+SECRET_NAMES = ("auth", "pass", "pin", "key", "sid", "jwt")  # as a whole
+# A value that looks like a token, whatever its name: a JSON Web Token, our own keys, and others'.
+_TOKENS = re.compile(
+    r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|mcpd_[A-Za-z0-9]+_[A-Za-z0-9]{20,}"
+    r"|(?:sk|pk|ghp|gho|xox[abp]|AKIA)[-_A-Za-z0-9]{16,}|(?i:bearer|basic) [\w.+/=-]{8,}"
+)
+_JOINTS = re.compile(r"[^a-z0-9*]")
 
 Arguments = Literal["off", "hashed", "redacted"]
 
@@ -101,34 +112,53 @@ def keeper_of(kind: Arguments, patterns: Sequence[str]) -> Callable[[bytes], str
         return lambda arguments: ""
     if kind == "hashed":
         return _hash
-    names = tuple(pattern.lower() for pattern in (*SECRETS, *patterns))
-    return functools.partial(_redact, names=names)
+    return Redaction(patterns).text
 
 
 def _hash(arguments: bytes) -> str:
-    """The same for the same bytes, and for no others."""
+    """The same for the same bytes. Short arguments can be guessed from it."""
     return f"sha256:{hashlib.sha256(arguments).hexdigest()[:HASH_CHARS]}"
 
 
-def _redact(arguments: bytes, *, names: tuple[str, ...]) -> str:
-    try:
-        value = msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, RecursionError):
-        return ""
-    text = msgspec.json.encode(_without(value, names)).decode()
-    return text if len(text) <= MAX_ARGUMENT_CHARS else f"{text[: MAX_ARGUMENT_CHARS - 1]}…"
+class Redaction:
+    """Takes out of arguments what may be secret, as far as names and forms tell.
 
+    Args:
+        patterns: of names, with ``*``.
+    """
 
-def _without(value: Any, names: tuple[str, ...]) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: REDACTED
-            if any(fnmatchcase(key.lower(), name) for name in names)
-            else _without(inner, names)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_without(inner, names) for inner in value]
-    if isinstance(value, str) and len(value) > MAX_VALUE_CHARS:
-        return f"{value[:MAX_VALUE_CHARS]}…"
-    return value
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._patterns = tuple(_JOINTS.sub("", pattern.lower()) for pattern in patterns)
+        self._is_secret = functools.lru_cache(maxsize=4096)(self._look)
+
+    def text(self, arguments: bytes) -> str:
+        """What may be kept, as JSON; empty: they are none."""
+        try:
+            value = msgspec.json.decode(arguments)
+        except (msgspec.DecodeError, RecursionError):
+            return ""
+        text = msgspec.json.encode(self._without(value)).decode()
+        return text if len(text) <= MAX_ARGUMENT_CHARS else f"{text[: MAX_ARGUMENT_CHARS - 1]}…"
+
+    def _look(self, name: str) -> bool:
+        bare = _JOINTS.sub("", name.lower())
+        if bare in SECRET_NAMES or any(word in bare for word in SECRETS):
+            return True
+        return any(fits(bare, pattern) for pattern in self._patterns)
+
+    def _without(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            named = next((value[n] for n in ("name", "key", "header") if n in value), None)
+            whole = isinstance(named, str) and "value" in value and self._is_secret(named[:128])
+            return {
+                key: REDACTED
+                if self._is_secret(key[:128]) or (whole and key == "value")
+                else self._without(inner)
+                for key, inner in value.items()
+            }
+        if isinstance(value, list):
+            return [self._without(inner) for inner in value]
+        if isinstance(value, str):
+            short = value if len(value) <= MAX_VALUE_CHARS else f"{value[:MAX_VALUE_CHARS]}…"
+            return _TOKENS.sub(REDACTED, short)
+        return value

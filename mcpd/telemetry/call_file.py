@@ -1,8 +1,12 @@
 """The call log as JSON lines: in a file that is begun anew when it is large, or in the log."""
 
+import errno
+import fcntl
 import logging
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -13,7 +17,7 @@ from mcpd.telemetry.call_entry import Entry
 LOG = "log"  # in the place of a file's path: lines of the server's own log
 MODE = 0o600
 
-log = logging.getLogger("mcpd.calls")
+lines = logging.getLogger("mcpd.calls.lines")
 
 
 class CallFile:
@@ -31,40 +35,76 @@ class CallFile:
         self._kept = kept
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Add a line for each. Every time the file is opened anew, so other programs may move it
-        away, and several processes write whole lines.
+        """Add a line for each, all of them or none. Every time the file is opened anew, so other
+        programs may move it away; several processes take turns.
 
         Raises:
             StoreError: they are not written.
         """
-        lines = b"".join(msgspec.json.encode(entry.shown()) + b"\n" for entry in entries)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        data = b"".join(msgspec.json.encode(entry.shown()) + b"\n" for entry in entries)
         try:
-            descriptor = os.open(self._path, flags, MODE)
-            try:
-                os.write(descriptor, lines)
-                size = os.fstat(descriptor).st_size
-            finally:
-                os.close(descriptor)
-            if size >= self._max_bytes:
-                self._rotate()
+            with self._turn():
+                size = self._append(data)
+                if size >= self._max_bytes:
+                    self._rotate()
         except OSError as error:
             raise StoreError(f"{self._path} cannot be written: {error.strerror}.") from error
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One process at a time."""
+        descriptor = self._open(Path(f"{self._path}.lock"))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _append(self, data: bytes) -> int:
+        """The size of the file then."""
+        descriptor = self._open(self._path)
+        try:
+            before, written = os.fstat(descriptor).st_size, 0
+            try:
+                while written < len(data):
+                    written += os.write(descriptor, data[written:])
+            except OSError:
+                os.ftruncate(descriptor, before)  # half a line would spoil the next one
+                raise
+            return before + written
+        finally:
+            os.close(descriptor)
+
+    def _open(self, path: Path) -> int:
+        """A regular file: what a device or a pipe does with a writer has no bound."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, MODE)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return descriptor
+
     def _rotate(self) -> None:
-        for number in range(self._kept, 0, -1):
-            older = self._path if number == 1 else Path(f"{self._path}.{number - 1}")
-            if older.exists():
-                older.replace(f"{self._path}.{number}")
-        if not self._kept:
-            self._path.unlink(missing_ok=True)
+        """Lines that are written already stay, whatever comes of this."""
+        with suppress(OSError):
+            for number in range(self._kept, 0, -1):
+                older = self._path if number == 1 else Path(f"{self._path}.{number - 1}")
+                if older.exists():
+                    older.replace(f"{self._path}.{number}")
+            if not self._kept:
+                self._path.unlink(missing_ok=True)
 
 
 class CallLines:
-    """Writes entries into the server's log, whose reader, such as journald, keeps them."""
+    """Writes entries into the server's log, whatever its level; its reader, such as journald, keeps
+    them.
+    """
+
+    def __init__(self) -> None:
+        lines.setLevel(logging.INFO)
 
     def write(self, entries: Sequence[Entry]) -> None:
         """A line for each."""
         for entry in entries:
             fields = {name: value for name, value in entry.shown().items() if value not in ("", 0)}
-            log.info("call", extra={"fields": fields})
+            lines.info("call", extra={"fields": fields})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-Merge = Literal["sum", "max"]
+Merge = Literal["sum", "max", "min"]
 
 # OpenTelemetry, "Semantic conventions for MCP", in seconds.
 SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -27,6 +27,7 @@ class Family:
         labels: names of what tells its series apart.
         merge: of a gauge, how the processes of one server become one; counts are added.
         most: series; MAX_SERIES where values are chosen by others.
+        open: labels whose values have no bound, which become OTHER beyond that; empty: all.
     """
 
     name: str
@@ -37,12 +38,19 @@ class Family:
     buckets: tuple[float, ...] = ()
     merge: Merge = "sum"
     most: int = MAX_SERIES
+    open: tuple[str, ...] = ()
+
+    def rest(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """The labels under which a series is counted that is one too many."""
+        named = zip(self.labels, labels, strict=True)
+        return tuple(OTHER if not self.open or n in self.open else value for n, value in named)
 
 
 OPERATIONS = Family(
     "mcp.server.operation.duration", "histogram",
     "Requests of MCP, from the handler's begin to its end.",
     ("mcp.method.name", "gen_ai.tool.name", "error.type"), "seconds", SECONDS,
+    open=("gen_ai.tool.name",),
 )  # fmt: skip
 SESSION_SECONDS = Family(
     "mcp.server.session.duration", "histogram", "Sessions that their clients ended.",
@@ -109,11 +117,11 @@ LAG = Family(
 MEMORY = Family("mcpd.memory", "gauge", "Memory of all processes.", (), "bytes")
 WORKERS = Family("mcpd.processes", "gauge", "Processes that serve.")
 STARTED = Family(
-    "mcpd.start.time", "gauge", "When it started, Unix seconds.", (), "seconds", merge="max"
+    "mcpd.start.time", "gauge", "When it started, Unix seconds.", (), "seconds", merge="min"
 )
 INFO = Family("mcpd.build", "gauge", "1, with the version.", ("version",), merge="max", most=10)
 READY = Family(
-    "mcpd.ready", "gauge", "1 if all that it offers can be had, else 0.", (), merge="max"
+    "mcpd.ready", "gauge", "1 if all that it offers can be had, else 0.", (), merge="min"
 )
 
 FAMILIES = (

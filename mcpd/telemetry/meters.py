@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from mcpd.telemetry.families import BY_NAME, FAMILIES, OTHER, Family
+from mcpd.telemetry.families import BY_NAME, FAMILIES, Family
 
 Labels = tuple[str, ...]
 MAX_LABEL_CHARS = 128
@@ -70,7 +70,7 @@ class Meter:
 
     def _new(self, labels: Labels) -> Series:
         if len(self._series) >= self._family.most:
-            labels = tuple(OTHER for _ in labels)
+            labels = self._family.rest(labels)
             if labels in self._series:
                 return self._series[labels]
         elif any(len(text) > MAX_LABEL_CHARS for text in labels):
@@ -106,34 +106,61 @@ class Meters:
         return Snapshot({name: meter.series() for name, meter in self._meters.items()})
 
 
-def merged(snapshots: Iterable[Snapshot], *, counts_only: bool = False) -> Snapshot:
-    """Several processes as one.
-
-    Args:
-        counts_only: leave out gauges: the processes are gone, and what they counted stays.
-    """
+def merged(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """Several processes as one."""
     together: dict[str, dict[Labels, Series]] = {}
     for snapshot in snapshots:
         for name, series in snapshot.families.items():
             family = BY_NAME.get(name)
-            if family is None or (counts_only and family.kind == "gauge"):
-                continue
-            into = together.setdefault(name, {})
-            for one in series:
-                _merge(family, into, one)
+            if family is not None:
+                into = together.setdefault(name, {})
+                for one in series:
+                    _merge(family, into, one)
     return Snapshot({name: list(series.values()) for name, series in together.items()})
+
+
+def counts_of(*snapshots: Snapshot) -> Snapshot:
+    """What stays of processes that are gone: their counts, as one. Of a series that is one too many
+    the rest is told; those of the first snapshot stay as they are.
+    """
+    kept = Snapshot()
+    for snapshot in snapshots:
+        counts: dict[str, list[Series]] = {}
+        for name, series in snapshot.families.items():
+            family = BY_NAME.get(name)
+            if family is not None and family.kind != "gauge":
+                known = {one.labels for one in kept.of(family)}
+                counts[name] = [_folded(family, one, known) for one in series]
+        kept = merged([kept, Snapshot(counts)])
+    return kept
+
+
+def _folded(family: Family, one: Series, known: set[Labels]) -> Series:
+    if one.labels in known or len(known) < family.most:
+        known.add(one.labels)
+        return one
+    return Series(family.rest(one.labels), one.value, one.buckets)
+
+
+def without_gauges(snapshot: Snapshot) -> Snapshot:
+    """What a process counted, without what there was in it."""
+    found = {
+        name: series
+        for name, series in snapshot.families.items()
+        if name in BY_NAME and BY_NAME[name].kind != "gauge"
+    }
+    return Snapshot(found)
+
+
+_PUT_TOGETHER = {"max": max, "min": min}
 
 
 def _merge(family: Family, into: dict[Labels, Series], one: Series) -> None:
     known = into.get(one.labels)
-    if known is None and len(into) > family.most:
-        labels = tuple(OTHER for _ in one.labels)
-        one = Series(labels, one.value, one.buckets)
-        known = into.get(labels)
     if known is None:
         into[one.labels] = Series(one.labels, one.value, list(one.buckets))
-    elif family.kind == "gauge" and family.merge == "max":
-        known.value = max(known.value, one.value)
+    elif family.kind == "gauge" and family.merge != "sum":
+        known.value = _PUT_TOGETHER[family.merge](known.value, one.value)
     else:
         known.value += one.value
         known.buckets = [a + b for a, b in zip(known.buckets, one.buckets, strict=True)]

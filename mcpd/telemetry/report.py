@@ -44,15 +44,14 @@ class Report(msgspec.Struct):
 
 
 def together(
-    reports: Sequence[Report], gone: Iterable[Snapshot] = (), lines: Sequence[LogLine] = ()
+    reports: Sequence[Report], others: Iterable[Snapshot] = (), lines: Sequence[LogLine] = ()
 ) -> Report:
     """Several processes as one.
 
     Args:
-        gone: what processes counted that have ended.
+        others: what else is counted.
         lines: of the process that puts them together.
     """
-    counted = merged(gone, counts_only=True)
     every = [line for report in reports for line in report.lines] + list(lines)
     first = reports[0] if reports else Report()
     bad = next((r.store_state for r in reports if r.store_state != "ok"), first.store_state)
@@ -62,6 +61,6 @@ def together(
         first.store,
         bad,
         sorted({word for report in reports for word in report.missing}),
-        merged([counted, *(report.snapshot for report in reports)]),
+        merged([*others, *(report.snapshot for report in reports)]),
         sorted(every, key=lambda line: line.when)[-MAX_LINES:],
     )

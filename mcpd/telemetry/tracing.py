@@ -16,7 +16,7 @@ from mcpd.telemetry.metering import CANCELLED, TOOL_ERROR
 from mcpd.trace_context import TraceContext
 
 NAME = "mcpd"
-FLUSH_MS = 3000  # for the last spans, when the server stops
+FLUSH_MS = 1500  # for the last spans, when the server stops
 
 
 class _Kept(NamedTuple):
@@ -52,7 +52,7 @@ class Tracing:
             ) from error
         name, version = service
         resource = Resource.create({"service.name": name, "service.version": version})
-        self._provider = TracerProvider(resource=resource)
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer(NAME, version)
         self._trace, self._context, self._propagate = trace, context, propagate
@@ -99,6 +99,15 @@ class Tracing:
         """Send the last spans, within FLUSH_MS; blocks."""
         self._provider.force_flush(FLUSH_MS)
         self._provider.shutdown()
+
+
+def check_tracing() -> None:
+    """Whether calls can be traced.
+
+    Raises:
+        ConfigError: the extra is not installed.
+    """
+    Tracing(("mcpd", ""), exporter=None).close()
 
 
 def _otlp() -> Any:

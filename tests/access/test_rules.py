@@ -43,6 +43,10 @@ def test_an_asterisk_in_a_credential_is_an_asterisk():
         ("x", (), False),
         ("x", ("!y",), False),
         ("Get_x", ("get_*",), False),
+        ("report[2024]", ("*", "!report[2024]"), False),
+        ("a?b", ("a?b",), True),
+        ("axb", ("a?b",), False),
+        ("a\nb", ("a*",), True),
     ],
 )
 def test_names_are_matched(name, patterns, fits):

@@ -11,7 +11,9 @@ import pytest
 
 from mcpd.cli import main
 from mcpd.errors import ConfigError
-from mcpd.operations.backup import MANIFEST, back_up, restore
+from mcpd.operations import backup
+from mcpd.operations.backup import MANIFEST, back_up
+from mcpd.operations.restore import restore
 from mcpd.server.exit_codes import EXIT_CONFIG
 
 
@@ -75,7 +77,8 @@ def test_nothing_is_overwritten_unless_that_is_asked_for(state, tmp_path, capsys
     (state / "app" / "notes.txt").write_text("newer")
     assert main(["restore", str(file), "--force", *words]) == 0
     assert (state / "app" / "notes.txt").read_text() == "of an author"
-    (aside,) = tmp_path.glob("state.before-*")
+    (aside,) = state.glob(".mcpd-before-*")
+    assert aside.stat().st_mode & 0o777 == 0o700
     assert (aside / "app" / "notes.txt").read_text() == "newer"
 
 
@@ -116,6 +119,20 @@ def with_a_way_out(entries):
     return [(entries[0][0], json.dumps(manifest).encode()), *found]
 
 
+def with_a_hole(entries):
+    for entry, _ in entries:
+        if entry.name == "jwt-secret":
+            entry.type = tarfile.GNUTYPE_SPARSE
+    return entries
+
+
+def with_more_than_the_file_has(entries):
+    manifest = json.loads(entries[0][1])
+    for one in manifest["files"]:
+        one["size"] = 1 << 40
+    return [(entries[0][0], json.dumps(manifest).encode()), *entries[1:]]
+
+
 def with_a_link(entries):
     for entry, _ in entries:
         if entry.name == "jwt-secret":
@@ -135,7 +152,8 @@ def without_manifest(entries):
 @pytest.mark.parametrize(
     "change",
     [
-        with_other_content, without_one, with_one_more, with_a_way_out, with_a_link, of_the_future,
+        with_other_content, without_one, with_one_more, with_a_way_out, with_a_link, with_a_hole,
+        with_more_than_the_file_has, of_the_future,
         without_manifest,
     ],
 )  # fmt: skip
@@ -155,3 +173,45 @@ def test_what_is_no_backup_is_told(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(ConfigError, match="no backup"):
         restore(tmp_path / "x", tmp_path / "s")
+
+
+def test_a_file_that_grows_meanwhile_is_as_it_was(state, tmp_path, monkeypatch):
+    growing = state / "calls.jsonl"
+    growing.write_text("one\n")
+    real = backup.digest_of
+
+    def digest(path):
+        with growing.open("a") as file:
+            file.write("more\n")
+        return real(path)
+
+    monkeypatch.setattr(backup, "digest_of", digest)
+    back_up(state, tmp_path / "b.tar")
+    monkeypatch.undo()
+    restore(tmp_path / "b.tar", tmp_path / "again")
+    assert (tmp_path / "again" / "calls.jsonl").read_text().startswith("one\n")
+
+
+def test_a_backup_is_not_put_into_what_is_backed_up(state):
+    with pytest.raises(ConfigError, match="in what is backed up"):
+        back_up(state, state / "b.tar")
+
+
+def test_a_link_to_a_state_directory_stays_one(state, tmp_path):
+    back_up(state, tmp_path / "b.tar")
+    (tmp_path / "link").symlink_to(state)
+    (state / "app" / "notes.txt").write_text("newer")
+    restore(tmp_path / "b.tar", tmp_path / "link", replace=True)
+    assert (tmp_path / "link").is_symlink()
+    assert (state / "app" / "notes.txt").read_text() == "of an author"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it takes root")
+def test_what_root_restores_belongs_to_the_service(state, tmp_path):
+    back_up(state, tmp_path / "b.tar")
+    folder = tmp_path / "service"
+    folder.mkdir()
+    os.chown(folder, 1000, 1000)
+    restore(tmp_path / "b.tar", folder)
+    assert (folder / "jwt-secret").stat().st_uid == 1000
+    assert (folder / "app" / "notes.txt").stat().st_gid == 1000

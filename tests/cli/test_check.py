@@ -42,10 +42,11 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path, capsys):
         capsys, "--state-dir", str(tmp_path), "--app", f"{tmp_path}/no.py:app",
         "--jwt-secret-file", f"{tmp_path}/none", "--metrics", "nowhere", "--workers", "2",
         "--tls-certificate", f"{tmp_path}/c", "--tls-key", f"{tmp_path}/k", "--port", "0",
+        "--call-log-file", f"{tmp_path}/nowhere/calls",
     )  # fmt: skip
     assert code == EXIT_CONFIG
     bad = {line[1] for line in told if line[0] == "FAIL"}
-    assert bad == {"settings", "secret", "apps", "certificate", "metrics"}
+    assert bad == {"settings", "secret", "apps", "certificate", "records", "metrics"}
 
 
 def test_a_pattern_of_a_role_that_names_nothing_is_noted(tmp_path, capsys, app):

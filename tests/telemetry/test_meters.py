@@ -12,7 +12,7 @@ from mcpd.telemetry import families
 from mcpd.telemetry.exposition import expose
 from mcpd.telemetry.families import FAMILIES, OTHER
 from mcpd.telemetry.metering import Metering
-from mcpd.telemetry.meters import Meters, Snapshot, merged
+from mcpd.telemetry.meters import Meters, Snapshot, counts_of, merged
 from mcpd.telemetry.report import LogLine, Report, together
 from tests.end_to_end.daemon import need
 
@@ -101,7 +101,7 @@ def test_processes_are_added_and_what_they_share_is_not():
     assert both.of(families.CONNECTIONS)[0].value == 6
     assert both.of(families.OPERATIONS)[0].buckets[1] == 2
     assert one.of(families.HTTP)[0].value == 3  # they are as they were
-    gone = merged([one], counts_only=True)
+    gone = counts_of(one, one)
     assert gone.of(families.HTTP)
     assert not gone.of(families.CONNECTIONS)
 
@@ -140,3 +140,29 @@ def test_promtool_is_content():
     body, _ = expose(filled().snapshot(), "")
     done = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_what_is_counted_of_dead_processes_has_a_bound_and_never_shrinks():
+    def full(first: int) -> Snapshot:
+        meters = Meters()
+        for number in range(families.CLIENTS.most):
+            meters[families.CLIENTS].add((f"client {first + number}", "1", "x"))
+        return meters.snapshot()
+
+    kept = counts_of(full(0))
+    for generation in range(1, 4):
+        before = {one.labels: one.value for one in kept.of(families.CLIENTS)}
+        kept = counts_of(kept, full(150 * generation))
+        after = {one.labels: one.value for one in kept.of(families.CLIENTS)}
+        assert all(after[labels] >= value for labels, value in before.items())
+    assert len(kept.of(families.CLIENTS)) == families.CLIENTS.most + 1
+    assert sum(after.values()) == 4 * families.CLIENTS.most
+
+
+def test_a_tool_too_many_is_counted_with_its_method_and_its_error():
+    meters = Meters()
+    for number in range(families.OPERATIONS.most + 50):
+        meters[families.OPERATIONS].observe(("tools/call", f"tool {number}", ""), 0.1)
+    labels = [one.labels for one in meters.snapshot().of(families.OPERATIONS)]
+    assert ("tools/call", OTHER, "") in labels
+    assert (OTHER, OTHER, OTHER) not in labels

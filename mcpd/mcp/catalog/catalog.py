@@ -73,7 +73,7 @@ class Catalog:
         self.providers = tuple(providers)
         self.states: dict[Provider, Any] = {}  # filled by the lifespans; ``ctx.state``
         self.threads = FairLimiter(tool_threads, _current_user)
-        self.info = _server_info(self.providers[0])
+        self.info = descriptions.server_info(self.providers[0])
         self.instructions = "\n\n".join(p.instructions for p in self.providers if p.instructions)
         self.server_meta = {META_SERVER_INFO: msgspec.Raw(msgspec.json.encode(self.info))}
         self.result_ends = ResultEnds(self.server_meta)
@@ -291,15 +291,3 @@ def _merge(tables: list[tuple[Provider, Mapping[str, P]]]) -> dict[str, Offered[
                 )
             merged[key] = Offered(part, provider)
     return merged
-
-
-def _server_info(app: Provider) -> dict[str, Any]:
-    """MCP, Implementation. Of several providers the first one speaks for all."""
-    info: dict[str, Any] = {"name": app.name, "version": app.version}
-    if app.title:
-        info["title"] = app.title
-    if app.website_url:
-        info["websiteUrl"] = app.website_url
-    if app.icons:
-        info["icons"] = msgspec.to_builtins(app.icons)
-    return info

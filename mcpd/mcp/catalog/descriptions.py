@@ -8,7 +8,7 @@ import msgspec
 
 from mcpd.app.schemas import JsonSchema, is_object_schema
 from mcpd.errors import InvalidParams
-from mcpd.mcp.catalog.provider import Listed, ListedPrompt, ListedResource, ListedTool
+from mcpd.mcp.catalog.provider import Listed, ListedPrompt, ListedResource, ListedTool, Provider
 from mcpd.mcp.revisions import Revision
 
 
@@ -104,3 +104,15 @@ def page_number(kind: str, cursor: str | None, count: int) -> int:
 
 def _cursor(kind: str, number: int) -> str:
     return base64.urlsafe_b64encode(f"{kind}:{number}".encode()).decode("ascii").rstrip("=")
+
+
+def server_info(provider: Provider) -> dict[str, Any]:
+    """MCP, Implementation. Of several providers the first one speaks for all."""
+    info: dict[str, Any] = {"name": provider.name, "version": provider.version}
+    if provider.title:
+        info["title"] = provider.title
+    if provider.website_url:
+        info["websiteUrl"] = provider.website_url
+    if provider.icons:
+        info["icons"] = msgspec.to_builtins(provider.icons)
+    return info

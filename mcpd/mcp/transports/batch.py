@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import trio
+from msgspec.structs import replace
 
 from mcpd.errors import InvalidRequest, McpdError
 from mcpd.http.messages import Answer
@@ -15,6 +16,7 @@ from mcpd.mcp.revisions import V2026_07_28, Revision
 from mcpd.mcp.runtime import Runtime
 from mcpd.mcp.transports.admission import AuthenticatedRequest
 from mcpd.mcp.transports.wire import ACCEPTED, message_response
+from mcpd.observer import current
 from mcpd.rpc.messages import (
     Call,
     Message,
@@ -89,7 +91,10 @@ async def serve_batch(runtime: Runtime, admitted: AuthenticatedRequest, body: by
 
 async def _answer(runtime: Runtime, message: Message, caller: Caller) -> bytes | None:
     if isinstance(message, Call):
+        current.set(replace(current.get(), method=message.method, context=None, span=None))
         try:
+            principal = caller.principal
+            await runtime.limits.count(principal.key, principal.rights.limits.requests)
             params = read_common(message.params)
             return (await serve(await admit_call(runtime, message, caller, params))).response
         except McpdError as error:
