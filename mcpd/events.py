@@ -77,6 +77,15 @@ class CallServed(msgspec.Struct, frozen=True, gc=False):
     size_out: int = 0
     arguments: bytes | msgspec.Raw = b""
 
+    @property
+    def error_type(self) -> str:
+        """What went wrong, in the words of OpenTelemetry's conventions; empty: nothing."""
+        if self.code:
+            return str(self.code)
+        if self.is_error:
+            return "tool_error"
+        return "cancelled" if self.cancelled else ""
+
 
 class Registered(msgspec.Struct, frozen=True):
     """A request to register was answered.

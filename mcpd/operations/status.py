@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from typing import Any
 
 import msgspec
 
@@ -134,9 +133,3 @@ def _quantile(buckets: list[int], bounds: tuple[float, ...], part: float) -> flo
         if below >= wanted:
             return lower
     return bounds[-1]
-
-
-def to_json(status: Status) -> dict[str, Any]:
-    """As ``--json`` prints it."""
-    told: dict[str, Any] = msgspec.to_builtins(status)
-    return told

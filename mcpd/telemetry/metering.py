@@ -20,8 +20,6 @@ from mcpd.observer import Observer
 from mcpd.telemetry import families
 from mcpd.telemetry.meters import Meters, Series
 
-TOOL_ERROR = "tool_error"  # OpenTelemetry's word for a result that says isError
-CANCELLED = "cancelled"
 LABEL_CHARS = 64  # of what a client says of itself
 MAX_KNOWN = 2000  # outcomes, and clients
 
@@ -70,7 +68,7 @@ class Metering:
         )  # fmt: skip
         series = self._calls.get(outcome)
         if series is None:
-            series = self._find_call(outcome)
+            series = self._find_call(outcome, served)
         series.value += served.seconds
         series.buckets[bisect_left(families.SECONDS, served.seconds)] += 1
         client = (served.client, served.revision)
@@ -79,15 +77,9 @@ class Metering:
             series = self._find_client(client)
         series.value += 1
 
-    def _find_call(self, outcome: _Outcome) -> Series:
-        method, target, code, is_error, cancelled = outcome
-        if code:
-            error = str(code)
-        elif is_error:
-            error = TOOL_ERROR
-        else:
-            error = CANCELLED if cancelled else ""
-        labels = (method, target if method == "tools/call" else "", error)
+    def _find_call(self, outcome: _Outcome, served: CallServed) -> Series:
+        tool = served.target if served.method == "tools/call" else ""
+        labels = (served.method, tool, served.error_type)
         series = self._meters[families.OPERATIONS].find(labels)
         return _remember(self._calls, outcome, series)
 

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from mcpd.errors import ConfigError
 from mcpd.events import CallBegan, CallServed
 from mcpd.observer import Observer
-from mcpd.telemetry.metering import CANCELLED, TOOL_ERROR
 from mcpd.trace_context import TraceContext
 
 NAME = "mcpd"
@@ -85,7 +84,7 @@ class Tracing:
             return
         served.activity.span = None
         self._context.detach(kept.token)
-        error = _error_of(served)
+        error = served.error_type
         if error:
             kept.span.set_attribute("error.type", error)
             if served.code:
@@ -136,14 +135,6 @@ def _attributes(began: CallBegan) -> dict[str, str]:
     elif began.target and began.method == "prompts/get":
         found["gen_ai.prompt.name"] = began.target
     return found
-
-
-def _error_of(served: CallServed) -> str:
-    if served.code:
-        return str(served.code)
-    if served.is_error:
-        return TOOL_ERROR
-    return CANCELLED if served.cancelled else ""
 
 
 def _place_of(span: Any, before: TraceContext | None) -> TraceContext:
