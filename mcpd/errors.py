@@ -1,8 +1,7 @@
 """Every exception of mcpd, by whose fault it is.
 
 Each class carries the answer it becomes: an HTTP status, a JSON-RPC code and a short name for
-machines. The message is always public: it may be shown to its client, so it never holds
-a secret, a token or a traceback. This file imports nothing of ours.
+machines. The message is always public, so it never holds a secret, a token or a traceback.
 """
 
 from collections.abc import Mapping
@@ -66,6 +65,8 @@ class McpdError(Exception):
 
 class PeerError(McpdError):
     """The peer sent something that cannot be served."""
+
+    user = credential = ""  # whose request it was, for the log
 
     status = 400
     rpc_code = INVALID_REQUEST
@@ -267,11 +268,7 @@ class InternalError(McpdError):
 
 
 def fault(logged_as: str) -> InternalError:
-    """What is said of a fault that only the log explains.
-
-    Args:
-        logged_as: the id under which the log has it.
-    """
+    """What is said of a fault that only the log explains, under this id."""
     return InternalError(f"A fault of this server, logged as {logged_as}.")
 
 

@@ -57,6 +57,8 @@ class CallServed(msgspec.Struct, frozen=True, gc=False):
         client: name and version, as it says of itself.
         revision: in which it speaks.
         size_in, size_out: bytes of its params and of its answer.
+        status: of HTTP, if it was refused before it had a handler; else 0.
+        reason: the limit that refused it, or what kind of error it was; empty: none did.
         arguments: of a tool or prompt, as JSON, as they were sent; empty: there are none, or it was
             refused.
     """
@@ -76,6 +78,8 @@ class CallServed(msgspec.Struct, frozen=True, gc=False):
     size_in: int = 0
     size_out: int = 0
     arguments: bytes | msgspec.Raw = b""
+    status: int = 0
+    reason: str = ""
 
     @property
     def error_type(self) -> str:

@@ -30,6 +30,7 @@ class Activity(msgspec.Struct, eq=False, gc=False):
         number: tells it from others of its kind.
         session: the session that it names.
         user: the subject of its principal.
+        credential: the id of the one that was refused, as far as it was read.
         method: its JSON-RPC method.
         context: its place in a trace, for what is sent on.
         span: what a listener that traces keeps of it.
@@ -39,6 +40,7 @@ class Activity(msgspec.Struct, eq=False, gc=False):
     number: int
     session: str = ""
     user: str = ""
+    credential: str = ""
     method: str = ""
     context: TraceContext | None = None
     span: Any = None

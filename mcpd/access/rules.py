@@ -73,9 +73,7 @@ def read_rules(tables: Mapping[str, object], origin: str) -> AccessRules:
     try:
         rules = msgspec.convert(tables, AccessRules)
     except msgspec.ValidationError as error:
-        words, _, place = str(error).partition(" - at `$.")
-        where = f"{place.rstrip('`')}: " if place else ""
-        raise ConfigError(f"{where}{words} (in {origin}).", fix=_SHAPE) from None
+        raise ConfigError(f"{_where(tables, error)} (in {origin}).", fix=_SHAPE) from None
     if len(rules.roles) > MAX_ROLES or len(rules.users) + len(rules.keys) > MAX_NAMES:
         raise ConfigError(f"There are more than {MAX_ROLES} roles or {MAX_NAMES} users and keys.")
     for table in (rules.users, rules.keys):
@@ -90,7 +88,26 @@ def read_rules(tables: Mapping[str, object], origin: str) -> AccessRules:
     return rules
 
 
-_SHAPE = "A role is [roles.NAME] with lists of texts: scopes, tools, resources, prompts."
+_SHAPE = (
+    "Settings stand above all tables. A role has scopes, tools, resources, prompts (lists of texts)"
+    f" and limits; limits are {', '.join(LimitRules.__struct_fields__)}."
+)
+
+
+def _where(tables: Mapping[str, object], error: msgspec.ValidationError) -> str:
+    """What is wrong, with the name of the role, user or tool where it is."""
+    words, _, place = str(error).partition(" - at `$.")
+    table = place.partition("[")[0].partition(".")[0].rstrip("`")
+    kinds = {"roles": Role, "users": tuple[str, ...], "keys": tuple[str, ...]}
+    entries = tables.get(table)
+    if table in kinds and isinstance(entries, Mapping):
+        for name, value in entries.items():
+            try:
+                msgspec.convert(value, kinds[table])
+            except msgspec.ValidationError as inner:
+                inside, _, rest = str(inner).partition(" - at `$")
+                return f"{table}.{name}{rest.rstrip('`')}: {inside}"
+    return f"{place.rstrip('`')}: {words}" if place else words
 
 
 def _check_roles(holder: str, names: Iterable[str], known: Mapping[str, Role], origin: str) -> None:

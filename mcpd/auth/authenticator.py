@@ -145,11 +145,14 @@ class Authenticator:
                 break
         else:
             kind = self._kinds[-1]
-        generation = self.generation
+        generation, shown = self.generation, None
         try:
             shown = await kind.verify(sent, self._clock())
             principal = self._with_rights(shown.principal)
         except (Unauthorized, Forbidden) as error:
+            if shown is not None:
+                error.user = shown.principal.subject
+                error.credential = shown.principal.credential
             if self.on_refused is not None:
                 await self.on_refused(sent, error)
             raise

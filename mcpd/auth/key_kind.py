@@ -60,11 +60,11 @@ class ApiKeys:
             record.subject, record.issuer, frozenset(record.scopes), "api_key", record.id
         )
         if record.revoked_at is not None or self._revocations.covers(principal, credential):
-            raise self._refuse("it was revoked", "revoked")
+            raise self._refuse("it was revoked", "revoked", record)
         if record.expires_at is not None and now >= record.expires_at:
-            raise self._refuse("it has expired", "expired")
+            raise self._refuse("it has expired", "expired", record)
         if not record.takes(sent.address):
-            raise self._refuse("it may not be used from this address", "address")
+            raise self._refuse("it may not be used from this address", "address", record)
         expires_at = math.inf if record.expires_at is None else record.expires_at
         return Identity(principal, expires_at, credential)
 
@@ -80,9 +80,14 @@ class ApiKeys:
         self._known[text] = record
         return record
 
-    def _refuse(self, words: str, reason: Reason) -> Unauthorized:
-        told = f"The API key is not valid: {words}."
-        return refuse(told, self._scope, fix=HOW_TO_GET, reason=reason)
+    def _refuse(self, words: str, reason: Reason, record: KeyRecord | None = None) -> Unauthorized:
+        told, fix = f"The API key is not valid: {words}.", HOW_TO_GET
+        if reason == "revoked":
+            fix = "It does not come back: ask the operator for another one."
+        error = refuse(told, self._scope, fix=fix, reason=reason)
+        if record is not None:
+            error.user, error.credential = record.subject, record.id
+        return error
 
 
 def _text(sent: Sent) -> str:

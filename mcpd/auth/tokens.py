@@ -91,7 +91,9 @@ class Verifier:
         principal = _principal(claims, self._rules.scope)
         credential = _credential(claims)
         if self._revocations.covers(principal, credential):
-            raise self._refuse("it was revoked", "revoked")
+            error = self._refuse("it was revoked", "revoked")
+            error.user, error.credential = principal.subject, principal.credential
+            raise error
         return Identity(principal, expires_at, credential)
 
     def _claims(self, token: str) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.token import parse_duration
 from mcpd.errors import ConfigError
 from mcpd.telemetry.call_entry import Entry
-from mcpd.telemetry.call_table import read
+from mcpd.telemetry.call_table import FILE, read
 
 COLUMNS = "{:19}  {:16}  {:24}  {:32}  {:>9}  {}"
 LAST = 50
@@ -27,7 +27,9 @@ TURN_ON = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the verb."""
     parser.add_argument("--follow", action="store_true", help="go on with what comes")
-    parser.add_argument("--last", type=int, default=LAST, metavar="N", help=f"default: {LAST}")
+    parser.add_argument(
+        "--last", type=int, metavar="N", help=f"default: {LAST}, or all with --since"
+    )
     parser.add_argument("--user", metavar="NAME", help="whose calls")
     parser.add_argument("--client", metavar="TEXT", help="whose name or version has this in it")
     parser.add_argument("--tool", metavar="NAME", help="or prompt, or resource")
@@ -40,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the newest, and with --follow what comes."""
-    if arguments.last < 1:
+    if arguments.last is None and arguments.since is None:
+        arguments.last = LAST
+    if arguments.last is not None and arguments.last < 1:
         raise ConfigError("--last is a number above zero.", received=arguments.last)
     folder = load_settings(arguments).config.state_path
     keep = _chosen(arguments)
@@ -90,7 +94,8 @@ def _print(
         after: None: it is the first time.
     """
     seen = after or 0
-    if after is None and not arguments.json:
+    titled = after is None and not arguments.json
+    if titled and (folder / FILE).exists():
         print(COLUMNS.format("TIME (UTC)", "USER", "CLIENT", "CALL", "MS", "OUTCOME"))
     try:
         for number, entry in read(folder, keep, after=seen, last=last):

@@ -28,7 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise Unavailable(
             f"{folder} is in use by {record}.", fix=f"Stop it first: {record.how_to_stop}"
         )
-    manifest = restore(arguments.file, folder, replace=arguments.force)
+    manifest, aside = restore(arguments.file, folder, replace=arguments.force)
     when = datetime.fromtimestamp(manifest.created, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     print(f"{folder} is as it was at {when}, of mcpd {manifest.version}")
+    print("what was revoked since is not revoked there: revoke it again")
+    if aside is not None:
+        print(f"what was there before is in {aside}, with its secrets")
     return 0

@@ -126,7 +126,7 @@ def shown(status: Status) -> str:
     """For people."""
     parts = [_summary(status), _tools(status)]
     parts.append(_counted("CALLS BY CLIENT", status.clients))
-    parts.append(_counted("LIMITS PASSED", status.limits_passed))
+    parts.append(_counted("REFUSED BY A LIMIT", status.limits_passed))
     parts.append(_counted("CREDENTIALS REFUSED", status.credentials_refused))
     lines = [f"  {_when(one.when)} {one.level:<7} {one.message}" for one in status.lines]
     parts.append("\n".join(["LAST WARNINGS AND ERRORS", *lines]) if lines else "")
@@ -158,10 +158,10 @@ def _tools(status: Status) -> str:
     if not status.tools:
         return ""
     form = "  {:<32} {:>9} {:>8} {:>10} {:>12}"
-    lines = [form.format("TOOL", "CALLS", "FAILED", "MEAN MS", "P99 >= MS")]
+    lines = [form.format("TOOL", "CALLS", "FAILED", "MEAN MS", "P99 MS")]
     for tool in status.tools:
         name = tool.name if len(tool.name) <= 32 else f"{tool.name[:31]}…"
-        lines.append(form.format(name, tool.calls, tool.failed, tool.mean_ms, tool.slowest_ms))
+        lines.append(form.format(name, tool.calls, tool.failed, tool.mean_ms, tool.p99_ms))
     return "\n".join(["BUSIEST TOOLS", *lines])
 
 

@@ -14,7 +14,7 @@ from mcpd.access.scopes import SCOPE_EXECUTE
 from mcpd.auth.access_control import AccessControl
 from mcpd.auth.authenticator import Authenticator, Sent
 from mcpd.auth.credential_store import CredentialStore
-from mcpd.auth.revocation import ANY_ISSUER, Revocation
+from mcpd.auth.revocation import ANY_ISSUER, Revocation, Revocations
 from mcpd.auth.secrets import SecretSource
 from mcpd.auth.tokens import (
     MAX_JTI_CHARS,
@@ -29,6 +29,7 @@ from mcpd.cli.settings import add_settings, load_settings
 from mcpd.cli.signing import add_new_secret, signing_secret
 from mcpd.config import Config
 from mcpd.errors import ConfigError, McpdError
+from mcpd.server.backends import credentials_path, is_shared
 from mcpd.server.jwt_secrets import find_secrets
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
@@ -123,7 +124,7 @@ def _inspect(config: Config) -> int:
     source = find_secrets(config, os.environ, create=False)
     rules = TokenRules(config.jwt_issuer, config.jwt_audience, config.jwt_leeway_s)
     try:
-        kinds = [Verifier(source.secrets, rules)]
+        kinds = [Verifier(source.secrets, rules, _revocations(config))]
         authenticator = Authenticator(kinds, access=AccessControl(config.access))
         trio.run(authenticator.authenticate, Sent(f"Bearer {token}".encode()))
     except McpdError as error:
@@ -132,6 +133,19 @@ def _inspect(config: Config) -> int:
         return 1
     print(f"valid here, by the secret of {source.origin}", file=sys.stderr)
     return 0
+
+
+def _revocations(config: Config) -> Revocations:
+    """What the store knows that the settings name; nothing, if there is none."""
+    found: list[Revocation] = []
+
+    async def read(store: CredentialStore) -> int:
+        found.extend(await store.revocations(time.time()))
+        return 0
+
+    if is_shared(config) or credentials_path(config).exists():
+        with_credentials(config, read)
+    return Revocations(found)
 
 
 def _revoke(arguments: argparse.Namespace, config: Config) -> int:

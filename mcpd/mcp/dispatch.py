@@ -223,22 +223,39 @@ def _served(request: McpRequest, outcome: Outcome, seconds: float) -> CallServed
     )
 
 
-def tell_refused(runtime: Runtime, call: Call, principal: Principal, error: McpdError) -> None:
+def tell_refused(
+    runtime: Runtime,
+    call: Call,
+    principal: Principal,
+    error: McpdError,
+    params: Params | None = None,
+    caller: Caller | None = None,
+) -> None:
     """A call was refused before it had a handler. Names that this server does not know are not
     repeated.
+
+    Args:
+        params, caller: as far as they were read.
     """
+    name, catalog = None if params is None else params.name, runtime.catalog
+    known = isinstance(name, str) and (name in catalog.tools or name in catalog.prompts)
     runtime.observer.tell(
         CallServed(
             activity=current.get(),
             principal=principal.key,
             session=current.get().session,
             method=call.method if call.method in METHODS else "_OTHER",
-            target="",
+            target=str(name) if known else "",
             code=error.rpc_code,
             is_error=False,
             cancelled=False,
             seconds=0.0,
             credential=principal.credential,
+            client="" if caller is None else caller.client,
+            revision="" if caller is None else caller.revision.name,
+            size_in=len(call.params),
+            status=error.status if error.status in (403, 429) else 0,
+            reason=str(error.data.get("limit", error.slug)),
         )
     )
 

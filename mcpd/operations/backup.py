@@ -65,6 +65,8 @@ def back_up(folder: Path, target: Path, *, replace: bool = False) -> Manifest:
     """
     if not folder.is_dir():
         raise ConfigError(f"There is no state directory {folder}.", fix="Give its --state-dir.")
+    if not target.absolute().parent.is_dir():
+        raise ConfigError(f"There is no folder {target.parent}.", fix="Make it first.")
     if target.exists() and not replace:
         raise ConfigError(f"{target} exists.", fix="Give another name, or --force.")
     if target.resolve().is_relative_to(folder.resolve()):

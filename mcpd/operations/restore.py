@@ -21,8 +21,9 @@ from mcpd.operations.backup import (
 )
 
 
-def restore(source: Path, folder: Path, *, replace: bool = False) -> Manifest:
-    """Make a state directory of a backup. Nothing is changed before all of it has been read and
+def restore(source: Path, folder: Path, *, replace: bool = False) -> tuple[Manifest, Path | None]:
+    """Make a state directory of a backup; what it says of itself, and where what was there is now.
+    Nothing is changed before all of it has been read and
     found to be whole.
 
     Args:
@@ -47,12 +48,12 @@ def restore(source: Path, folder: Path, *, replace: bool = False) -> Manifest:
                 manifest = read_manifest(tar)
                 _unpack(tar, manifest, Path(name), source.stat().st_size)
             _own(Path(name), owner)
-            _exchange(folder, Path(name))
+            aside = _exchange(folder, Path(name))
     except (tarfile.TarError, RecursionError) as error:
         raise no_backup() from error
     except OSError as error:
         raise Unavailable(f"{source} could not be restored: {words_of(error)}.") from error
-    return manifest
+    return manifest, aside
 
 
 def _own(fresh: Path, owner: os.stat_result) -> None:
@@ -63,9 +64,10 @@ def _own(fresh: Path, owner: os.stat_result) -> None:
                 os.chown(Path(top) / name, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def _exchange(folder: Path, fresh: Path) -> None:
+def _exchange(folder: Path, fresh: Path) -> Path | None:
     """Within the directory, which may be a mount point: what was there goes into a folder of it."""
     old = [path for path in folder.iterdir() if path != fresh]
+    aside = None
     if old:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         aside = folder / f".mcpd-before-{stamp}-{secrets.token_hex(2)}"
@@ -75,6 +77,7 @@ def _exchange(folder: Path, fresh: Path) -> None:
                 os.replace(path, aside / path.name)
     for path in list(fresh.iterdir()):
         os.replace(path, folder / path.name)
+    return aside
 
 
 def _unpack(tar: tarfile.TarFile, manifest: Manifest, fresh: Path, most: int) -> None:

@@ -18,14 +18,14 @@ class ToolStatus(msgspec.Struct):
     Attributes:
         failed: answered with an error, or as a tool that failed.
         mean_ms: that they took.
-        slowest_ms: at least so long took the slowest one in a hundred.
+        p99_ms: all but one in a hundred took less, as far as the buckets of the metric tell.
     """
 
     name: str
     calls: int
     failed: int
     mean_ms: float
-    slowest_ms: float
+    p99_ms: float
 
 
 class Status(msgspec.Struct):
@@ -121,15 +121,16 @@ def _tool(name: str, series: list[Series]) -> ToolStatus:
     calls = sum(buckets)
     failed = sum(sum(one.buckets) for one in series if one.labels[2])
     mean = sum(one.value for one in series) / calls if calls else 0.0
-    slowest = _quantile(buckets, families.OPERATIONS.buckets, 0.99)
-    return ToolStatus(name, calls, failed, round(1000 * mean, 1), round(1000 * slowest, 1))
+    p99 = _quantile(buckets, families.OPERATIONS.buckets, 0.99)
+    return ToolStatus(name, calls, failed, round(1000 * mean, 1), round(1000 * p99, 1))
 
 
 def _quantile(buckets: list[int], bounds: tuple[float, ...], part: float) -> float:
-    """The lower bound of the bucket in which it lies."""
+    """As Prometheus has it: evenly within the bucket in which it lies."""
     below, wanted = 0, part * sum(buckets)
-    for lower, count in zip((0.0, *bounds), buckets, strict=True):
+    for place, count in enumerate(buckets[:-1]):
+        if count and below + count >= wanted:
+            lower = bounds[place - 1] if place else 0.0
+            return lower + (bounds[place] - lower) * (wanted - below) / count
         below += count
-        if below >= wanted:
-            return lower
     return bounds[-1]

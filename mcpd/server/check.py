@@ -109,11 +109,17 @@ class Check:
         )
 
     def _roles(self, rules: AccessRules) -> Iterator[Finding]:
-        if not rules.roles:
-            return
-        yield Finding("roles", True, ", ".join(rules.roles))
+        if rules.roles:
+            yield Finding("roles", True, ", ".join(rules.roles))
         if self._catalog is None:
             return
+        tables = {"limits": rules.limits}
+        tables |= {f"roles.{name}.limits": role.limits for name, role in rules.roles.items()}
+        for where, limits in tables.items():
+            for pattern in limits.tools:
+                if not any(fits(tool, pattern) for tool in self._catalog.tools):
+                    told = f"{pattern} of {where}.tools names nothing that is there"
+                    yield Finding("limits", None, told)
         for name, role in rules.roles.items():
             for kind in ("tools", "resources", "prompts"):
                 listed = [offered.part.name for offered in getattr(self._catalog, kind).values()]
@@ -171,7 +177,7 @@ class Check:
     def _of_neighbour(self, what: str, error: McpdError) -> Finding:
         """What a server holds that would be restarted is no reason not to."""
         for record in running_servers(self._config.state_path):
-            if record.pid != os.getpid() and "in use" in error.message:
+            if record.pid != os.getpid() and isinstance(error, Unavailable):
                 return Finding(what, None, f"in use by {record}, which a restart would end")
         return _bad(what, error)
 

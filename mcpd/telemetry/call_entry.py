@@ -48,6 +48,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
         trace: of W3C Trace Context; empty: it came without.
         size_in, size_out: bytes of its params and of its answer.
         arguments: as the configuration wants them; empty: not at all.
+        reason: the limit that refused it, or the kind of refusal; empty: none did.
     """
 
     at: float
@@ -69,12 +70,13 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     size_in: int = 0
     size_out: int = 0
     arguments: str = ""
+    reason: str = ""
 
     @property
     def outcome(self) -> str:
         """In a word or two."""
         if self.status:
-            return f"HTTP {self.status}"
+            return f"HTTP {self.status} {self.reason}".strip()
         if self.cancelled:
             return "cancelled"
         if self.code:

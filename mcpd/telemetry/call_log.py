@@ -81,9 +81,10 @@ class CallLog:
             self._keep_arguments(served.arguments)
         self._put(Entry(
             self._clock(), activity.user, served.credential, bounded(served.client),
-            served.revision, served.session, "", served.method, bounded(served.target), 0,
-            served.code, served.is_error, served.cancelled, served.seconds, activity.id,
-            activity.trace, served.size_in, served.size_out,
+            served.revision, served.session, "", served.method, bounded(served.target),
+            served.status, served.code, served.is_error, served.cancelled, served.seconds,
+            activity.id, activity.trace, served.size_in, served.size_out,
+            reason=bounded(served.reason),
         ))  # fmt: skip
 
     def _keep_arguments(self, arguments: bytes | msgspec.Raw) -> None:
@@ -104,9 +105,9 @@ class CallLog:
             return
         if activity.user or self._may_note_stranger():
             self._put(Entry(
-                self._clock(), activity.user, "", "", "", bounded(activity.session),
-                served.address, served.method, bounded(served.path), served.status, 0, False,
-                False, served.seconds, activity.id, size_out=served.size,
+                self._clock(), activity.user, activity.credential, "", "",
+                bounded(activity.session), served.address, served.method, bounded(served.path),
+                served.status, 0, False, False, served.seconds, activity.id, size_out=served.size,
             ))  # fmt: skip
 
     def _may_note_stranger(self) -> bool:

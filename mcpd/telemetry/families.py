@@ -74,7 +74,10 @@ CLIENTS = Family(
     ("client", "version", "mcp.protocol.version"), most=200,
 )  # fmt: skip
 LIMITED = Family(
-    "mcpd.refusals", "counter", "Requests that passed a limit of their user or address.", ("limit",)
+    "mcpd.refusals",
+    "counter",
+    "Requests that a limit of their user or address refused.",
+    ("limit",),
 )
 CREDENTIALS = Family(
     "mcpd.auth.refusals", "counter", "Credentials that were refused.", ("reason",), most=50

@@ -4,9 +4,12 @@ import json
 import logging
 import time
 
+import msgspec
 import pytest
 import trio
 
+from mcpd import App
+from mcpd.access.rules import read_rules
 from mcpd.cli import main
 from mcpd.errors import StoreError
 from mcpd.events import CallServed, RequestServed
@@ -202,3 +205,39 @@ async def test_a_store_error_is_no_end(tmp_path, log, monkeypatch):
     log.call(call(target="kept"))
     await write(log)
     assert [entry.target for entry in entries(tmp_path)] == ["add", "kept"]
+
+
+async def test_refusals_name_their_reason_their_user_and_their_credential(tmp_path, log):
+    rules = read_rules(
+        {"limits": {"calls_per_day": 1}, "roles": {"r": {}}, "users": {"alice": ["r"]}}, "a test"
+    )
+    app = App("refusing")
+
+    @app.tool(scopes=["files:write"])
+    def put() -> str:
+        return "put"
+
+    @app.tool
+    def get() -> str:
+        return "get"
+
+    rules = msgspec.structs.replace(
+        rules, roles={"r": msgspec.structs.replace(rules.roles["r"], scopes=("files:write",))}
+    )
+    async with serving(tmp_path / "s", [app], access=rules) as server:
+        observer = server.server.runtime.observer
+        observer.listen(CallServed, log.call)
+        observer.listen(RequestServed, log.request)
+        await modern(server.user(), "tools/call", {"name": "put"})
+        for _ in range(2):
+            await modern(server.user(), "tools/call", {"name": "get"})
+        await modern(server.user("carol"), "tools/list")
+    await write(log)
+    seen = [(e.user, e.client, e.target, e.outcome) for e in entries(tmp_path)]
+    assert seen == [
+        ("alice", "test 1", "put", "HTTP 403 insufficient_scope"),
+        ("alice", "test 1", "get", "ok"),
+        ("alice", "test 1", "get", "HTTP 429 calls_per_day"),
+        ("carol", "", "/mcp/", "HTTP 403"),
+    ]
+    assert all(entry.credential for entry in entries(tmp_path))

@@ -8,6 +8,7 @@ import msgspec
 
 from mcpd.auth.authenticator import Authenticator, Identity, sent_by
 from mcpd.auth.principals import Principal
+from mcpd.errors import PeerError
 from mcpd.http.messages import Headers, Request
 from mcpd.mcp.envelope.caller import Caller
 from mcpd.mcp.envelope.classify import Era, hinted_era
@@ -170,8 +171,13 @@ class Admissions:
         self, request: Request, session_id: str | None, version: str | None
     ) -> Admission:
         generation = self._authenticator.generation
+        try:
+            identity = await self._authenticator.authenticate(sent_by(request))
+        except PeerError as error:
+            request.activity.user, request.activity.credential = error.user, error.credential
+            raise
         return Admission(
-            await self._authenticator.authenticate(sent_by(request)),
+            identity,
             generation,
             None if session_id is None else SessionId(session_id),
             version,

@@ -139,6 +139,7 @@ class StreamableHttp:
     async def _serve_call(self, admitted: AuthenticatedRequest, call: Call) -> Answer:
         admission = admitted.admission
         modern = admitted.is_modern  # until the envelope is read
+        params, caller = None, None
         try:
             params = read_common(call.params)
             key = caller_key(call, params)
@@ -157,7 +158,7 @@ class StreamableHttp:
         except EnvelopeFault as error:
             return refusal(call.id, error)
         except McpdError as error:
-            tell_refused(self._runtime, call, admitted.principal, error)
+            tell_refused(self._runtime, call, admitted.principal, error, params, caller)
             return outcome_response(failed(call.id, error), admission.accepted, modern=modern)
         return await self._answer(admitted, request)
 
