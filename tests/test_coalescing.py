@@ -57,10 +57,15 @@ async def test_a_sender_waits_for_room(nursery, message, most):
             sent += 1
 
     nursery.start_soon(send)
-    await trio.testing.wait_all_tasks_blocked()
+    with trio.fail_after(30):
+        while sent < most:
+            await trio.sleep(0.001)
+    await trio.testing.wait_all_tasks_blocked(0.01)
     assert sent == most
     sink.open.set()
-    await trio.testing.wait_all_tasks_blocked()
+    with trio.fail_after(30):
+        while sum(map(len, sink.written)) < 2 * most:
+            await trio.sleep(0.001)
     assert sent == 2 * most
     assert sum(map(len, sink.written)) == 2 * most
 

@@ -175,10 +175,10 @@ async def test_five_processes_come_and_go_and_no_call_is_lost(tmp_path, app):
         servers = [Server(tmp_path, *flags) for _ in range(3)]
         servers.append(Server(tmp_path, *flags, "--workers", "2"))
         try:
-            report, hurts = await shake(servers, 200, 0.7)
+            report, hurts = await shake(servers, 150, 0.7)
         finally:
             close(servers)
-    check(report, 200)
+    check(report, 150)
     tell(hurts, report, tmp_path)
     assert hurts.count("SIGKILL") >= 2
 
@@ -187,9 +187,9 @@ async def test_one_process_on_sqlite_comes_and_goes_and_no_call_is_lost(tmp_path
     need(PYTHON.exists(), "the Python SDK (tests/clients/install)")
     servers = [Server(tmp_path, "--app", app)]
     try:
-        report, hurts = await shake(servers, 200, 1.5)
+        report, hurts = await shake(servers, 120, 1.5)
     finally:
         close(servers)
-    check(report, 200)
+    check(report, 120)
     tell(hurts, report, tmp_path)
     assert hurts.count("SIGKILL") >= 1
