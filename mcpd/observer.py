@@ -7,6 +7,7 @@ see ``events`` for what there is.
 """
 
 import itertools
+import logging
 import secrets
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ import msgspec
 from mcpd.trace_context import TraceContext
 
 E = TypeVar("E")
+log = logging.getLogger("mcpd.observer")
 
 _RUN = secrets.token_hex(2)  # another run of the process makes other ids
 _numbers = itertools.count(1)
@@ -86,11 +88,12 @@ def leave() -> None:
 
 class Observer:
     """Passes events to their listeners, in the order in which these came. A listener must not
-    wait, and must not raise.
+    wait. One that raises is told in the log, once: who acts is not to suffer from who counts.
     """
 
     def __init__(self) -> None:
         self._listeners: dict[type, list[Callable[[Any], None]]] = {}
+        self._failed: set[Callable[[Any], None]] = set()
 
     def listen(self, kind: type[E], listener: Callable[[E], None]) -> None:
         """Call ``listener`` with each event of this class from here on."""
@@ -103,4 +106,9 @@ class Observer:
     def tell(self, event: object) -> None:
         """Something happened. An event that nothing listens to costs a look-up."""
         for listener in self._listeners.get(type(event), ()):
-            listener(event)
+            try:
+                listener(event)
+            except Exception:
+                if listener not in self._failed:
+                    self._failed.add(listener)
+                    log.exception("a listener fails; this is told once")

@@ -106,3 +106,17 @@ async def test_a_refusal_has_no_call_and_no_user(server):
     assert refused.status == 401
     assert server.calls == []
     assert server.requests[-1].activity.user == ""
+
+
+def test_a_listener_that_raises_harms_neither_the_actor_nor_the_others(caplog):
+    observer, heard = Observer(), []
+
+    def broken(event):
+        raise TypeError("no")
+
+    observer.listen(int, broken)
+    observer.listen(int, heard.append)
+    for number in range(3):
+        observer.tell(number)
+    assert heard == [0, 1, 2]
+    assert caplog.text.count("a listener fails") == 1
