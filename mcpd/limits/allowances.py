@@ -137,7 +137,7 @@ class Allowances:
                 if self._complaints.is_due(trio.current_time()):
                     words = error.message if isinstance(error, StoreError) else "it is slow"
                     log.warning("limits are counted by each process alone: %s", words)
-        return self._alone.take_now(key, rule, least, most)
+        return self._alone.take_now(key, rule, least, least)  # nothing of it is ever given back
 
     def _find(self, key: str, rule: Rule) -> _Allowance:
         """The allowance; another amount of the same limit begins anew."""
