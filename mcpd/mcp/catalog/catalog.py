@@ -81,6 +81,7 @@ class Catalog:
         self._page_size = page_size
         self.versions = list(versions)
         self._lists: dict[tuple[str, Revision, View | None], list[msgspec.Raw]] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
         self._discovery: msgspec.Raw | None = None
         self.tools: dict[str, Offered[ListedTool]] = {}
         self.resources: dict[str, Offered[ListedResource]] = {}
@@ -182,9 +183,11 @@ class Catalog:
 
     def list_size(self, kind: str) -> tuple[int, int]:
         """How many items a list has, and its bytes as JSON, in the newest revision."""
-        self.list_page(kind, REVISIONS[0], None)
-        pages = self._lists[kind, REVISIONS[0], None]
-        return len(self._described(kind, REVISIONS[0], None)), sum(len(bytes(p)) for p in pages)
+        if kind not in self._sizes:
+            self.list_page(kind, REVISIONS[0], None)
+            size = sum(len(bytes(page)) for page in self._lists[kind, REVISIONS[0], None])
+            self._sizes[kind] = len(self._described(kind, REVISIONS[0], None)), size
+        return self._sizes[kind]
 
     @property
     def discovery(self) -> msgspec.Raw:
@@ -263,6 +266,7 @@ class Catalog:
         """See app.ChangeListener."""
         self._merge()
         self._lists.clear()
+        self._sizes.clear()
         self._discovery = None
 
     def resource_updated(self, uri: str) -> None:
