@@ -108,7 +108,8 @@ class HttpSse:
                 raise BadRequest("No session is named.", fix="POST to what /sse told.")
             session = await self._runtime.sessions.find(named)
             request.activity.session = session.id
-            principal = (await self._authenticate(request)).principal
+            identity = await self._authenticate(request)
+            principal = identity.principal
             session = await self._runtime.sessions.claim(session, principal)
             if session.transport != TRANSPORT:
                 raise gone()
@@ -120,6 +121,9 @@ class HttpSse:
                 )
             check_json(request.headers)
             body = await request.body(self._max_body_bytes)
+            if not self._authenticator.holds(identity, identity.generation):  # it took its time
+                principal = (await self._authenticate(request)).principal
+                session = await self._runtime.sessions.claim(session, principal)
             limits = self._runtime.limits
             await limits.count(principal.key, principal.rights.limits.bytes, len(body))
         except McpdError as error:

@@ -83,20 +83,13 @@ class StreamableHttp:
             make_message: makes the message of the body, where that is something else.
         """
         try:
-            admitted = self._admissions.recall(request) or await self._admissions.admit(request)
-            limits, key = admitted.principal.rights.limits, admitted.principal.key
-            if limits.requests:
-                await self._runtime.limits.count(key, limits.requests)
+            admitted = await self._admit(request)
             check_accept(admitted.admission.accepted)
             body = request.body_at_hand(self._max_body_bytes)
             if body != b"" and not admitted.admission.is_json:
                 check_json(request.headers)
-            if body is None:
-                body = await request.body(self._max_body_bytes)
-                if not self._admissions.still_hold(admitted):  # it may have taken its time
-                    admitted = await self._admissions.admit(request)
-            if limits.bytes:
-                await self._runtime.limits.count(key, limits.bytes, len(body))
+            if body is None or admitted.principal.rights.limits.bytes:
+                admitted, body = await self._receive(admitted, request, body)
             if make_message is not None:
                 body = make_message(body)
             return await self._serve_body(admitted, body)
@@ -109,7 +102,8 @@ class StreamableHttp:
         """
         try:
             admitted = await self._admit(request)
-            call = decode(make_message(await request.body(self._max_body_bytes)))
+            admitted, body = await self._receive(admitted, request)
+            call = decode(make_message(body))
             if not isinstance(call, Call):
                 raise InvalidRequest("This path takes a request.")
             request.activity.method = call.method
@@ -121,6 +115,18 @@ class StreamableHttp:
         except McpdError as error:
             return _refuse(error)
         return outcome_response(outcome, admitted.admission.accepted, modern=False)
+
+    async def _receive(
+        self, admitted: AuthenticatedRequest, request: Request, body: bytes | None = None
+    ) -> tuple[AuthenticatedRequest, bytes]:
+        """The body, counted, and the admission that holds once it is here."""
+        if body is None:
+            body = await request.body(self._max_body_bytes)
+            if not self._admissions.still_hold(admitted):  # it took its time
+                admitted = await self._admissions.admit(request)
+        principal = admitted.principal
+        await self._runtime.limits.count(principal.key, principal.rights.limits.bytes, len(body))
+        return admitted, body
 
     async def _serve_body(self, admitted: AuthenticatedRequest, body: bytes) -> Answer:
         if is_batch(body):
@@ -177,11 +183,8 @@ class StreamableHttp:
                 check_mirrored(admitted.request.headers, parameters, params.given_arguments)
 
     async def _answer(self, admitted: AuthenticatedRequest, request: McpRequest) -> Answer:
-        accepted, session, http = (
-            admitted.admission.accepted,
-            request.caller.session,
-            admitted.request,
-        )
+        accepted, session = admitted.admission.accepted, request.caller.session
+        http = admitted.request
         streams = accepted.events and request.may_stream
         if session is None:
             if streams:
@@ -231,9 +234,10 @@ class StreamableHttp:
 
     async def _admit(self, request: Request) -> AuthenticatedRequest:
         """Admit a request, and count it for its user."""
-        admitted = await self._admissions.admit(request)
-        principal = admitted.principal
-        await self._runtime.limits.count(principal.key, principal.rights.limits.requests)
+        admitted = self._admissions.recall(request) or await self._admissions.admit(request)
+        rules = admitted.principal.rights.limits.requests
+        if rules:
+            await self._runtime.limits.count(admitted.principal.key, rules)
         return admitted
 
     # --- GET and DELETE -----------------------------------------------------------------------
