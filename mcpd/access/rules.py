@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from mcpd.access.scopes import SCOPE_EXECUTE
+from mcpd.access.scopes import SCOPE_EXECUTE, is_scope
 from mcpd.errors import ConfigError
 from mcpd.limits.rules import NO_LIMITS, LimitRules
 from mcpd.patterns import fits
@@ -127,7 +127,7 @@ def _check_limits(where: str, limits: LimitRules, origin: str) -> None:
 
 def _check_scopes(where: str, scopes: Iterable[str], origin: str) -> None:
     for scope in scopes:
-        if not scope or not scope.isascii() or not scope.isprintable() or set(scope) & set(' "\\'):
+        if not is_scope(scope):
             raise ConfigError(f"{where} (in {origin}) has what is no scope.", received=scope[:64])
 
 

@@ -10,6 +10,11 @@ SCOPE_ADMIN = "admin:mcp"
 CONTAINED = {SCOPE_ADMIN: (SCOPE_EXECUTE,)}  # whatever the configuration adds
 
 
+def is_scope(text: str) -> bool:
+    """Whether it is one scope (RFC 6749, section 3.3: printable ASCII but space, quote, backslash)."""
+    return bool(text) and text.isascii() and text.isprintable() and not set(text) & set(' "\\')
+
+
 @dataclass(frozen=True, slots=True)
 class ScopeSet:
     """Scopes with all that they contain.
@@ -24,10 +29,6 @@ class ScopeSet:
 
     def __contains__(self, scope: str) -> bool:
         return scope in self.names or any(fits(scope, p) for p in self.patterns)
-
-    def missing(self, needed: Iterable[str]) -> tuple[str, ...]:
-        """Those that are not in it, in their order."""
-        return tuple(scope for scope in needed if scope not in self)
 
 
 NO_SCOPES = ScopeSet()

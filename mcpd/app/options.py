@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 
+from mcpd.access.scopes import is_scope
 from mcpd.errors import DeclarationError
 
 
@@ -36,6 +37,6 @@ def read_scopes(given: Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str) or not all(isinstance(scope, str) for scope in scopes):
         raise DeclarationError("scopes is a list of texts.", received=str(given)[:64])
     for scope in scopes:
-        if not scope.isascii() or not scope.isprintable() or not scope or set(scope) & set(' "\\*'):
+        if not is_scope(scope) or "*" in scope:
             raise DeclarationError("That is no scope.", received=scope[:64], fix="Like files:read.")
     return tuple(dict.fromkeys(scopes))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mcpd.access.scopes import SCOPE_EXECUTE
+from mcpd.access.scopes import SCOPE_EXECUTE, is_scope
 from mcpd.auth.access_control import AccessControl
 from mcpd.auth.api_keys import (
     DEFAULT_TTL_S,
@@ -55,7 +55,7 @@ async def issue_key(
         raise ConfigError(f"A key has at most {MAX_SCOPES} scopes.", received=len(scopes))
     for scope in scopes:
         _check_text("A scope", scope, MAX_SCOPE_CHARS)
-        if not scope.isascii() or any(sign in scope for sign in ' "\\'):  # RFC 6749, section 3.3
+        if not is_scope(scope):
             raise ConfigError("That is no scope.", received=scope[:64])
     if access is not None:
         _check_owner(access, Principal(owner, issuer, frozenset(scopes)))

@@ -21,7 +21,8 @@ class Part:
 def test_broader_scopes_contain_narrower_ones_through_any_number_of_steps():
     table = {"files": ("files:write",), "files:write": ("files:read", "files"), "all": ("x:*",)}
     scopes = Containment(table).expand(["files", "all"])
-    assert scopes.missing(["files:read", "files:write", "x:1", "y:1"]) == ("y:1",)
+    wanted = ["files:read", "files:write", "x:1", "y:1"]
+    assert [scope for scope in wanted if scope not in scopes] == ["y:1"]
     assert "execute:mcp" in Containment({}).expand(["admin:mcp"])
     assert "execute:mcp" in Containment({"admin:mcp": ("a",)}).expand(["admin:mcp"])
 
