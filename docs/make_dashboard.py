@@ -93,7 +93,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     ),
     "Refusals": (
         Panel(
-            "Limits passed", ((_rate("mcpd_refusals_total", "limit"), "{{limit}}"),), "reqps"
+            "Refused by a limit", ((_rate("mcpd_refusals_total", "limit"), "{{limit}}"),), "reqps"
         ),
         Panel(
             "Credentials refused",

@@ -122,7 +122,7 @@ class SessionsSwept(msgspec.Struct, frozen=True):
     number: int
 
 
-class LimitPassed(msgspec.Struct, frozen=True):
+class LimitReached(msgspec.Struct, frozen=True):
     """A request was refused by the limit of this name."""
 
     limit: str

@@ -10,7 +10,7 @@ from mcpd.errors import ConfigError
 from mcpd.limits.rules import NO_LIMITS, LimitRules
 from mcpd.patterns import fits
 
-EVERYBODY = "*"  # in the table of users: all that have no line of their own
+ALL_OTHERS = "*"  # in the table of users: all that have no line of their own
 EVERYTHING = ("*",)
 MAX_ROLES = 1000
 MAX_NAMES = 100_000  # of users and keys with roles

@@ -11,7 +11,9 @@ CONTAINED = {SCOPE_ADMIN: (SCOPE_EXECUTE,)}  # whatever the configuration adds
 
 
 def is_scope(text: str) -> bool:
-    """Whether it is one scope (RFC 6749, section 3.3: printable ASCII but space, quote, backslash)."""
+    """Whether it is one scope: printable ASCII without space, quote and backslash (RFC 6749,
+    section 3.3).
+    """
     return bool(text) and text.isascii() and text.isprintable() and not set(text) & set(' "\\')
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mcpd.access.rights import Rights, View
-from mcpd.access.rules import EVERYBODY, NO_RULES, AccessRules, Role
+from mcpd.access.rules import ALL_OTHERS, NO_RULES, AccessRules, Role
 from mcpd.access.scopes import SCOPE_EXECUTE, Containment
 from mcpd.auth.principals import LOCAL_PRINCIPAL, Principal
 from mcpd.limits.rules import NO_LIMITS, LimitRules, UserLimits, combined
@@ -47,7 +47,7 @@ class AccessControl:
         self.local = replace(LOCAL_PRINCIPAL, rights=rights)
 
     @property
-    def everybody(self) -> UserLimits:
+    def base_limits(self) -> UserLimits:
         """The limits of users whose roles say nothing else."""
         return self.local.rights.limits
 
@@ -61,8 +61,8 @@ class AccessControl:
     def _shared_by(self, principal: Principal) -> _Shared:
         rules = self._rules
         if not rules.roles:
-            return _Shared(None, self.everybody)
-        names = [rules.users.get(principal.subject, rules.users.get(EVERYBODY, ()))]
+            return _Shared(None, self.base_limits)
+        names = [rules.users.get(principal.subject, rules.users.get(ALL_OTHERS, ()))]
         if principal.token_type == "api_key" and principal.credential in rules.keys:
             names.append(rules.keys[principal.credential])
         key = tuple(names)

@@ -126,7 +126,7 @@ def shown(status: Status) -> str:
     """For people."""
     parts = [_summary(status), _tools(status)]
     parts.append(_counted("CALLS BY CLIENT", status.clients))
-    parts.append(_counted("REFUSED BY A LIMIT", status.limits_passed))
+    parts.append(_counted("REFUSED BY A LIMIT", status.limits_reached))
     parts.append(_counted("CREDENTIALS REFUSED", status.credentials_refused))
     lines = [f"  {_when(one.when)} {one.level:<7} {one.message}" for one in status.lines]
     parts.append("\n".join(["LAST WARNINGS AND ERRORS", *lines]) if lines else "")

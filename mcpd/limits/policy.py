@@ -26,6 +26,8 @@ class Limits:
         caps: how much there may be at once.
         max_result_bytes: of a result as JSON.
         limit_loopback: whether addresses of this machine are limited too.
+        running: how many calls of a key run, where that is limited.
+        on_refusal: told the name of a limit that refused.
     """
 
     registrations: tuple[Rule, ...]
@@ -102,7 +104,7 @@ class Limits:
 
 
 def refusal(rule: Rule, wait_s: float) -> TooManyRequests:
-    """What a client that passed a limit is told."""
+    """What a client is told that a limit refuses."""
     seconds = math.ceil(wait_s)
     period = "a minute" if rule.period_s == MINUTE_S else "a day"
     name = rule.name.replace('"', "").replace("\\", "").encode("ascii")  # a structured string

@@ -53,7 +53,7 @@ class Status(msgspec.Struct):
     requests: dict[str, int]
     tools: list[ToolStatus]
     clients: dict[str, int]
-    limits_passed: dict[str, int]
+    limits_reached: dict[str, int]
     credentials_refused: dict[str, int]
     lines: list[LogLine]
 
@@ -89,7 +89,7 @@ def status_of(report: Report, *, version: str, pid: int, listeners: list[str]) -
         requests=_by_label(snapshot.of(families.HTTP)),
         tools=_tools(snapshot),
         clients=_clients(snapshot),
-        limits_passed=_by_label(snapshot.of(families.LIMITED)),
+        limits_reached=_by_label(snapshot.of(families.LIMITED)),
         credentials_refused=_by_label(snapshot.of(families.CREDENTIALS)),
         lines=report.lines,
     )

@@ -10,7 +10,7 @@ from mcpd.auth.seal import Sealer
 from mcpd.auth.secrets import SecretSource
 from mcpd.config import Config
 from mcpd.errors import ConfigError, McpdError
-from mcpd.events import CredentialRefused, LimitPassed
+from mcpd.events import CredentialRefused, LimitReached
 from mcpd.http.addresses import limit_key
 from mcpd.http.forwarded import TrustedProxies
 from mcpd.http.messages import Endpoint
@@ -175,7 +175,7 @@ def _runtime(
         clock=backend.clock,
         steady=time.monotonic,
     )
-    limits.on_refusal.append(lambda name: observer.tell(LimitPassed(name)))
+    limits.on_refusal.append(lambda name: observer.tell(LimitReached(name)))
     sealer = Sealer("request state", secrets.secrets)  # what one process seals, others open
     return make_runtime(
         catalog,
@@ -209,7 +209,7 @@ def _refusal_counter(
     async def count(sent: Sent, error: McpdError) -> None:
         observer.tell(CredentialRefused(getattr(error, "reason", "rights")))
         if not sent.is_loopback or limits.limit_loopback:
-            await limits.count(limit_key(sent.address), access.everybody.requests)
+            await limits.count(limit_key(sent.address), access.base_limits.requests)
 
     return count
 

@@ -7,7 +7,7 @@ from mcpd.events import (
     CallRecovered,
     CallServed,
     CredentialRefused,
-    LimitPassed,
+    LimitReached,
     Registered,
     RequestServed,
     SessionBegun,
@@ -56,7 +56,7 @@ class Metering:
             lambda e: count[families.SESSION_SECONDS].observe((e.revision,), e.seconds),
         )
         observer.listen(SessionsSwept, lambda e: count[families.SWEPT].add((), e.number))
-        observer.listen(LimitPassed, lambda e: count[families.LIMITED].add((e.limit,)))
+        observer.listen(LimitReached, lambda e: count[families.LIMITED].add((e.limit,)))
         observer.listen(CredentialRefused, lambda e: count[families.CREDENTIALS].add((e.reason,)))
         observer.listen(StreamResumed, lambda e: count[families.RESUMED].add((e.outcome,)))
         observer.listen(CallRecovered, lambda e: count[families.RECOVERED].add((e.outcome,)))
@@ -84,7 +84,7 @@ class Metering:
         return _remember(self._calls, outcome, series)
 
     def _find_client(self, client: tuple[str, str]) -> Series:
-        """By name, version and revision, bounded: whoever calls says what it is called."""
+        """By name, version and revision, bounded: it is the client that says them."""
         said, revision = client
         text = "".join(c if c.isprintable() else "?" for c in said)
         name, _, version = text.rpartition(" ")

@@ -126,11 +126,9 @@ def counts_of(*snapshots: Snapshot) -> Snapshot:
     kept = Snapshot()
     for snapshot in snapshots:
         counts: dict[str, list[Series]] = {}
-        for name, series in snapshot.families.items():
-            family = BY_NAME.get(name)
-            if family is not None and family.kind != "gauge":
-                known = {one.labels for one in kept.of(family)}
-                counts[name] = [_folded(family, one, known) for one in series]
+        for name, series in without_gauges(snapshot).families.items():
+            known = {one.labels for one in kept.of(BY_NAME[name])}
+            counts[name] = [_folded(BY_NAME[name], one, known) for one in series]
         kept = merged([kept, Snapshot(counts)])
     return kept
 

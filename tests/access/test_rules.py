@@ -110,7 +110,7 @@ def test_a_key_with_roles_has_what_both_it_and_its_owner_have():
     assert token.shows("tools", Part("set_a"))
 
 
-def test_everybody_else_has_the_roles_of_the_asterisk():
+def test_all_other_users_have_the_roles_of_the_asterisk():
     access = AccessControl(AccessRules(roles={"r": Role()}, users={"*": ("r",), "bad": ()}))
     one, other = (access.grant(Principal(name, "", frozenset({"execute:mcp"}))) for name in "ab")
     assert one.rights.view is other.rights.view is not None

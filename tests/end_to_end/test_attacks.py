@@ -150,7 +150,7 @@ async def test_batches_and_sessions_count_like_single_calls(tmp_path):
         assert (await modern(server.user("bob"), "tools/call", params)).status == 200
 
 
-async def test_what_runs_at_once_is_limited_whoever_waits(tmp_path):
+async def test_streams_at_once_and_bytes_are_limited(tmp_path):
     rules = read_rules({"limits": {"streams_at_once": 1, "bytes_per_day": 5000}}, "a test")
     async with serving(tmp_path, [make_app()], access=rules) as server:
         user = server.user()

@@ -66,7 +66,7 @@ async def test_a_limit_holds_over_two_workers_and_over_their_death(tmp_path, fil
         assert (await calls(daemon, daemon.token(sub="bob"), 10)) == [200] * 10
 
 
-async def test_nobody_gets_around_a_limit(tmp_path, files):
+async def test_no_user_gets_around_a_limit(tmp_path, files):
     """Not with many sessions, not by registering again, not with another token of the same user."""
     with Daemon(tmp_path / "s", *files) as daemon:
         assert (await calls(daemon, daemon.token(), LIMIT)).count(200) == LIMIT
