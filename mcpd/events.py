@@ -55,6 +55,7 @@ class CallServed(msgspec.Struct, frozen=True, gc=False):
         seconds: that it ran; of a call that became a task, until then.
         credential: the id of the API key or the ``jti`` of the token that showed its caller.
         client: name and version, as it says of itself.
+        client_version: the version alone.
         revision: in which it speaks.
         size_in, size_out: bytes of its params and of its answer.
         status: of HTTP, if it was refused before it had a handler; else 0.
@@ -74,6 +75,7 @@ class CallServed(msgspec.Struct, frozen=True, gc=False):
     seconds: float
     credential: str = ""
     client: str = ""
+    client_version: str = ""
     revision: str = ""
     size_in: int = 0
     size_out: int = 0

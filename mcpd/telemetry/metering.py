@@ -74,7 +74,7 @@ class Metering:
         client = (served.client, served.revision)
         series = self._clients.get(client)
         if series is None:
-            series = self._find_client(client)
+            series = self._find_client(client, served)
         series.value += 1
 
     def _find_call(self, outcome: _Outcome, served: CallServed) -> Series:
@@ -83,13 +83,12 @@ class Metering:
         series = self._meters[families.OPERATIONS].find(labels)
         return _remember(self._calls, outcome, series)
 
-    def _find_client(self, client: tuple[str, str]) -> Series:
+    def _find_client(self, client: tuple[str, str], served: CallServed) -> Series:
         """By name, version and revision, bounded: it is the client that says them."""
-        said, revision = client
-        text = "".join(c if c.isprintable() else "?" for c in said)
-        name, _, version = text.rpartition(" ")
-        labels = ((name or version)[:LABEL_CHARS], version[:LABEL_CHARS] if name else "", revision)
-        return _remember(self._clients, client, self._meters[families.CLIENTS].find(labels))
+        name = served.client.removesuffix(served.client_version).rstrip()
+        labels = (name[:LABEL_CHARS], served.client_version[:LABEL_CHARS], served.revision)
+        printable = tuple("".join(c if c.isprintable() else "?" for c in text) for text in labels)
+        return _remember(self._clients, client, self._meters[families.CLIENTS].find(printable))
 
     def request(self, served: RequestServed) -> None:
         """One request of HTTP."""

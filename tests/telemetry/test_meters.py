@@ -83,6 +83,20 @@ def test_what_came_of_a_call_is_told_in_the_words_of_the_conventions(meters, mem
     assert [one.labels for one in meters.snapshot().of(families.OPERATIONS)] == [labels]
 
 
+@pytest.mark.parametrize(
+    ("client", "version", "labels"),
+    [
+        ("Visual Studio Code", "", ("Visual Studio Code", "")),
+        ("Claude Code 2.1", "2.1", ("Claude Code", "2.1")),
+        ("1.0 1.0", "1.0", ("1.0", "1.0")),
+        ("", "", ("", "")),
+    ],
+)
+def test_a_client_is_counted_by_name_and_version(meters, client, version, labels):
+    Metering(meters).call(call(client=client, client_version=version))
+    assert [one.labels[:2] for one in meters.snapshot().of(families.CLIENTS)] == [labels]
+
+
 def test_http_answers_are_counted_by_status(meters):
     observer = Observer()
     Metering(meters).listen(observer)

@@ -29,11 +29,13 @@ class Caller(msgspec.Struct, frozen=True):
     capabilities: Mapping[str, Any] | msgspec.Raw = msgspec.field(default_factory=dict)
     log_level: str | None = None
     client: str = ""
+    client_version: str = ""
 
     def __post_init__(self) -> None:
         name = clean_label(self.client_info.get("name"), MAX_NAME_CHARS)
         version = clean_label(self.client_info.get("version"), MAX_VERSION_CHARS)
         msgspec.structs.force_setattr(self, "client", f"{name} {version}".strip())
+        msgspec.structs.force_setattr(self, "client_version", version)
 
     @property
     def client_capabilities(self) -> Mapping[str, Any]:
